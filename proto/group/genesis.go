@@ -1,0 +1,104 @@
+package group
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/notarynet/notaryd/proto/canonical"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// Limits of a genesis document and of the money it makes.
+const (
+	MaxGenesisBytes = 16 << 20
+	// MaxSupply is 1e9 coins of 1e9 base units.
+	MaxSupply = 1_000_000_000_000_000_000
+	// MaxRewardEpochs is the number of reward epochs at most.
+	MaxRewardEpochs = 1000
+)
+
+var genesisSchema = canonical.MustCompile(&notaryv1.Genesis{}, MaxGenesisBytes)
+
+// Genesis is a checked genesis document. Immutable.
+type Genesis struct {
+	// Doc is the parsed document. Not to be changed.
+	Doc *notaryv1.Genesis
+	// Bytes is its canonical encoding, ID the network id: H("notary/genesis/v1", Bytes).
+	Bytes []byte
+	ID    domain.Hash
+	// Group is the group of epoch 0.
+	Group *Group
+}
+
+// DecodeGenesis reads the canonical encoding of a genesis document.
+func DecodeGenesis(b []byte) (*Genesis, error) {
+	var doc notaryv1.Genesis
+	if err := genesisSchema.Unmarshal(b, &doc); err != nil {
+		return nil, err
+	}
+	if !named(doc.Name, 32, true) {
+		return nil, invalid("name", "want 1 to 32 lower-case letters, digits and dashes")
+	}
+	if !named(doc.AddressPrefix, 16, false) {
+		return nil, invalid("address_prefix", "want 1 to 16 lower-case letters")
+	}
+	if err := checkSupply(&doc); err != nil {
+		return nil, err
+	}
+	g := &Genesis{Doc: &doc, Bytes: b, ID: domain.Sum(domain.TagGenesis, b)}
+	seeds, err := membersFrom(doc.Seeds)
+	if err != nil {
+		return nil, refusal.Under("seeds", err)
+	}
+	g.Group, err = (&Group{network: g.ID, members: seeds}).finish()
+	if err != nil {
+		return nil, refusal.Under("seeds", err)
+	}
+	return g, nil
+}
+
+// MakeGenesis encodes and checks a document.
+func MakeGenesis(doc *notaryv1.Genesis) (*Genesis, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	return DecodeGenesis(b)
+}
+
+func checkSupply(doc *notaryv1.Genesis) error {
+	r := doc.GetRewards()
+	if r.GetEpochs() > MaxRewardEpochs || r.GetUnitsPerEpoch() > MaxSupply {
+		return invalid("rewards", "more than %d epochs or %d units", MaxRewardEpochs, uint64(MaxSupply))
+	}
+	var sum uint64
+	add := func(units uint64) bool {
+		sum += units
+		return units <= MaxSupply && sum <= MaxSupply
+	}
+	for range r.GetEpochs() {
+		if !add(r.GetUnitsPerEpoch()) {
+			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, "rewards", "more than the supply of %d", uint64(MaxSupply))
+		}
+	}
+	for _, o := range doc.GetAllocations() {
+		if len(o.GetProduct()) == 0 && !add(o.GetAmount()) {
+			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, "allocations", "more than the supply of %d", uint64(MaxSupply))
+		}
+	}
+	return nil
+}
+
+func named(s string, most int, more bool) bool {
+	if len(s) == 0 || len(s) > most {
+		return false
+	}
+	for _, c := range []byte(s) {
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (!more || (c != '-' && (c < '0' || c > '9'))) {
+			return false
+		}
+	}
+	return true
+}
