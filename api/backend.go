@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// Backends is what the services are made of. Every field but Operator is needed.
+//
+// What holds for all of them: an error that a client should see is a *refusal.Error (perhaps
+// wrapped); an error that also implements RetryAfter() time.Duration sets the RetryInfo; a context's
+// error stands for itself; any other error is INTERNAL, its text goes to the log and never to the
+// client. Every call returns soon after its context ends. All methods are called concurrently.
+type Backends struct {
+	Submitter Submitter
+	Reader    Reader
+	Accounts  Accounts
+	Watcher   Watcher
+	Describer Describer
+	Readiness Readiness
+	// Operator may be nil where no admin listener is served.
+	Operator Operator
+}
+
+// Submitter takes transactions in.
+type Submitter interface {
+	// Submit hands over the exact bytes of a transaction and waits until it has reached level (NONE,
+	// PENDING, ACCEPTED or FINAL, never UNSPECIFIED), is rejected, or ctx ends.
+	//
+	// The transaction is not withdrawn when ctx ends: Submit then returns the status as it stands and
+	// ctx's error, and submitting the same bytes again waits on. Origin names the client for fairness
+	// between clients (an IPv4 address, an IPv6 /64 prefix, or "local") and stands for no identity.
+	//
+	// A transaction that is refused is reported by an error that is a refusal, or by a status that is
+	// REJECTED and carries its rejection; both mean the same to the API. The status may be nil beside
+	// an error. One already final answers FINAL at once, whatever the level. Submit does not change the
+	// bytes and may keep them; the status is the API's from then on and must not be changed afterwards.
+	Submit(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error)
+	// Validate checks a transaction as a vote would and changes nothing. The id is returned wherever the
+	// bytes have one, also beside a refusal; it is zero otherwise.
+	Validate(ctx context.Context, transaction []byte) (domain.Hash, error)
+}
+
+// Reader tells of single transactions.
+type Reader interface {
+	// Transaction returns what is known of a transaction and its exact bytes, which are nil where this
+	// node does not hold them. An id never heard of is refused with NOT_FOUND.
+	Transaction(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error)
+	// Proof returns the canonical AcceptanceProof of a final transaction. NOT_FOUND and NOT_FINAL say
+	// why there is none; NOT_ENOUGH_WEIGHT that too little of this node's own trust stands behind it.
+	Proof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error)
+}
+
+// Accounts tells of live outputs by address. An address that cannot be read is refused with
+// INVALID_ARGUMENT at field "address", a page token with INVALID_ARGUMENT at "page_token"; an address
+// without outputs is no error.
+type Accounts interface {
+	// Unspent returns up to limit (1 to 1,000) live outputs from an opaque token on, and the token of
+	// the next page, which is empty on the last one. The first page has the empty token.
+	Unspent(ctx context.Context, address, pageToken string, limit int) ([]*notaryv1.UnspentOutput, string, error)
+	// Balance returns sums by ascending product, the native coin first.
+	Balance(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error)
+}
+
+// Watcher follows changes. Its sequences are pulled: the next element is asked for when the client has
+// room for it, so a slow client costs a parked goroutine and nothing else. A sequence therefore keeps
+// no queue of its own; it reads a log from a position (acceptances, addresses) or the latest state (one
+// transaction, where states in between may be skipped), waits at the end until ctx ends, and holds no
+// lock while it yields. After an error it yields nothing more.
+//
+// Cursors are opaque to the API and at most 128 bytes of printable ASCII. An empty one starts with what
+// comes next, "0" with the first that this node holds. One that cannot be read is INVALID_ARGUMENT at
+// field "cursor"; one whose successor is no longer held is CURSOR_GAP.
+type Watcher interface {
+	// WatchTransaction yields the present status first, then changes, and ends after FINAL or REJECTED.
+	WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
+	// WatchAcceptances yields every transaction that becomes final here, each with a cursor to resume
+	// right after it, and with its proof where that was asked for.
+	WatchAcceptances(ctx context.Context, cursor string, withProofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
+	// WatchAddress yields every output of an address that is created or spent.
+	WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error]
+}
+
+// Describer tells of the network and this node.
+type Describer interface {
+	Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error)
+}
+
+// Readiness says whether this node can serve.
+type Readiness interface {
+	// Ready returns what is in the way, one short sentence each ("replaying 120 votes"), none when ready,
+	// and a channel that is closed as soon as the answer may have changed.
+	Ready() (problems []string, changed <-chan struct{})
+}
+
+// Operator is what the admin service can do to the running process.
+type Operator interface {
+	// Drain refuses new transactions with SHUTTING_DOWN and waits for those in flight or for ctx; it
+	// returns how many were still in flight then. Running out of time is no error.
+	Drain(ctx context.Context) (inFlight uint64, err error)
+	// Stop asks the process to drain and end, and returns at once.
+	Stop()
+	// SetLogLevel sets the level and returns the one before.
+	SetLogLevel(level slog.Level) slog.Level
+}
