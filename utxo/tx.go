@@ -1,0 +1,103 @@
+package utxo
+
+import (
+	"strconv"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+// Limits of a transaction.
+const (
+	MaxTxBytes   = 262_144
+	MaxBodyBytes = 245_760
+	MaxInputs    = 256
+	MaxOutputs   = 256
+	MaxWitnesses = 256
+)
+
+// Input refers to an outpoint, to consume it or only to require it.
+type Input struct {
+	Kind     notaryv1.InputKind
+	Outpoint Outpoint
+}
+
+// Tx is a decoded transaction. It shares memory with Raw. Not to be changed.
+type Tx struct {
+	// ID is H("notary/tx/v1", Body): without the witnesses, so it cannot be changed by others.
+	ID domain.Hash
+	// FullHash is SHA-256 of Raw, witnesses included: what a verdict that depends on them is
+	// remembered by.
+	FullHash domain.Hash
+	// Raw is the exact canonical Transaction, Body the exact canonical TransactionBody within.
+	Raw, Body []byte
+
+	Network domain.Hash
+	Inputs  []Input
+	Outputs []Output
+	// ValidFromMS and ValidUntilMS are the first and last instant for a vote in round 0, Unix
+	// milliseconds; 0 is unbounded.
+	ValidFromMS, ValidUntilMS uint64
+	Facilitators              []domain.PublicKey
+	Memo, Salt                []byte
+	Witnesses                 []Witness
+}
+
+// Spends are the outpoints that the transaction consumes, in its order.
+func (tx *Tx) Spends() []Outpoint { return tx.outpoints(notaryv1.InputKind_INPUT_KIND_SPEND) }
+
+// Reads are the outpoints that it requires without consuming them, in its order.
+func (tx *Tx) Reads() []Outpoint { return tx.outpoints(notaryv1.InputKind_INPUT_KIND_READ) }
+
+func (tx *Tx) outpoints(kind notaryv1.InputKind) []Outpoint {
+	out := make([]Outpoint, 0, len(tx.Inputs))
+	for _, in := range tx.Inputs {
+		if in.Kind == kind {
+			out = append(out, in.Outpoint)
+		}
+	}
+	return out
+}
+
+// Issues is the product that the transaction may issue: that of the first outpoint it spends.
+func (tx *Tx) Issues() Product {
+	for _, in := range tx.Inputs {
+		if in.Kind == notaryv1.InputKind_INPUT_KIND_SPEND {
+			return ProductID(in.Outpoint)
+		}
+	}
+	return Product{}
+}
+
+// Checks are the signatures of all witnesses, in their order.
+func (tx *Tx) Checks() []domain.Check {
+	n := 0
+	for i := range tx.Witnesses {
+		n += len(tx.Witnesses[i].Signatures)
+	}
+	checks := make([]domain.Check, 0, n)
+	for i := range tx.Witnesses {
+		w := &tx.Witnesses[i]
+		for _, s := range w.Signatures {
+			checks = append(checks, domain.Check{
+				Key: w.Lock.Keys[s.Key], Tag: domain.TagTx, Network: tx.Network, Hash: tx.ID, Signature: s.Signature,
+			})
+		}
+	}
+	return checks
+}
+
+// CheckField is the path of the k-th signature of Checks, such as "witnesses[1].signatures[0]".
+func (tx *Tx) CheckField(k int) string {
+	for i := range tx.Witnesses {
+		n := len(tx.Witnesses[i].Signatures)
+		if k < n {
+			return element("witnesses", i) + "." + element("signatures", k)
+		}
+		k -= n
+	}
+	return "witnesses"
+}
+
+// element is the path of an element of a list.
+func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

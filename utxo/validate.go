@@ -1,0 +1,321 @@
+package utxo
+
+import (
+	"errors"
+	"math"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// Entry is an output of a final transaction.
+type Entry struct {
+	Output Output
+	// FinalMS is when it became final here, Unix milliseconds.
+	FinalMS uint64
+	// SpentBy is the final transaction that consumed it; zero while it is live.
+	SpentBy domain.Hash
+}
+
+// View is what is known of final outputs, spent ones included: a READ may refer to them.
+type View interface {
+	Lookup(Outpoint) (Entry, bool)
+}
+
+// Moment is the instant for which a transaction is judged.
+type Moment struct {
+	// NowMS is Unix milliseconds.
+	NowMS uint64
+	// IgnoreWindow leaves out the validity window, which gates round 0 only.
+	IgnoreWindow bool
+}
+
+// Delta is what a transaction does to the set of outputs. It can be undone.
+type Delta struct {
+	Tx      domain.Hash
+	Spent   []Spent
+	Created []Created
+}
+
+// Spent is an output that a transaction consumes, as it was before.
+type Spent struct {
+	Outpoint Outpoint
+	Entry    Entry
+}
+
+// Created is an output that a transaction makes.
+type Created struct {
+	Outpoint Outpoint
+	Output   Output
+}
+
+// judgement is a transaction beside the outputs that its inputs refer to.
+type judgement struct {
+	tx *Tx
+	at Moment
+	// entries are by input; known[i] reports whether entries[i] was found.
+	entries []Entry
+	known   []bool
+}
+
+// The rules of Validate in their order: what is wrong for ever comes before what can only wait, so
+// that nothing hopeless is held. The rules after parentRules need every input to be known.
+var (
+	parentRules = [...]func(*judgement) error{
+		checkWindowNotClosed,
+		checkUnspent,
+		checkNotReserved,
+		checkKnown,
+	}
+	contentRules = [...]func(*judgement) error{
+		checkProducts,
+		checkBalance,
+		checkOwners,
+		checkCounterparties,
+		checkNoneUnused,
+		checkLocksOpen,
+		checkWindowOpen,
+	}
+)
+
+// Validate applies every rule that needs what is known, except signatures, which nodes verify in
+// batches (Tx.Checks). The transaction comes from Decode.
+func Validate(tx *Tx, v View, at Moment) (Delta, error) {
+	j := &judgement{tx: tx, at: at, entries: make([]Entry, len(tx.Inputs)), known: make([]bool, len(tx.Inputs))}
+	for i, in := range tx.Inputs {
+		j.entries[i], j.known[i] = v.Lookup(in.Outpoint)
+	}
+	for _, check := range parentRules {
+		if err := check(j); err != nil {
+			return Delta{}, err
+		}
+	}
+	for _, check := range contentRules {
+		if err := check(j); err != nil {
+			return Delta{}, err
+		}
+	}
+	return j.delta(), nil
+}
+
+// ValidateSigned is Validate and then the signatures, one by one.
+func ValidateSigned(tx *Tx, v View, at Moment) (Delta, error) {
+	d, err := Validate(tx, v, at)
+	if err != nil {
+		return Delta{}, err
+	}
+	for k, c := range tx.Checks() {
+		if !c.Verify() {
+			return Delta{}, BadSignature(tx, k)
+		}
+	}
+	return d, nil
+}
+
+// BadSignature is the refusal for the k-th of Tx.Checks.
+func BadSignature(tx *Tx, k int) error {
+	return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, tx.CheckField(k), "does not verify")
+}
+
+// NotYet reports whether a refusal may pass with time or with another transaction: hold it. Anything
+// else is for ever.
+func NotYet(err error) bool {
+	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_UNKNOWN_OUTPOINT)) ||
+		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_NOT_OPEN)) ||
+		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_LOCK_NOT_OPEN))
+}
+
+// OpensMS is the instant at which the window and the time locks of the known inputs are all open, Unix
+// milliseconds: when to look again at a transaction that has to wait. MaxUint64 is never.
+func OpensMS(tx *Tx, v View) uint64 {
+	opens := tx.ValidFromMS
+	for _, in := range tx.Inputs {
+		if e, known := v.Lookup(in.Outpoint); known && in.Kind == notaryv1.InputKind_INPUT_KIND_SPEND {
+			opens = max(opens, e.opensMS())
+		}
+	}
+	return opens
+}
+
+// opensMS is when the later of the two time locks opens, without wrapping round.
+func (e *Entry) opensMS() uint64 {
+	aged := e.FinalMS + e.Output.MinAgeMS
+	if aged < e.FinalMS {
+		aged = math.MaxUint64
+	}
+	return max(aged, e.Output.NotBeforeMS)
+}
+
+// spends reports whether the i-th input consumes its outpoint.
+func (j *judgement) spends(i int) bool {
+	return j.tx.Inputs[i].Kind == notaryv1.InputKind_INPUT_KIND_SPEND
+}
+
+// checkWindowNotClosed: the last instant has not passed.
+func checkWindowNotClosed(j *judgement) error {
+	if until := j.tx.ValidUntilMS; until != 0 && j.at.NowMS > until && !j.at.IgnoreWindow {
+		return refusal.New(notaryv1.Reason_REASON_WINDOW_CLOSED, "valid_until_ms", "%d, now %d", until, j.at.NowMS)
+	}
+	return nil
+}
+
+// checkUnspent: what is to be consumed has not been.
+func checkUnspent(j *judgement) error {
+	for i := range j.entries {
+		if e := &j.entries[i]; j.known[i] && j.spends(i) && !e.SpentBy.IsZero() {
+			return refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, element("inputs", i)+".outpoint", "spent by %s", e.SpentBy)
+		}
+	}
+	return nil
+}
+
+// checkNotReserved: outputs of the network are consumed under rules of their own.
+func checkNotReserved(j *judgement) error {
+	for i := range j.entries {
+		if e := &j.entries[i]; j.known[i] && j.spends(i) && reserved(e.Output.Kind) {
+			return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, element("inputs", i)+".outpoint", "%s cannot be spent by an ordinary transaction", e.Output.Kind)
+		}
+	}
+	return nil
+}
+
+// checkKnown: every input, spent or read, refers to an output of a final transaction.
+func checkKnown(j *judgement) error {
+	for i, known := range j.known {
+		if !known {
+			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_OUTPOINT, element("inputs", i)+".outpoint", "%s is not final here", j.tx.Inputs[i].Outpoint)
+		}
+	}
+	return nil
+}
+
+// checkProducts: a product comes from the inputs or is issued here; the native coin always exists.
+func checkProducts(j *judgement) error {
+	issued := j.tx.Issues()
+	spent := make(map[Product]struct{}, 4)
+	for i := range j.entries {
+		if j.spends(i) {
+			spent[j.entries[i].Output.Product] = struct{}{}
+		}
+	}
+	for i := range j.tx.Outputs {
+		p := j.tx.Outputs[i].Product
+		if _, known := spent[p]; !known && !p.IsZero() && p != issued {
+			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_PRODUCT, element("outputs", i)+".product", "%s is neither spent nor issued here", p)
+		}
+	}
+	return nil
+}
+
+// checkBalance: per product, what goes in comes out, fees included; what is issued comes from nowhere.
+func checkBalance(j *judgement) error {
+	in, out := make(map[Product]uint64, 4), make(map[Product]uint64, 4)
+	for i := range j.entries {
+		if e := &j.entries[i]; j.spends(i) && !addTo(in, e.Output.Product, e.Output.Amount) {
+			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("inputs", i), "the inputs of a product sum above 64 bits")
+		}
+	}
+	for i := range j.tx.Outputs {
+		o := &j.tx.Outputs[i]
+		if !addTo(out, o.Product, o.Amount) {
+			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("outputs", i)+".amount", "the outputs of a product sum above 64 bits")
+		}
+	}
+	issued := j.tx.Issues()
+	// In the order of the lists, not of a map: every node names the same field.
+	for i := range j.tx.Outputs {
+		if p := j.tx.Outputs[i].Product; p != issued && in[p] != out[p] {
+			return unbalanced(element("outputs", i), p, in[p], out[p])
+		}
+	}
+	for i := range j.entries {
+		if p := j.entries[i].Output.Product; j.spends(i) && in[p] != out[p] {
+			return unbalanced(element("inputs", i), p, in[p], out[p])
+		}
+	}
+	return nil
+}
+
+func unbalanced(field string, p Product, in, out uint64) error {
+	return refusal.New(notaryv1.Reason_REASON_UNBALANCED, field, "product %s: %d in, %d out", p, in, out)
+}
+
+// checkOwners: a witness opens the address of everything that is consumed.
+func checkOwners(j *judgement) error {
+	opened := j.opened()
+	for i := range j.entries {
+		if _, found := opened[j.entries[i].Output.Address]; j.spends(i) && !found {
+			return refusal.New(notaryv1.Reason_REASON_MISSING_WITNESS, element("inputs", i), "nothing opens address %s", j.entries[i].Output.Address)
+		}
+	}
+	return nil
+}
+
+// checkCounterparties: who must agree has signed.
+func checkCounterparties(j *judgement) error {
+	opened := j.opened()
+	for i := range j.entries {
+		c := j.entries[i].Output.Counterparty
+		if _, found := opened[c]; j.spends(i) && !c.IsZero() && !found {
+			return refusal.New(notaryv1.Reason_REASON_COUNTERPARTY_MISSING, element("inputs", i), "counterparty %s has not signed", c)
+		}
+	}
+	return nil
+}
+
+// checkNoneUnused: no witness that nothing needs, or anybody could swell a transaction.
+func checkNoneUnused(j *judgement) error {
+	needed := make(map[Address]struct{}, 4)
+	for i := range j.entries {
+		if j.spends(i) {
+			needed[j.entries[i].Output.Address] = struct{}{}
+			needed[j.entries[i].Output.Counterparty] = struct{}{}
+		}
+	}
+	for i := range j.tx.Witnesses {
+		if _, found := needed[j.tx.Witnesses[i].Address()]; !found {
+			return refusal.New(notaryv1.Reason_REASON_UNUSED_WITNESS, element("witnesses", i), "no input needs it")
+		}
+	}
+	return nil
+}
+
+func (j *judgement) opened() map[Address]struct{} {
+	opened := make(map[Address]struct{}, 4)
+	for i := range j.tx.Witnesses {
+		opened[j.tx.Witnesses[i].Address()] = struct{}{}
+	}
+	return opened
+}
+
+// checkLocksOpen: the time locks of everything that is consumed are open.
+func checkLocksOpen(j *judgement) error {
+	for i := range j.entries {
+		if opens := j.entries[i].opensMS(); j.spends(i) && (opens > j.at.NowMS || opens == math.MaxUint64) {
+			return refusal.New(notaryv1.Reason_REASON_LOCK_NOT_OPEN, element("inputs", i)+".outpoint", "opens at %d, now %d", opens, j.at.NowMS)
+		}
+	}
+	return nil
+}
+
+// checkWindowOpen: the first instant has come.
+func checkWindowOpen(j *judgement) error {
+	if j.tx.ValidFromMS > j.at.NowMS && !j.at.IgnoreWindow {
+		return refusal.New(notaryv1.Reason_REASON_WINDOW_NOT_OPEN, "valid_from_ms", "%d, now %d", j.tx.ValidFromMS, j.at.NowMS)
+	}
+	return nil
+}
+
+func (j *judgement) delta() Delta {
+	d := Delta{Tx: j.tx.ID, Spent: make([]Spent, 0, len(j.entries)), Created: make([]Created, 0, len(j.tx.Outputs))}
+	for i := range j.entries {
+		if j.spends(i) {
+			d.Spent = append(d.Spent, Spent{Outpoint: j.tx.Inputs[i].Outpoint, Entry: j.entries[i]})
+		}
+	}
+	for i, o := range j.tx.Outputs {
+		d.Created = append(d.Created, Created{Outpoint: Outpoint{Tx: j.tx.ID, Index: uint32(i)}, Output: o})
+	}
+	return d
+}
