@@ -1,0 +1,306 @@
+package conflict
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+)
+
+// TallyLimits bound what voters can make a Tally remember.
+type TallyLimits struct {
+	// UnknownPerVoter is how many transactions not known here a node key may be the first to name; the
+	// oldest gives way. What is dropped comes back with the pull of edges by transaction.
+	UnknownPerVoter int
+	// HollowPerVoter is how many rounds of one transaction a node key may be the first to vote in, as long
+	// as not even 1/3 of the weight has followed; the oldest gives way.
+	HollowPerVoter int
+}
+
+// DefaultTallyLimits hold at most some 100 bytes for each unknown transaction and voter.
+var DefaultTallyLimits = TallyLimits{UnknownPerVoter: 8192, HollowPerVoter: 32}
+
+// MilestoneKind is what a vote brought about.
+type MilestoneKind uint8
+
+// The milestones, in the order in which they come about.
+const (
+	// FirstVote: the transaction is named for the first time.
+	FirstVote MilestoneKind = iota + 1
+	// Third: PENDING from more than 1/3 of the weight in one round and epoch.
+	Third
+	// Certificate: PENDING from more than 2/3 of the weight in one round and epoch.
+	Certificate
+	// Final: ACCEPTED from more than 2/3 of the weight in one round and epoch.
+	Final
+)
+
+// String is the name of the kind.
+func (k MilestoneKind) String() string {
+	return [...]string{"none", "first vote", "third", "certificate", "final"}[k]
+}
+
+// Milestone is reported once: FirstVote for each transaction, the others for each transaction, round and
+// epoch.
+type Milestone struct {
+	Tx    domain.Hash
+	Kind  MilestoneKind
+	Round uint32
+	Group *group.Group
+	// Weight is what stands behind the kind: PENDING weight, or ACCEPTED weight for Final.
+	Weight group.Weight
+	// Voter is the position in Group of the voter whose vote brought it about.
+	Voter int
+}
+
+// Tally counts votes by transaction, round and epoch. It is the only place where votes become weight.
+// One per shard; not for concurrent use.
+type Tally struct {
+	limits  TallyLimits
+	entries map[domain.Hash]*entry
+	unknown map[domain.PublicKey]*entry // sentinels of rings, oldest next
+	idle    []*entry
+	spare   []*ballot
+}
+
+// entry holds the votes on one transaction.
+type entry struct {
+	tx      domain.Hash
+	ballots []*ballot // by round, then group
+	// charged is set while the transaction is unknown: the sentinel of its first voter's ring.
+	charged    *entry
+	next, prev *entry
+	length     int // of a sentinel's ring
+}
+
+// NewTally makes an empty tally.
+func NewTally(limits TallyLimits) *Tally {
+	return &Tally{
+		limits:  limits,
+		entries: make(map[domain.Hash]*entry),
+		unknown: make(map[domain.PublicKey]*entry),
+	}
+}
+
+// Know marks a transaction as held here: its votes are kept until Forget, whatever else is named.
+func (t *Tally) Know(tx domain.Hash) {
+	e := t.entries[tx]
+	if e == nil {
+		e = t.open(tx)
+	}
+	e.discharge()
+}
+
+// Count adds a vote and appends the milestones that it brought about to out. A vote that was counted before,
+// or that has no weight in its group, changes nothing. It does not allocate once the tally has seen as many
+// transactions at a time as it holds.
+func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
+	if !v.counts() {
+		return out
+	}
+	e := t.entries[v.Tx]
+	if e == nil {
+		e = t.open(v.Tx)
+		t.charge(e, v.Key())
+	}
+	if len(e.ballots) == 0 {
+		out = append(out, Milestone{Tx: v.Tx, Kind: FirstVote, Round: v.Round, Group: v.Group, Voter: v.Voter})
+	}
+	b := t.ballot(e, &v)
+	c := b.of(v.State)
+	before := c.weight
+	if !c.add(&v) {
+		return out
+	}
+	report := func(k MilestoneKind) {
+		out = append(out, Milestone{Tx: v.Tx, Kind: k, Round: v.Round, Group: v.Group, Weight: c.weight, Voter: v.Voter})
+	}
+	switch v.State {
+	case observation.Pending:
+		if !group.Third(before) && group.Third(c.weight) {
+			report(Third)
+		}
+		if !group.Quorum(before) && group.Quorum(c.weight) {
+			report(Certificate)
+		}
+	case observation.Accepted:
+		if !group.Quorum(before) && group.Quorum(c.weight) {
+			report(Final)
+		}
+	}
+	return out
+}
+
+// Weights are the PENDING and the ACCEPTED weight of a transaction in one round under one link.
+func (t *Tally) Weights(tx, link domain.Hash, round uint32) (pending, accepted group.Weight) {
+	if b := t.find(tx, link, round); b != nil {
+		return b.of(observation.Pending).weight, b.of(observation.Accepted).weight
+	}
+	return 0, 0
+}
+
+// Edges are the votes of one state on a transaction in one round under one link, by voter: what a certificate
+// or an acceptance proof is built from.
+func (t *Tally) Edges(tx, link domain.Hash, round uint32, state observation.State) []Vote {
+	b := t.find(tx, link, round)
+	if b == nil || state < observation.Pending || state > observation.Abstain {
+		return nil
+	}
+	votes := b.votes(tx, state, nil)
+	slices.SortFunc(votes, compareVotes)
+	return votes
+}
+
+// Votes are all counted votes on a transaction, by epoch, round, state and voter: what is handed over when
+// the transaction becomes contested.
+func (t *Tally) Votes(tx domain.Hash) []Vote {
+	e := t.entries[tx]
+	if e == nil {
+		return nil
+	}
+	var votes []Vote
+	for _, b := range e.ballots {
+		for s := observation.Pending; s <= observation.Abstain; s++ {
+			votes = b.votes(tx, s, votes)
+		}
+	}
+	slices.SortFunc(votes, compareVotes)
+	return votes
+}
+
+// Forget drops a transaction and its votes.
+func (t *Tally) Forget(tx domain.Hash) {
+	e := t.entries[tx]
+	if e == nil {
+		return
+	}
+	delete(t.entries, tx)
+	e.discharge()
+	for _, b := range e.ballots {
+		b.reset()
+		t.spare = append(t.spare, b)
+	}
+	e.ballots = e.ballots[:0]
+	t.idle = append(t.idle, e)
+}
+
+// Len is the number of transactions that votes are held for or that are known.
+func (t *Tally) Len() int { return len(t.entries) }
+
+func (b *ballot) votes(tx domain.Hash, s observation.State, out []Vote) []Vote {
+	for _, p := range b.of(s).places {
+		out = append(out, Vote{
+			Tx: tx, State: s, Round: b.round, Group: b.group, Voter: int(p.voter),
+			SigningEpoch: p.signingEpoch, Height: p.height, Leaf: p.leaf, TimeMS: p.timeMS,
+		})
+	}
+	return out
+}
+
+func (t *Tally) open(tx domain.Hash) *entry {
+	var e *entry
+	if n := len(t.idle); n > 0 {
+		e, t.idle = t.idle[n-1], t.idle[:n-1]
+	} else {
+		e = new(entry)
+	}
+	e.tx = tx
+	t.entries[tx] = e
+	return e
+}
+
+// charge puts an unknown transaction on the account of the voter that named it first.
+func (t *Tally) charge(e *entry, voter domain.PublicKey) {
+	ring := t.unknown[voter]
+	if ring == nil {
+		ring = new(entry)
+		ring.next, ring.prev = ring, ring
+		t.unknown[voter] = ring
+	}
+	if ring.length >= t.limits.UnknownPerVoter {
+		t.Forget(ring.next.tx)
+	}
+	e.charged, e.next, e.prev = ring, ring, ring.prev
+	e.prev.next, ring.prev = e, e
+	ring.length++
+}
+
+func (e *entry) discharge() {
+	if e.charged == nil {
+		return
+	}
+	e.charged.length--
+	e.prev.next, e.next.prev = e.next, e.prev
+	e.charged, e.next, e.prev = nil, nil, nil
+}
+
+func (t *Tally) find(tx, link domain.Hash, round uint32) *ballot {
+	e := t.entries[tx]
+	if e == nil {
+		return nil
+	}
+	for i := e.from(round); i < len(e.ballots) && e.ballots[i].round == round; i++ {
+		if e.ballots[i].group.Link() == link {
+			return e.ballots[i]
+		}
+	}
+	return nil
+}
+
+// from is the position of the first ballot in round or above.
+func (e *entry) from(round uint32) int {
+	return sort.Search(len(e.ballots), func(i int) bool { return e.ballots[i].round >= round })
+}
+
+// ballot finds or opens the ballot of a vote.
+func (t *Tally) ballot(e *entry, v *Vote) *ballot {
+	i := e.from(v.Round)
+	for ; i < len(e.ballots) && e.ballots[i].round == v.Round; i++ {
+		c := compareGroups(e.ballots[i].group, v.Group)
+		if c == 0 {
+			return e.ballots[i]
+		}
+		if c > 0 {
+			break
+		}
+	}
+	if at := t.makeRoom(e, v); at >= 0 && at < i {
+		i--
+	}
+	var b *ballot
+	if n := len(t.spare); n > 0 {
+		b, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else {
+		b = new(ballot)
+	}
+	b.group, b.round, b.opener = v.Group, v.Round, v.Voter
+	e.ballots = slices.Insert(e.ballots, i, b)
+	return b
+}
+
+// makeRoom drops a hollow ballot where the voter has opened too many: the lowest round, since a liar that
+// votes in rounds nobody else reaches can only lose its own votes. It returns the position dropped, or -1.
+func (t *Tally) makeRoom(e *entry, v *Vote) int {
+	if len(e.ballots) < t.limits.HollowPerVoter {
+		return -1
+	}
+	opened, lowest := 0, -1
+	for i, b := range e.ballots {
+		if b.opener == v.Voter && b.group == v.Group && b.hollow() {
+			opened++
+			if lowest < 0 {
+				lowest = i
+			}
+		}
+	}
+	if opened < t.limits.HollowPerVoter {
+		return -1
+	}
+	dropped := e.ballots[lowest]
+	e.ballots = slices.Delete(e.ballots, lowest, lowest+1)
+	dropped.reset()
+	t.spare = append(t.spare, dropped)
+	return lowest
+}
