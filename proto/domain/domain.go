@@ -58,6 +58,18 @@ func ParseHash(s string) (Hash, error) {
 // String is the hash in lower-case hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// MarshalText implements encoding.TextMarshaler as String does.
+func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler as ParseHash does.
+func (h *Hash) UnmarshalText(text []byte) error {
+	got, err := ParseHash(string(text))
+	if err == nil {
+		*h = got
+	}
+	return err
+}
+
 // IsZero reports whether all bytes are zero.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
