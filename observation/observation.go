@@ -133,6 +133,11 @@ func appendBytes(dst []byte, number int, b []byte) []byte {
 	if len(b) == 0 {
 		return dst
 	}
+	return appendElement(dst, number, b)
+}
+
+// appendElement appends a length-delimited element of a list, which may be empty.
+func appendElement(dst []byte, number int, b []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(number)<<3|2)
 	dst = binary.AppendUvarint(dst, uint64(len(b)))
 	return append(dst, b...)
