@@ -83,6 +83,11 @@ type builder struct {
 
 // choose checks the edges of an item and keeps one of each node key, by ascending key.
 func (b *builder) choose(item *Item) ([]Edge, error) {
+	if len(item.Raw) > 0 {
+		if err := checkRaw(item.Raw, item.ID); err != nil {
+			return nil, err
+		}
+	}
 	edges := slices.Clone(item.Edges)
 	slices.SortStableFunc(edges, func(x, y Edge) int {
 		return cmp.Or(x.Header.Key.Compare(y.Header.Key),
@@ -184,11 +189,6 @@ func (b *builder) prove(item *Item, edges []Edge) ProvenTransaction {
 
 // checkBounds refuses what DecodeProof would.
 func (p *Proof) checkBounds() error {
-	for i, l := range p.Links {
-		if len(l) == 0 || len(l) > MaxLinkBytes {
-			return refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, fmt.Sprintf("links[%d]", i), "%d bytes", len(l))
-		}
-	}
 	schema := proofSchema
 	if p.State == Pending {
 		schema = certificateSchema

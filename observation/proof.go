@@ -19,11 +19,6 @@ const (
 	MaxProofItems = 65_536
 	// MaxTransactionBytes bounds a transaction that a proof carries.
 	MaxTransactionBytes = 262_144
-	// MaxTransactionEntryBytes bounds the encoding of one ProvenTransaction.
-	MaxTransactionEntryBytes = 8_388_608
-	// MaxLinks and MaxLinkBytes bound the links of a proof.
-	MaxLinks     = 4096
-	MaxLinkBytes = 1 << 20
 )
 
 // Proof shows offline that more than 2/3 of a group's weight signed one state of some transactions, each

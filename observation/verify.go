@@ -87,8 +87,8 @@ func (p *Proof) verifyObservations(g *group.Group, batch func([]domain.Check) []
 // verifyTransaction checks one transaction, whose observations were checked, and sums its weight.
 func (p *Proof) verifyTransaction(g *group.Group, i int, own *OwnTrust) (TransactionVerdict, error) {
 	t := &p.Transactions[i]
-	v := TransactionVerdict{ID: t.ID, Included: t.Raw != nil, Round: t.Round}
-	if t.Raw != nil {
+	v := TransactionVerdict{ID: t.ID, Included: len(t.Raw) > 0, Round: t.Round}
+	if len(t.Raw) > 0 {
 		if err := checkRaw(t.Raw, t.ID); err != nil {
 			return v, err
 		}
