@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// ProofError says that a node's proof does not convince. It unwraps to the refusal that names the part
+// at fault where the proof is wrong, and to NOT_ENOUGH_WEIGHT where it is only weak.
+type ProofError struct {
+	Conclusion observation.Conclusion
+	Err        error
+}
+
+// Error implements error.
+func (e *ProofError) Error() string {
+	return fmt.Sprintf("the node's proof is %s: %v", e.Conclusion, e.Err)
+}
+
+// Unwrap is the reason.
+func (e *ProofError) Unwrap() error { return e.Err }
+
+// Root is what a verifier needs who trusts a network's genesis document. It works without a node.
+func Root(g *group.Genesis) observation.Root {
+	root := observation.NewRoot(g.Group)
+	root.VerifyBatch = func(checks []domain.Check) []bool { return domain.VerifyBatch(checks, rand.Reader) }
+	return root
+}
+
+// Proof fetches the acceptance proof of a final transaction and verifies it against the genesis
+// document. A transaction that is not final gives NOT_FINAL, one never heard of NOT_FOUND, a proof that
+// does not hold *ProofError.
+func (c *Client) Proof(ctx context.Context, id domain.Hash) (*observation.Proof, observation.Verdict, error) {
+	answer, err := call(ctx, c, c.api.GetAcceptanceProof, &notaryv1.GetAcceptanceProofRequest{TransactionId: id[:]})
+	if err != nil {
+		return nil, observation.Verdict{}, err
+	}
+	return c.verified(id, answer.GetProof())
+}
+
+// verified decodes and verifies what should prove one transaction.
+func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, observation.Verdict, error) {
+	proof, err := observation.DecodeProof(raw, observation.Limits{})
+	if err != nil {
+		return nil, observation.Verdict{}, &ProofError{Err: err}
+	}
+	verdict, err := proof.Verify(Root(c.genesis))
+	if err != nil {
+		return nil, verdict, &ProofError{Err: err}
+	}
+	if verdict.Conclusion != observation.Valid {
+		reason := refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "", "%s", verdict.Conclusion)
+		return nil, verdict, &ProofError{Conclusion: verdict.Conclusion, Err: reason}
+	}
+	for _, t := range verdict.Transactions {
+		if t.ID == id {
+			return proof, verdict, nil
+		}
+	}
+	return nil, verdict, &ProofError{Err: refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transactions", "it proves another transaction")}
+}

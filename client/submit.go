@@ -1,0 +1,148 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Levels that Submit can wait for.
+const (
+	WaitNone     = notaryv1.WaitLevel_WAIT_LEVEL_NONE
+	WaitPending  = notaryv1.WaitLevel_WAIT_LEVEL_PENDING
+	WaitAccepted = notaryv1.WaitLevel_WAIT_LEVEL_ACCEPTED
+	WaitFinal    = notaryv1.WaitLevel_WAIT_LEVEL_FINAL
+)
+
+// Receipt is a final transaction with the proof of it.
+type Receipt struct {
+	*Transaction
+	Status *notaryv1.TransactionStatus
+	// Proof is verified; its file form is Proof.EncodeFile.
+	Proof   *observation.Proof
+	Verdict observation.Verdict
+}
+
+// Submit hands in the exact bytes of a transaction and waits until it has reached a level at the node
+// or ctx ends; it may be called again with the same bytes whatever happened. A transaction that will never
+// be final gives an error: *Error where the node refused it, *RejectedError where the network did.
+func (c *Client) Submit(ctx context.Context, raw []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+	answer, err := c.submit(ctx, &notaryv1.SubmitTransactionRequest{Transaction: raw, WaitFor: level})
+	return answer.GetStatus(), err
+}
+
+// submit repeats a submission for as long as the node ends its waits before ctx does: nodes bound them.
+func (c *Client) submit(ctx context.Context, req *notaryv1.SubmitTransactionRequest) (*notaryv1.SubmitTransactionResponse, error) {
+	for {
+		answer, err := call(ctx, c, c.api.SubmitTransaction, req)
+		var e *Error
+		if !errors.As(err, &e) || e.Reason != notaryv1.Reason_REASON_WAIT_EXPIRED {
+			if err == nil {
+				err = rejected(answer.GetStatus())
+			}
+			return answer, err
+		}
+		if !sleep(ctx, max(e.RetryAfter, time.Millisecond)) {
+			return nil, err
+		}
+	}
+}
+
+// SubmitFinal submits, waits for finality, and verifies the proof that comes in the same answer.
+func (c *Client) SubmitFinal(ctx context.Context, tx *Transaction) (*Receipt, error) {
+	answer, err := c.submit(ctx, &notaryv1.SubmitTransactionRequest{Transaction: tx.Raw, WaitFor: WaitFinal, WithProof: true})
+	if err != nil {
+		return nil, err
+	}
+	proof, verdict, err := c.verified(tx.ID, answer.GetProof())
+	if err != nil {
+		return nil, err
+	}
+	return &Receipt{Transaction: tx, Status: answer.GetStatus(), Proof: proof, Verdict: verdict}, nil
+}
+
+// Send pays, waits for finality and returns the verified proof. Where it fails without the transaction
+// being refused, the payment may still become final: the coins stay tied, and only the same transaction
+// may be submitted again. The transaction is returned for that beside the error.
+func (c *Client) Send(ctx context.Context, from *Account, terms Terms, payments ...Payment) (*Receipt, error) {
+	tx, err := c.BuildPayments(ctx, from, terms, payments...)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := c.SubmitFinal(ctx, tx)
+	if err == nil || Refused(err) {
+		from.Release(tx.Spends()...)
+	}
+	if err != nil {
+		return &Receipt{Transaction: tx}, err
+	}
+	return receipt, nil
+}
+
+// Refused reports whether an error of Submit means that the transaction is dead: what it would have
+// spent may be spent otherwise. Everything else leaves the outcome open.
+func Refused(err error) bool {
+	var dead *RejectedError
+	if errors.As(err, &dead) {
+		return true
+	}
+	var e *Error
+	if !errors.As(err, &e) || utxo.NotYet(e) {
+		return false
+	}
+	// Reasons below those of the service speak of the transaction.
+	return e.Reason != notaryv1.Reason_REASON_UNSPECIFIED && e.Reason < notaryv1.Reason_REASON_INVALID_ARGUMENT
+}
+
+func rejected(s *notaryv1.TransactionStatus) error {
+	if s.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_REJECTED {
+		return nil
+	}
+	id, err := domain.HashFrom(s.GetTransactionId())
+	if err != nil {
+		return refusal.New(notaryv1.Reason_REASON_MALFORMED, "status.transaction_id", "%v", err)
+	}
+	r := s.GetRejection()
+	return &RejectedError{ID: id, Reason: r.GetReason(), Field: r.GetField(), Detail: r.GetDetail()}
+}
+
+// Validate asks the node whether it would vote for a transaction now, without submitting it; nil says
+// yes, a *refusal.Error why not.
+func (c *Client) Validate(ctx context.Context, raw []byte) error {
+	answer, err := call(ctx, c, c.api.ValidateTransaction, &notaryv1.ValidateTransactionRequest{Transaction: raw})
+	if err != nil {
+		return err
+	}
+	if r := answer.GetRejection(); r != nil {
+		return &refusal.Error{Reason: r.GetReason(), Field: r.GetField(), Detail: r.GetDetail()}
+	}
+	return nil
+}
+
+// Transaction is what the node knows of a transaction, with its exact bytes where the node has them. An
+// answer about another transaction, or bytes of another one, are refused.
+func (c *Client) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.GetTransactionResponse, error) {
+	answer, err := call(ctx, c, c.api.GetTransaction, &notaryv1.GetTransactionRequest{TransactionId: id[:]})
+	if err != nil {
+		return nil, err
+	}
+	if got := answer.GetStatus().GetTransactionId(); string(got) != string(id[:]) {
+		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "status.transaction_id", "the node answered about %x", got)
+	}
+	return answer, nil
+}
+
+// Stream opens the service's stream of submissions, for throughput; the caller receives while it sends.
+// Nothing is repeated on a stream: what has no answer when it breaks is submitted again on a new one.
+func (c *Client) Stream(ctx context.Context) (grpc.BidiStreamingClient[notaryv1.SubmitTransactionsRequest, notaryv1.SubmitTransactionsResponse], error) {
+	stream, err := c.api.SubmitTransactions(ctx)
+	return stream, fromStatus(ctx, err)
+}
