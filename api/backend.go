@@ -5,8 +5,8 @@ import (
 	"iter"
 	"log/slog"
 
-	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
 // Backends is what the services are made of. Every field but Operator is needed.

@@ -1,0 +1,185 @@
+// Package throttle keeps clients from costing more than their share: a token bucket for each client,
+// and a count of what it has open.
+package throttle
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Local is the client behind a Unix socket or any other address without an IP. It has no limits.
+const Local = "local"
+
+// Client names the client behind an address: an IPv4 address, or the /64 prefix of an IPv6 address,
+// since that is what one subscriber is usually given.
+func Client(addr net.Addr) string {
+	if addr == nil {
+		return Local
+	}
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return clientOf(tcp.AddrPort().Addr())
+	}
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return Local
+	}
+	return clientOf(ap.Addr())
+}
+
+func clientOf(ip netip.Addr) string {
+	ip = ip.Unmap().WithZone("")
+	if !ip.IsValid() {
+		return Local
+	}
+	if ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil { // cannot be: 64 bits fit an IPv6 address
+		panic(err)
+	}
+	return prefix.String()
+}
+
+// Limits are those of one client.
+type Limits struct {
+	// PerSecond and Burst shape the token bucket.
+	PerSecond float64
+	Burst     int
+	// Calls and Streams are how many calls of any kind, and how many streams, may be open.
+	Calls, Streams int
+	// Clients is how many clients are remembered.
+	Clients int
+}
+
+// Refusal says what a client has too much of.
+type Refusal struct {
+	// What is "rate", "calls" or "streams".
+	What string
+	// RetryAfter is when trying again makes sense.
+	RetryAfter time.Duration
+}
+
+// busy is the retry delay for a client that has too much open: nobody knows when it will close some.
+const busy = time.Second
+
+// Table knows the clients.
+type Table struct {
+	limits Limits
+	now    func() time.Time
+
+	mu      sync.Mutex
+	clients map[string]*client
+	sweeps  time.Time // no sweep before
+}
+
+type client struct {
+	tokens         float64
+	at             time.Time // when tokens was right
+	calls, streams int
+}
+
+// New returns a table without clients. Now tells the time; its steps may be negative.
+func New(limits Limits, now func() time.Time) *Table {
+	return &Table{limits: limits, now: now, clients: map[string]*client{}}
+}
+
+// Open admits one call of a client, and returns what is to be called once when it has ended, or says
+// why not. A refused call took no token unless the refusal is for open calls.
+func (t *Table) Open(name string, stream bool) (closed func(), refused *Refusal) {
+	if name == Local {
+		return func() {}, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.client(name)
+	if c == nil {
+		return nil, &Refusal{"rate", busy}
+	}
+	if r := t.take(c); r != nil {
+		return nil, r
+	}
+	if c.calls >= t.limits.Calls {
+		return nil, &Refusal{"calls", busy}
+	}
+	if stream && c.streams >= t.limits.Streams {
+		return nil, &Refusal{"streams", busy}
+	}
+	c.calls++
+	if stream {
+		c.streams++
+	}
+	return func() { t.close(c, stream) }, nil
+}
+
+// Take charges a token for something that opens nothing.
+func (t *Table) Take(name string) *Refusal {
+	if name == Local {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.client(name)
+	if c == nil {
+		return &Refusal{"rate", busy}
+	}
+	return t.take(c)
+}
+
+func (t *Table) close(c *client, stream bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.calls--
+	if stream {
+		c.streams--
+	}
+}
+
+// take refills a bucket and takes one token out of it.
+func (t *Table) take(c *client) *Refusal {
+	now := t.now()
+	if d := now.Sub(c.at); d > 0 {
+		c.tokens = min(c.tokens+d.Seconds()*t.limits.PerSecond, float64(t.limits.Burst))
+	}
+	c.at = now
+	if c.tokens >= 1 {
+		c.tokens--
+		return nil
+	}
+	wait := time.Duration((1 - c.tokens) / t.limits.PerSecond * float64(time.Second))
+	return &Refusal{"rate", max(wait, time.Millisecond)}
+}
+
+// client finds or makes a client's entry. It returns nil where the table is full of clients that are
+// all in use: then strangers wait, and those already served go on.
+func (t *Table) client(name string) *client {
+	if c, ok := t.clients[name]; ok {
+		return c
+	}
+	if len(t.clients) >= t.limits.Clients && !t.sweep() {
+		return nil
+	}
+	c := &client{tokens: float64(t.limits.Burst), at: t.now()}
+	t.clients[name] = c
+	return c
+}
+
+// sweep forgets the clients whose buckets have filled up and that have nothing open: remembering them
+// changes nothing. It looks through the table at most once a second, so that a crowd of strangers does
+// not make it the dearest thing there is.
+func (t *Table) sweep() bool {
+	now := t.now()
+	if now.Before(t.sweeps) {
+		return false
+	}
+	t.sweeps = now.Add(time.Second)
+	for name, c := range t.clients {
+		full := c.tokens+now.Sub(c.at).Seconds()*t.limits.PerSecond >= float64(t.limits.Burst)
+		if full && c.calls == 0 {
+			delete(t.clients, name)
+		}
+	}
+	return len(t.clients) < t.limits.Clients
+}
