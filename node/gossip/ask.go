@@ -1,0 +1,210 @@
+package gossip
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/notarynet/notaryd/proto/canonical"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+const (
+	// maxParallel bounds the candidates asked at once for one pull.
+	maxParallel = 3
+	// maxCandidates bounds the peers tried where the caller names none.
+	maxCandidates = 8
+)
+
+// candidates returns the caller's choice less this node itself, or connected peers: members first, then
+// by what stands against them.
+func (n *Net) candidates(named []domain.PublicKey) []domain.PublicKey {
+	if len(named) > 0 {
+		others := make([]domain.PublicKey, 0, len(named))
+		for _, k := range named {
+			if k != n.key && !slices.Contains(others, k) {
+				others = append(others, k)
+			}
+		}
+		return others
+	}
+	type ranked struct {
+		key    domain.PublicKey
+		points float64
+	}
+	now := time.Now()
+	var all []ranked
+	for _, id := range n.host.Network().Peers() {
+		if key, ok := NodeKey(id); ok {
+			all = append(all, ranked{key, -n.ledger.standing(key, now)})
+		}
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.points, b.points), a.key.Compare(b.key))
+	})
+	var best []domain.PublicKey
+	for _, r := range all[:min(len(all), maxCandidates)] {
+		best = append(best, r.key)
+	}
+	return best
+}
+
+// ask tries candidates until an attempt returns true: one at a time while each answers, side by side when
+// one is silent for PullHedge. It returns when all attempts have ended or one was enough; the others are
+// then cancelled, without blame.
+func (n *Net) ask(ctx context.Context, candidates []domain.PublicKey, attempt func(context.Context, domain.PublicKey) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan bool, len(candidates))
+	hedge := time.NewTimer(n.config.PullHedge)
+	defer hedge.Stop()
+	next, running := 0, 0
+	start := func() {
+		if next == len(candidates) || running == maxParallel || !n.enter() {
+			return
+		}
+		key := candidates[next]
+		next++
+		running++
+		go func() {
+			defer n.running.Done()
+			done <- attempt(ctx, key)
+		}()
+		hedge.Reset(n.config.PullHedge)
+	}
+	start()
+	for running > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.quit:
+			return
+		case enough := <-done:
+			if running--; enough {
+				return
+			}
+			start()
+		case <-hedge.C:
+			start()
+		}
+	}
+}
+
+// until repeats requests to one peer while its answers are cut short by their size and bring something
+// new. It reports whether nothing is missing any more.
+func (n *Net) until(w interface{ left() int }, once func() (size int, ok bool)) bool {
+	for before := w.left(); before > 0; {
+		size, ok := once()
+		left := w.left()
+		if !ok || left == 0 {
+			return left == 0
+		}
+		// An answer that leaves room for the largest item was not cut short.
+		if left == before || size <= MaxPullResponse-itemSize(MaxObservation) {
+			return false
+		}
+		before = left
+	}
+	return true
+}
+
+// credit books a wrong answer.
+func (n *Net) credit(key domain.PublicKey, err error) bool {
+	if err == nil {
+		return true
+	}
+	n.log.Debug("wrong answer to a pull", "peer", key.String(), "err", err)
+	n.Penalise(key, OffenceWrong)
+	return false
+}
+
+// exchange sends one request to one peer and returns its canonical response.
+func (n *Net) exchange(ctx context.Context, p pull, key domain.PublicKey, request []byte) ([]byte, bool) {
+	attempt, cancel := context.WithTimeout(ctx, n.config.PullTimeout)
+	defer cancel()
+	start := time.Now()
+	response, err := n.roundTrip(attempt, p, key, request)
+	n.metrics.AskedSeconds.WithLabelValues(p.String()).Observe(time.Since(start).Seconds())
+	outcome := classify(ctx, attempt, response, err)
+	n.metrics.Asked.WithLabelValues(p.String(), outcome).Inc()
+	switch outcome {
+	case "wrong":
+		n.credit(key, err)
+	case "timeout":
+		n.Penalise(key, OffenceSlow)
+	}
+	return response, err == nil
+}
+
+// errUnreachable says that no stream could be opened.
+var errUnreachable = errors.New("peer cannot be reached")
+
+func (n *Net) roundTrip(ctx context.Context, p pull, key domain.PublicKey, request []byte) ([]byte, error) {
+	release, err := n.asking.wait(ctx, key)
+	if err != nil {
+		return nil, errUnreachable // our own queue, not the peer's fault
+	}
+	defer release()
+	s, err := n.host.NewStream(ctx, PeerID(key), pullProtocol(n.config.Network, p))
+	if err != nil {
+		return nil, errors.Join(errUnreachable, err)
+	}
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
+	if deadline, ok := ctx.Deadline(); ok {
+		s.SetDeadline(deadline)
+	}
+	response, err := exchangeOn(s, p, request)
+	if err != nil {
+		s.Reset()
+		return nil, err
+	}
+	s.Close()
+	return response, nil
+}
+
+func exchangeOn(s network.Stream, p pull, request []byte) ([]byte, error) {
+	if err := writeFrame(s, request); err != nil {
+		return nil, err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return nil, err
+	}
+	schema := [numPulls]*canonical.Schema{transactionsSchema, observationsSchema, headsSchema}[p]
+	response, err := readFrame(s, schema.MaxBytes())
+	if err != nil {
+		return nil, err
+	}
+	if err := schema.Check(response); err != nil {
+		return nil, errors.Join(errFrame, err)
+	}
+	return response, nil
+}
+
+// classify names the outcome of an attempt. Only "wrong" and "timeout" are the peer's fault.
+func classify(parent, attempt context.Context, response []byte, err error) string {
+	var reset *network.StreamError
+	switch {
+	case err == nil && len(response) == 0:
+		return "empty"
+	case err == nil:
+		return "ok"
+	case errors.Is(err, errOversize), errors.Is(err, errFrame):
+		return "wrong"
+	case parent.Err() != nil:
+		return "cancelled"
+	case errors.Is(err, errUnreachable):
+		return "unreachable"
+	case attempt.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamRateLimited:
+		return "busy"
+	default:
+		return "unreachable"
+	}
+}

@@ -1,0 +1,78 @@
+package gossip
+
+import (
+	"context"
+
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// Verdict is what a handler says of a message. The zero value passes nothing on and blames nobody.
+type Verdict uint8
+
+const (
+	// Ignore drops the message without blame: not to be judged now, or known already.
+	Ignore Verdict = iota
+	// Accept relays the message and delivers it through the topic's queue.
+	Accept
+	// Take relays the message; the handler has kept what it needs, so nothing is delivered.
+	Take
+	// Reject drops the message and scores down the peer that sent it: only for what no honest node
+	// relays, whatever it knows and whatever its clock says.
+	Reject
+)
+
+// Handlers judges messages before they are relayed. Methods are called from many goroutines at once,
+// must return when ctx ends (Config.ValidateTimeout), and must neither change nor outlive-and-change the
+// bytes, which are shared with the relay. from is the neighbour that sent the message, seldom its author.
+type Handlers interface {
+	// ValidateTransactions judges a batch of 1 to 1024 canonical Transactions, none empty.
+	ValidateTransactions(ctx context.Context, from domain.PublicKey, raws [][]byte) Verdict
+	// ValidateObservation judges an Observation of at most MaxObservation bytes.
+	ValidateObservation(ctx context.Context, from domain.PublicKey, raw []byte) Verdict
+	// ValidatePeer judges peer metadata of at most MaxPeer bytes.
+	ValidatePeer(ctx context.Context, from domain.PublicKey, raw []byte) Verdict
+	// ValidateEvidence judges Evidence of at most MaxEvidence bytes.
+	ValidateEvidence(ctx context.Context, from domain.PublicKey, raw []byte) Verdict
+}
+
+// Batch is a delivered TransactionBatch. The bytes are shared: read only.
+type Batch struct {
+	From domain.PublicKey
+	Raws [][]byte
+}
+
+// Message is a delivered observation, peer record or evidence. The bytes are shared: read only.
+type Message struct {
+	From domain.PublicKey
+	Raw  []byte
+}
+
+// Backend answers the pulls of other nodes. Each method hands its finds to add until add returns false,
+// which means that the answer is full or the asker gone. Methods are called from many goroutines at once
+// and must return soon after ctx ends.
+type Backend interface {
+	// Transactions finds transactions by id, in any order, with their acceptance proofs where they are
+	// final and withProofs is set (else proof is nil). What is not here is left out.
+	Transactions(ctx context.Context, ids []domain.Hash, withProofs bool, add func(raw, proof []byte) bool) error
+	// Observations finds observations of one chain, by ascending height.
+	Observations(ctx context.Context, r Range, add func(raw []byte) bool) error
+	// Heads lists the newest height of every chain known here.
+	Heads(ctx context.Context, add func(Head) bool) error
+}
+
+// Range names consecutive observations of one chain: heights From to To, both included, at most
+// MaxPullItems of them.
+type Range struct {
+	Key          domain.PublicKey
+	SigningEpoch uint32
+	From, To     uint64
+}
+
+// Head is the newest observation of one chain.
+type Head struct {
+	Key          domain.PublicKey
+	SigningEpoch uint32
+	Height       uint64
+	// Hash is the header's hash.
+	Hash domain.Hash
+}

@@ -1,0 +1,47 @@
+package gossip
+
+import (
+	"github.com/notarynet/notaryd/proto/canonical"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+// Limits of the wire, in bytes unless said (docs/spec/network.md).
+const (
+	// MaxBatch bounds a TransactionBatch, MaxBatchItems its transactions.
+	MaxBatch      = 1 << 20
+	MaxBatchItems = 1024
+	// MaxTransaction bounds one Transaction.
+	MaxTransaction = 256 << 10
+	// MaxObservation bounds one Observation.
+	MaxObservation = 1 << 20
+	// MaxPeer bounds one message of the topic peer.
+	MaxPeer = 256 << 10
+	// MaxEvidence bounds one Evidence: two bodies, two leaves and their framing.
+	MaxEvidence = 512 << 10
+
+	// MaxPullItems bounds the ids or heights that one request names.
+	MaxPullItems = 256
+	// MaxPullResponse bounds one answer with transactions or observations.
+	MaxPullResponse = 4 << 20
+	// MaxHeads bounds the chains in one answer with heads, maxHeadsResponse its bytes.
+	MaxHeads         = 65536
+	maxHeadsResponse = 8 << 20
+	// maxRequest bounds any request: 256 ids of 34 bytes with their tags, and a flag.
+	maxRequest = 10 << 10
+
+	// maxRPC bounds one GossipSub RPC: the largest message, its topic, and room for the control
+	// messages that ride along (1.25 MiB).
+	maxRPC = 1<<20 + 256<<10
+	// maxControl bounds the control part of an RPC: 5000 ids of 32 bytes with tags are 170 KB.
+	maxControl = 192 << 10
+)
+
+var (
+	batchSchema           = canonical.MustCompile(&notaryv1.TransactionBatch{}, MaxBatch)
+	transactionsReqSchema = canonical.MustCompile(&notaryv1.PullTransactionsRequest{}, maxRequest)
+	transactionsSchema    = canonical.MustCompile(&notaryv1.PullTransactionsResponse{}, MaxPullResponse)
+	observationsReqSchema = canonical.MustCompile(&notaryv1.PullObservationsRequest{}, maxRequest)
+	observationsSchema    = canonical.MustCompile(&notaryv1.PullObservationsResponse{}, MaxPullResponse)
+	headsReqSchema        = canonical.MustCompile(&notaryv1.PullHeadsRequest{}, maxRequest)
+	headsSchema           = canonical.MustCompile(&notaryv1.PullHeadsResponse{}, maxHeadsResponse)
+)

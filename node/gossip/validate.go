@@ -1,0 +1,140 @@
+package gossip
+
+import (
+	"context"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/notarynet/notaryd/proto/canonical"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// inbox judges what arrives and queues what was accepted.
+type inbox struct {
+	self     peer.ID
+	handlers Handlers
+	metrics  Metrics
+
+	transactions chan Batch
+	messages     [numTopics]chan Message // that of topicTx stays nil
+}
+
+func newInbox(self peer.ID, h Handlers, m Metrics, queue int) *inbox {
+	in := &inbox{self: self, handlers: h, metrics: m, transactions: make(chan Batch, queue)}
+	for t := topicObs; t < numTopics; t++ {
+		in.messages[t] = make(chan Message, queue)
+	}
+	return in
+}
+
+// validator returns what the router calls for each message of a topic that it has not seen. The router
+// ends ctx after Config.ValidateTimeout.
+func (in *inbox) validator(t topic) pubsub.ValidatorEx {
+	return func(ctx context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+		if from == in.self {
+			return pubsub.ValidationAccept // checked where it was published
+		}
+		key, node := NodeKey(from)
+		switch {
+		case !node || len(m.Data) == 0:
+			return in.refuse(t, "malformed")
+		case len(m.Data) > topics[t].maxBytes:
+			return in.refuse(t, "oversize")
+		case t == topicTx:
+			return in.batch(ctx, key, m.Data)
+		}
+		v := in.ask(ctx, t, func(ctx context.Context) Verdict { return in.handle(ctx, t, key, m.Data) })
+		return in.settle(t, v, len(m.Data), func() bool { return offer(in.messages[t], Message{From: key, Raw: m.Data}) })
+	}
+}
+
+// batch checks that a TransactionBatch is canonical before anybody looks into it.
+func (in *inbox) batch(ctx context.Context, from domain.PublicKey, data []byte) pubsub.ValidationResult {
+	raws, ok := splitBatch(data)
+	if !ok {
+		return in.refuse(topicTx, "malformed")
+	}
+	v := in.ask(ctx, topicTx, func(ctx context.Context) Verdict { return in.handlers.ValidateTransactions(ctx, from, raws) })
+	return in.settle(topicTx, v, len(data), func() bool { return offer(in.transactions, Batch{From: from, Raws: raws}) })
+}
+
+// splitBatch returns the transactions of a canonical batch, sharing memory with it; false where the batch
+// is not canonical or one of them is empty.
+func splitBatch(data []byte) ([][]byte, bool) {
+	if batchSchema.Check(data) != nil {
+		return nil, false
+	}
+	raws := make([][]byte, 0, 16)
+	for f := range canonical.Fields(data) {
+		if len(f.Bytes) == 0 {
+			return nil, false
+		}
+		raws = append(raws, f.Bytes)
+	}
+	return raws, len(raws) > 0
+}
+
+func (in *inbox) handle(ctx context.Context, t topic, from domain.PublicKey, raw []byte) Verdict {
+	switch t {
+	case topicObs:
+		return in.handlers.ValidateObservation(ctx, from, raw)
+	case topicPeer:
+		return in.handlers.ValidatePeer(ctx, from, raw)
+	case topicEvidence:
+		return in.handlers.ValidateEvidence(ctx, from, raw)
+	default:
+		panic("gossip: no handler for topic " + t.String())
+	}
+}
+
+// ask times a handler. A verdict that comes after its time still counts: the work is done.
+func (in *inbox) ask(ctx context.Context, t topic, handler func(context.Context) Verdict) Verdict {
+	start := time.Now()
+	v := handler(ctx)
+	in.metrics.Validation.WithLabelValues(t.String()).Observe(time.Since(start).Seconds())
+	return v
+}
+
+// settle turns a verdict into the router's, and delivers. A message whose queue is full is relayed all the
+// same: others may have room.
+func (in *inbox) settle(t topic, v Verdict, size int, deliver func() bool) pubsub.ValidationResult {
+	switch v {
+	case Accept:
+		if !deliver() {
+			in.metrics.Messages.WithLabelValues(t.String(), "dropped").Inc()
+			return pubsub.ValidationAccept
+		}
+		in.count(t, "accepted", size)
+		return pubsub.ValidationAccept
+	case Take:
+		in.count(t, "taken", size)
+		return pubsub.ValidationAccept
+	case Reject:
+		return in.refuse(t, "rejected")
+	default:
+		in.metrics.Messages.WithLabelValues(t.String(), "ignored").Inc()
+		return pubsub.ValidationIgnore
+	}
+}
+
+func (in *inbox) refuse(t topic, outcome string) pubsub.ValidationResult {
+	in.metrics.Messages.WithLabelValues(t.String(), outcome).Inc()
+	return pubsub.ValidationReject
+}
+
+func (in *inbox) count(t topic, outcome string, size int) {
+	in.metrics.Messages.WithLabelValues(t.String(), outcome).Inc()
+	in.metrics.Bytes.WithLabelValues(t.String(), outcome).Add(float64(size))
+}
+
+// offer sends without waiting.
+func offer[T any](queue chan<- T, v T) bool {
+	select {
+	case queue <- v:
+		return true
+	default:
+		return false
+	}
+}
