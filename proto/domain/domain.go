@@ -24,6 +24,7 @@ const (
 	TagLink        Tag = "notary/link/v1"
 	TagEvidence    Tag = "notary/evidence/v1"
 	TagTie         Tag = "notary/tie/v1"
+	TagFacilitator Tag = "notary/facilitator/v1"
 	TagFinal       Tag = "notary/final/v1"
 	TagClosing     Tag = "notary/closing/v1"
 	TagWork        Tag = "notary/work/v1"
