@@ -1,0 +1,90 @@
+package store
+
+import (
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Final is a transaction that became final, with what it does and what proves it.
+type Final struct {
+	Tx    *utxo.Tx
+	Delta utxo.Delta
+	// FinalMS is when, Unix milliseconds at this node.
+	FinalMS uint64
+	// Round, GroupEpoch and Link are those of the votes that made it final, Edges their places.
+	Round      uint32
+	GroupEpoch uint64
+	Link       domain.Hash
+	Edges      []EdgeRef
+	// Rivals are rejected in the same batch.
+	Rivals []Rejected
+}
+
+// Rejected is a rejection with the vote records that it changes: the locks that no longer hold
+// (conflict.Guard.Reject).
+type Rejected struct {
+	Rejection
+	Released []conflict.Record
+}
+
+// CommitFinal makes transactions final, in their order: one synced batch, all or nothing. A later one
+// may spend what an earlier one creates.
+//
+// Every outpoint that is spent must be live here; where one is not, the error is a NotLiveError, or
+// ErrAlreadyFinal where the transaction itself is what spent it, and nothing is written: two rivals can
+// never both become final in one store.
+//
+// The vote records of the outpoints that are spent go in the same batch: whoever wants to spend them
+// from now on is stopped by the outpoint being spent.
+func (s *Store) CommitFinal(finals []Final) error {
+	if len(finals) == 0 {
+		return nil
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.room(s.options.ReserveBytes / 2); err != nil {
+		return err
+	}
+	wait, seq, err := s.startFinals(finals)
+	if err != nil {
+		return err
+	}
+	if err := wait(); err != nil {
+		return err
+	}
+	s.nowDurable(seq)
+	return nil
+}
+
+// nowDurable moves the end of the final log that readers may see.
+func (s *Store) nowDurable(seq uint64) {
+	for {
+		old := s.durable.Load()
+		if old >= seq || s.durable.CompareAndSwap(old, seq) {
+			return
+		}
+	}
+}
+
+// startFinals plans the batch and hands it to pebble.
+func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.newPlan()
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range finals {
+		if err := p.final(&finals[i]); err != nil {
+			return nil, 0, p.probe.close(err)
+		}
+	}
+	if err := p.probe.close(nil); err != nil {
+		return nil, 0, err
+	}
+	wait, err = p.commit(true)
+	return wait, s.counts.Finals, err
+}

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var errNotExist = fs.ErrNotExist
+
+// makeDir makes a directory and those above it that are missing, and syncs each parent: a directory
+// whose entry is not on disk takes its votes with it in a crash.
+func makeDir(fs vfs.FS, dir string) error {
+	parent := fs.PathDir(dir)
+	if parent != dir {
+		if _, err := fs.Stat(parent); errors.Is(err, errNotExist) {
+			if err := makeDir(fs, parent); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	d, err := fs.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

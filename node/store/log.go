@@ -1,0 +1,145 @@
+package store
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// LogEntry is one place in the final log.
+type LogEntry struct {
+	Seq uint64
+	Tx  domain.Hash
+}
+
+// LastSeq is the newest place in the final log that is on disk; 0 where nothing is final yet.
+func (s *Store) LastSeq() uint64 { return s.durable.Load() }
+
+// FinalLog lists what became final here in that order, at most limit entries from place fromSeq on; the
+// first place is 1. What is not yet on disk is left out: after a crash its place may be another's.
+func (s *Store) FinalLog(fromSeq uint64, limit int) ([]LogEntry, error) {
+	end := s.durable.Load() + 1
+	if fromSeq >= end || limit <= 0 {
+		return nil, nil
+	}
+	lower, upper := appendSequenceKey(nil, ClassFinalLog, fromSeq), appendSequenceKey(nil, ClassFinalLog, end)
+	list := make([]LogEntry, 0, min(uint64(limit), end-fromSeq))
+	for e, err := range scan(s, lower, upper, func(key, value []byte) (e LogEntry, err error) {
+		if e.Seq, err = parseSequenceKey(ClassFinalLog, key); err != nil {
+			return e, s.fail(err)
+		}
+		if e.Tx, err = decodeID(value); err != nil {
+			return e, s.fail(err)
+		}
+		return e, nil
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, e); len(list) == limit {
+			break
+		}
+	}
+	return list, nil
+}
+
+// AddressEvent is an output of an address that was created or spent.
+type AddressEvent struct {
+	// Cursor is the event's place; the next one is looked for from Cursor+1 on.
+	Cursor uint64
+	// Tx created or spent the output; the network id for an output of the genesis document.
+	Tx       domain.Hash
+	Spent    bool
+	Outpoint utxo.Outpoint
+	Output   utxo.Output
+	// FinalMS is when the transaction that created the output became final here, Unix milliseconds.
+	FinalMS uint64
+}
+
+// cursorBits of a cursor count the events of one transaction, first what it spends and then what it
+// creates, each in its order; the rest is its sequence number.
+const cursorBits = 20
+
+func cursor(seq uint64, event int) uint64 { return seq<<cursorBits | uint64(event) }
+
+// CursorAfter is the cursor of whatever comes after the transaction at a place in the final log: a
+// watch that starts at CursorAfter(LastSeq()) sees only what is new.
+func CursorAfter(seq uint64) uint64 { return cursor(seq+1, 0) }
+
+// AddressLog lists the outputs of an address that were created or spent, in final order, at most limit
+// events from a cursor on; 0 is the beginning. What is not yet on disk is left out.
+func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []AddressEvent, err error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	end := CursorAfter(s.durable.Load())
+	if from >= end || limit <= 0 {
+		return nil, nil
+	}
+	snapshot := s.db.NewSnapshot()
+	defer func() {
+		if e := snapshot.Close(); e != nil && err == nil {
+			list, err = nil, s.fail(e)
+		}
+	}()
+	it, err := snapshot.NewIter(&pebble.IterOptions{
+		LowerBound: appendAddressLogKey(nil, a, from), UpperBound: appendAddressLogKey(nil, a, end),
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	defer func() {
+		if e := it.Close(); e != nil && err == nil {
+			list, err = nil, s.fail(e)
+		}
+	}()
+	for valid := it.First(); valid && len(list) < limit; valid = it.Next() {
+		e, err := s.addressEvent(snapshot, it)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e AddressEvent, err error) {
+	if _, e.Cursor, err = parseAddressLogKey(it.Key()); err != nil {
+		return e, s.fail(err)
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return e, s.fail(err)
+	}
+	v, err := decodeEvent(value)
+	if err != nil {
+		return e, s.fail(err)
+	}
+	e.Tx, e.Spent, e.Outpoint = s.options.Network, v.Spent, v.Outpoint
+	if seq := e.Cursor >> cursorBits; seq > 0 {
+		value, ok, err := s.get(r, appendSequenceKey(nil, ClassFinalLog, seq))
+		if err != nil {
+			return e, err
+		}
+		if !ok {
+			return e, s.fail(corrupt("no transaction at place %d", seq))
+		}
+		if e.Tx, err = decodeID(value); err != nil {
+			return e, s.fail(err)
+		}
+	}
+	if !e.Spent {
+		e.Outpoint.Tx = e.Tx
+	}
+	entry, ok, err := s.lookup(r, e.Outpoint)
+	if err != nil {
+		return e, err
+	}
+	if !ok {
+		return e, s.fail(corrupt("the address log names %s, which does not exist", e.Outpoint))
+	}
+	e.Output, e.FinalMS = entry.Output, entry.FinalMS
+	return e, nil
+}

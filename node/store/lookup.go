@@ -1,0 +1,160 @@
+package store
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Lookup finds an output that is or once was final. A spent one names the transaction that spent it;
+// for a READ it is as good as a live one.
+func (s *Store) Lookup(o utxo.Outpoint) (utxo.Entry, bool, error) {
+	if err := s.enter(); err != nil {
+		return utxo.Entry{}, false, err
+	}
+	defer s.leave()
+	return s.lookup(s.db, o)
+}
+
+// lookup needs no snapshot of its own: an output goes from unknown to live to spent, and is looked for
+// in that order.
+func (s *Store) lookup(r pebble.Reader, o utxo.Outpoint) (utxo.Entry, bool, error) {
+	value, ok, err := s.get(r, appendOutpointKey(nil, ClassLive, o))
+	if err != nil {
+		return utxo.Entry{}, false, err
+	}
+	if ok {
+		output, finalMS, err := s.liveOutput(r, o, value)
+		return utxo.Entry{Output: output, FinalMS: finalMS}, err == nil, err
+	}
+	value, ok, err = s.get(r, appendOutpointKey(nil, ClassSpent, o))
+	if err != nil || !ok {
+		return utxo.Entry{}, false, err
+	}
+	by, err := decodeID(value)
+	if err != nil {
+		return utxo.Entry{}, false, s.fail(err)
+	}
+	output, finalMS, err := s.anyOutput(r, o)
+	return utxo.Entry{Output: output, FinalMS: finalMS, SpentBy: by}, err == nil, err
+}
+
+// liveOutput takes a record of ClassLive apart; a long output is read from its transaction.
+func (s *Store) liveOutput(r pebble.Reader, o utxo.Outpoint, value []byte) (utxo.Output, uint64, error) {
+	v, err := decodeLive(value)
+	if err != nil {
+		return utxo.Output{}, 0, s.fail(err)
+	}
+	if len(v.Output) == 0 {
+		return s.anyOutput(r, o)
+	}
+	output, err := utxo.DecodeOutput(v.Output)
+	if err != nil {
+		return utxo.Output{}, 0, s.fail(corrupt("output %s: %v", o, err))
+	}
+	return output, v.FinalMS, nil
+}
+
+// anyOutput reads an output that is or was final from the transaction that made it.
+func (s *Store) anyOutput(r pebble.Reader, o utxo.Outpoint) (utxo.Output, uint64, error) {
+	if o.Tx == s.options.Network {
+		return s.genesisOutput(r, o)
+	}
+	tx, err := s.finalTx(r, o.Tx)
+	if err != nil {
+		return utxo.Output{}, 0, err
+	}
+	info, ok, err := s.finalInfo(r, o.Tx)
+	if err != nil {
+		return utxo.Output{}, 0, err
+	}
+	if !ok || uint64(o.Index) >= uint64(len(tx.Outputs)) {
+		return utxo.Output{}, 0, s.fail(corrupt("no output %s in a final transaction", o))
+	}
+	return tx.Outputs[o.Index], info.FinalMS, nil
+}
+
+func (s *Store) genesisOutput(r pebble.Reader, o utxo.Outpoint) (utxo.Output, uint64, error) {
+	value, ok, err := s.get(r, appendNumberKey(nil, ClassGenesis, o.Index))
+	if err != nil {
+		return utxo.Output{}, 0, err
+	}
+	if !ok {
+		return utxo.Output{}, 0, s.fail(corrupt("no genesis output %d", o.Index))
+	}
+	v, err := decodeLive(value)
+	if err != nil {
+		return utxo.Output{}, 0, s.fail(err)
+	}
+	output, err := utxo.DecodeOutput(v.Output)
+	if err != nil {
+		return utxo.Output{}, 0, s.fail(corrupt("genesis output %d: %v", o.Index, err))
+	}
+	return output, v.FinalMS, nil
+}
+
+// finalTx decodes the bytes of a transaction that must be here.
+func (s *Store) finalTx(r pebble.Reader, id domain.Hash) (*utxo.Tx, error) {
+	raw, ok, err := s.rawTx(r, id)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, s.fail(corrupt("no bytes of transaction %s", id))
+	}
+	tx, err := utxo.Decode(raw, s.rules())
+	if err != nil {
+		return nil, s.fail(corrupt("transaction %s: %v", id, err))
+	}
+	return tx, nil
+}
+
+func (s *Store) rawTx(r pebble.Reader, id domain.Hash) ([]byte, bool, error) {
+	value, ok, err := s.get(r, appendHashKey(nil, ClassTx, id))
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	raw, err := decodeBytes(value)
+	if err != nil {
+		return nil, false, s.fail(err)
+	}
+	return raw, true, nil
+}
+
+func (s *Store) finalInfo(r pebble.Reader, id domain.Hash) (*FinalInfo, bool, error) {
+	value, ok, err := s.get(r, appendHashKey(nil, ClassFinal, id))
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	info, err := decodeFinal(value, &s.interned)
+	if err != nil {
+		return nil, false, s.fail(err)
+	}
+	return info, true, nil
+}
+
+// View is the store as a utxo.View. It keeps the first error, which the caller must ask for before it
+// believes any answer. Not for use by several goroutines.
+type View struct {
+	s   *Store
+	err error
+}
+
+var _ utxo.View = (*View)(nil)
+
+// View makes a view of what is final now and from now on.
+func (s *Store) View() *View { return &View{s: s} }
+
+// Lookup implements utxo.View.
+func (v *View) Lookup(o utxo.Outpoint) (utxo.Entry, bool) {
+	if v.err != nil {
+		return utxo.Entry{}, false
+	}
+	e, ok, err := v.s.Lookup(o)
+	v.err = err
+	return e, ok
+}
+
+// Err is the first error.
+func (v *View) Err() error { return v.err }

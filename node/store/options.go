@@ -1,0 +1,143 @@
+package store
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Defaults of Options.
+const (
+	DefaultMemBytes     = 256 << 20
+	DefaultCacheBytes   = 256 << 20
+	DefaultReserveBytes = 512 << 20
+	DefaultMaxRejected  = 100_000
+)
+
+// memTables is how many memtables share MemBytes. Below four of 64 MB each, a node under full load
+// stalls while they are flushed (measured; docs/spec/store.md).
+const memTables = 4
+
+// Options say whose store it is and what it may use.
+type Options struct {
+	// Network id and the node key whose votes are kept here. Both are bound to the directory when it
+	// is made; opening it with others is refused.
+	Network domain.Hash
+	Key     domain.PublicKey
+	// Create allows an empty or absent directory to become a new store. Set it only for a key that has
+	// never signed: without its vote records a node may contradict itself, so everything else is
+	// ErrNoVotes.
+	Create bool
+	// Genesis are the outputs that exist from the start, final at GenesisMS (Unix milliseconds). They
+	// are applied when the store is made, and never again.
+	Genesis   utxo.Delta
+	GenesisMS uint64
+
+	// MemBytes bounds the memtables together, CacheBytes the block cache; 0 is the default of each.
+	MemBytes, CacheBytes int64
+	// Cache is shared by the stores of one process; where it is set, CacheBytes is ignored.
+	Cache *Cache
+	// ReserveBytes is the free space below which votes and observations are refused with ErrFull, and
+	// finals below half of it, so that a full disk can still be opened, read and pruned. 0 is the default.
+	ReserveBytes uint64
+	// MaxRejected bounds how many rejections are remembered, the newest; 0 is the default.
+	MaxRejected int
+
+	// InMemory keeps everything in memory and forgets it on Close.
+	InMemory bool
+	// Logger takes what pebble reports; nil is slog.Default.
+	Logger *slog.Logger
+	// Exit ends the process when pebble cannot go on; nil is os.Exit.
+	Exit func(code int)
+
+	fs vfs.FS // tests break and crash it
+}
+
+// Validate reports what no store can be opened with.
+func (o *Options) Validate() error {
+	switch {
+	case o.Network.IsZero():
+		return errors.New("store: no network id")
+	case o.Key == domain.PublicKey{}:
+		return errors.New("store: no node key")
+	case o.MemBytes < 0 || o.CacheBytes < 0 || o.MaxRejected < 0:
+		return errors.New("store: a size below zero")
+	case o.MemBytes > 0 && o.MemBytes < 1<<20:
+		return errors.New("store: memtables below 1 MiB")
+	case o.MemBytes > 4<<30*memTables:
+		return errors.New("store: memtables above 4 GiB each")
+	case len(o.Genesis.Created) > 0 && o.Genesis.Tx != o.Network:
+		return errors.New("store: genesis of another network")
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.MemBytes == 0 {
+		o.MemBytes = DefaultMemBytes
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = DefaultReserveBytes
+	}
+	if o.MaxRejected == 0 {
+		o.MaxRejected = DefaultMaxRejected
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Exit == nil {
+		o.Exit = os.Exit
+	}
+	if o.fs == nil {
+		o.fs = vfs.Default
+		if o.InMemory {
+			o.fs = vfs.NewMem()
+		}
+	}
+	return o
+}
+
+// Cache keeps blocks read from disk, for one store or several.
+type Cache struct{ cache *pebble.Cache }
+
+// NewCache makes a cache of a size in bytes.
+func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
+
+// Close gives up the cache; stores that are still open keep it.
+func (c *Cache) Close() { c.cache.Unref() }
+
+// tuned are the settings that were measured (docs/spec/store.md, "Tuning").
+func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
+	p := &pebble.Options{
+		FS:                          o.fs,
+		Cache:                       cache,
+		Logger:                      log,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(o.MemBytes / memTables),
+		MemTableStopWritesThreshold: memTables,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		LBaseMaxBytes:               256 << 20,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		EventListener: &pebble.EventListener{
+			BackgroundError: log.background,
+			WriteStallBegin: log.stallBegin,
+			WriteStallEnd:   log.stallEnd,
+		},
+	}
+	for i := range p.Levels {
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return p
+}

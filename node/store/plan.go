@@ -1,0 +1,249 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// plan is a batch in the making. Nothing of the store changes before commit.
+type plan struct {
+	s      *Store
+	w      *writes
+	probe  *probe
+	fresh  fresh
+	counts countsValue
+	// created and spent are the outputs that the batch itself creates and spends.
+	created map[utxo.Outpoint]liveOutput
+	spent   map[utxo.Outpoint]domain.Hash
+	// finals and rejected are the transactions that the batch decides, order the latter by their place
+	// in the rejected log.
+	finals, rejected map[domain.Hash]struct{}
+	order            map[uint64]domain.Hash
+}
+
+// liveOutput is what the address index needs of a live output.
+type liveOutput struct {
+	Address utxo.Address
+	Product utxo.Product
+}
+
+func (s *Store) newPlan() (*plan, error) {
+	probe, err := s.newProbe()
+	if err != nil {
+		return nil, err
+	}
+	s.scratch.reset()
+	return &plan{
+		s: s, w: &s.scratch, probe: probe,
+		fresh:    fresh{base: &s.interned},
+		counts:   s.counts,
+		created:  map[utxo.Outpoint]liveOutput{},
+		spent:    map[utxo.Outpoint]domain.Hash{},
+		finals:   map[domain.Hash]struct{}{},
+		rejected: map[domain.Hash]struct{}{},
+		order:    map[uint64]domain.Hash{},
+	}, nil
+}
+
+// commit writes the plan and then makes it known.
+func (p *plan) commit(synced bool) (wait func() error, err error) {
+	s, w := p.s, p.w
+	p.fresh.settle(w)
+	w.key = appendMetaKey(w.key[:0], metaCounts)
+	w.value = p.counts.append(w.value[:0])
+	w.set(w.key, w.value)
+	if wait, err = s.commit(w, synced); err != nil {
+		return nil, err
+	}
+	s.counts = p.counts
+	for id := range p.finals {
+		delete(s.pending, id)
+	}
+	for id := range p.rejected {
+		delete(s.pending, id)
+	}
+	for o := range p.spent {
+		delete(s.votes, o)
+	}
+	return wait, nil
+}
+
+// final plans one transaction.
+func (p *plan) final(f *Final) error {
+	if err := checkFinal(f); err != nil {
+		return err
+	}
+	id, seq := f.Tx.ID, p.counts.Finals+1
+	for i := range f.Delta.Spent {
+		if err := p.spend(id, f.Delta.Spent[i].Outpoint, cursor(seq, i)); err != nil {
+			return err
+		}
+	}
+	for i := range f.Delta.Created {
+		c := &f.Delta.Created[i]
+		p.create(c, f.FinalMS, cursor(seq, len(f.Delta.Spent)+i))
+	}
+	if err := p.unreject(id); err != nil {
+		return err
+	}
+	p.describe(f.Tx)
+	p.record(f, seq)
+	p.counts.Finals = seq
+	p.finals[id] = struct{}{}
+	for i := range f.Delta.Spent {
+		p.dropVotes(f.Delta.Spent[i].Outpoint)
+	}
+	for i := range f.Rivals {
+		if err := p.reject(&f.Rivals[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFinal holds the delta against the transaction.
+func checkFinal(f *Final) error {
+	if f.Tx == nil || f.Delta.Tx != f.Tx.ID {
+		return inconsistent("the delta is not of the transaction")
+	}
+	if f.Tx.ID.IsZero() || len(f.Tx.Raw) == 0 {
+		return inconsistent("a transaction without id or bytes")
+	}
+	spends := f.Tx.Spends()
+	if len(f.Delta.Spent) != len(spends) || len(spends) == 0 || len(f.Delta.Created) != len(f.Tx.Outputs) {
+		return inconsistent("%s: the delta spends %d and creates %d, the transaction %d and %d",
+			f.Tx.ID, len(f.Delta.Spent), len(f.Delta.Created), len(spends), len(f.Tx.Outputs))
+	}
+	for i := range spends {
+		if f.Delta.Spent[i].Outpoint != spends[i] {
+			return inconsistent("%s: the delta spends another outpoint", f.Tx.ID)
+		}
+	}
+	for i := range f.Delta.Created {
+		c := &f.Delta.Created[i]
+		if (c.Outpoint != utxo.Outpoint{Tx: f.Tx.ID, Index: uint32(i)}) || !c.Output.Equal(&f.Tx.Outputs[i]) {
+			return inconsistent("%s: the delta creates another output", f.Tx.ID)
+		}
+	}
+	return nil
+}
+
+// spend takes an outpoint out of the live set.
+func (p *plan) spend(id domain.Hash, o utxo.Outpoint, at uint64) error {
+	live, err := p.live(id, o)
+	if err != nil {
+		return err
+	}
+	w := p.w
+	w.key = appendOutpointKey(w.key[:0], ClassLive, o)
+	w.delete(w.key)
+	w.key = addressKey{live.Address, live.Product, o}.append(w.key[:0])
+	w.delete(w.key)
+	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
+	w.value = appendID(w.value[:0], id)
+	w.set(w.key, w.value)
+	w.key = appendAddressLogKey(w.key[:0], live.Address, at)
+	w.value = eventValue{Spent: true, Outpoint: o}.append(w.value[:0])
+	w.set(w.key, w.value)
+	p.spent[o] = id
+	p.counts.Live--
+	return nil
+}
+
+// live finds an output that may be spent, by this store's own account and not by the delta's.
+func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
+	if by, twice := p.spent[o]; twice {
+		return liveOutput{}, notLive(id, o, by)
+	}
+	if live, ok := p.created[o]; ok {
+		return live, nil
+	}
+	var buf [outpointKeyLen]byte
+	value, ok, err := p.probe.get(appendOutpointKey(buf[:0], ClassLive, o))
+	if err != nil {
+		return liveOutput{}, err
+	}
+	if ok {
+		output, _, err := p.s.liveOutput(p.s.db, o, value)
+		return liveOutput{output.Address, output.Product}, err
+	}
+	value, ok, err = p.probe.get(appendOutpointKey(buf[:0], ClassSpent, o))
+	if err != nil {
+		return liveOutput{}, err
+	}
+	var by domain.Hash
+	if ok {
+		if by, err = decodeID(value); err != nil {
+			return liveOutput{}, p.s.fail(err)
+		}
+	}
+	return liveOutput{}, notLive(id, o, by)
+}
+
+func notLive(id domain.Hash, o utxo.Outpoint, by domain.Hash) error {
+	if by == id {
+		return fmt.Errorf("%w: %s", ErrAlreadyFinal, id)
+	}
+	return &NotLiveError{Tx: id, Outpoint: o, SpentBy: by}
+}
+
+// create adds an output to the live set.
+func (p *plan) create(c *utxo.Created, finalMS, at uint64) {
+	w := p.w
+	w.key = appendOutpointKey(w.key[:0], ClassLive, c.Outpoint)
+	w.value = newLiveValue(finalMS, &c.Output).append(w.value[:0])
+	w.set(w.key, w.value)
+	w.key = addressKey{c.Output.Address, c.Output.Product, c.Outpoint}.append(w.key[:0])
+	w.value = appendAmount(w.value[:0], c.Output.Amount)
+	w.set(w.key, w.value)
+	w.key = appendAddressLogKey(w.key[:0], c.Output.Address, at)
+	w.value = eventValue{Outpoint: c.Outpoint}.append(w.value[:0])
+	w.set(w.key, w.value)
+	p.created[c.Outpoint] = liveOutput{c.Output.Address, c.Output.Product}
+	p.counts.Live++
+}
+
+// describe keeps what the issuer of a product calls it.
+func (p *plan) describe(tx *utxo.Tx) {
+	issues := tx.Issues()
+	for i := range tx.Outputs {
+		if tx.Outputs[i].Product == issues {
+			p.describeOutput(&tx.Outputs[i])
+		}
+	}
+}
+
+func (p *plan) describeOutput(o *utxo.Output) {
+	if o.Product.IsZero() || o.Data == nil || o.Data.Kind != notaryv1.DataKind_DATA_KIND_PRODUCT_INFO {
+		return
+	}
+	w := p.w
+	w.key = appendHashKey(w.key[:0], ClassProduct, o.Product)
+	w.value = appendBytes(w.value[:0], o.Data.Payload)
+	w.set(w.key, w.value)
+}
+
+// record writes how the transaction became final. Its bytes are there already where this node voted.
+func (p *plan) record(f *Final, seq uint64) {
+	w, id := p.w, f.Tx.ID
+	if _, voted := p.s.pending[id]; voted {
+		w.key = appendHashKey(w.key[:0], ClassPending, id)
+		w.delete(w.key)
+	} else {
+		w.key = appendHashKey(w.key[:0], ClassTx, id)
+		w.value = appendBytes(w.value[:0], f.Tx.Raw)
+		w.set(w.key, w.value)
+	}
+	info := FinalInfo{
+		Seq: seq, FinalMS: f.FinalMS, Round: f.Round, GroupEpoch: f.GroupEpoch, Link: f.Link, Edges: f.Edges,
+	}
+	w.key = appendHashKey(w.key[:0], ClassFinal, id)
+	w.value = appendFinal(w.value[:0], &info, &p.fresh)
+	w.set(w.key, w.value)
+	w.key = appendSequenceKey(w.key[:0], ClassFinalLog, seq)
+	w.value = appendID(w.value[:0], id)
+	w.set(w.key, w.value)
+}

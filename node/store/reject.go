@@ -1,0 +1,179 @@
+package store
+
+import (
+	"strings"
+
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// Reject remembers transactions as refused for good, in one batch. They are no longer pending, and
+// the locks on them are released; their votes stay, since a later one may contradict them even so
+// (rules N1 and N4). A transaction that is rejected already keeps its first reason; one that is final
+// is ErrInconsistent, and nothing is written.
+//
+// Only the newest Options.MaxRejected rejections are kept; the bytes of a transaction go with its
+// rejection. It does not wait for the disk: a vote that builds on a rejection is synced after it.
+func (s *Store) Reject(rejected []Rejected) error {
+	if len(rejected) == 0 {
+		return nil
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.room(s.options.ReserveBytes / 2); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.newPlan()
+	if err != nil {
+		return err
+	}
+	for i := range rejected {
+		if err := p.reject(&rejected[i]); err != nil {
+			return p.probe.close(err)
+		}
+	}
+	if err := p.probe.close(nil); err != nil {
+		return err
+	}
+	_, err = p.commit(false)
+	return err
+}
+
+// reject plans one rejection.
+func (p *plan) reject(r *Rejected) error {
+	w := p.w
+	_, final := p.finals[r.Tx]
+	if !final {
+		w.key = appendHashKey(w.key[:0], ClassFinal, r.Tx)
+		var err error
+		if final, err = p.probe.has(w.key); err != nil {
+			return err
+		}
+	}
+	if final {
+		return inconsistent("%s is final and cannot be rejected", r.Tx)
+	}
+	for i := range r.Released {
+		p.release(r, i)
+	}
+	w.key = appendHashKey(w.key[:0], ClassPending, r.Tx)
+	w.delete(w.key)
+	again, err := p.knownRejected(r.Tx)
+	p.rejected[r.Tx] = struct{}{}
+	if err != nil || again {
+		return err
+	}
+	v := rejectedValue{Seq: p.counts.RejectedNext, Rejection: r.Rejection}
+	v.Field, v.Detail = cut(v.Field), cut(v.Detail)
+	w.key = appendHashKey(w.key[:0], ClassRejected, r.Tx)
+	w.value = v.append(w.value[:0])
+	w.set(w.key, w.value)
+	w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, v.Seq)
+	w.value = appendID(w.value[:0], r.Tx)
+	w.set(w.key, w.value)
+	p.order[v.Seq] = r.Tx
+	p.counts.RejectedNext++
+	p.counts.Rejected++
+	return p.forget()
+}
+
+// release rewrites a vote record whose lock no longer holds. One of an outpoint that is spent is gone.
+func (p *plan) release(r *Rejected, i int) {
+	rec := &r.Released[i]
+	if _, gone := p.spent[rec.Outpoint]; gone || !p.s.votes.has(rec) {
+		return
+	}
+	value := rec.Value()
+	p.w.key = appendVoteKey(p.w.key[:0], rec)
+	p.w.set(p.w.key, value[:])
+}
+
+func (p *plan) knownRejected(id domain.Hash) (bool, error) {
+	if _, here := p.rejected[id]; here || p.counts.Rejected == 0 {
+		return here, nil
+	}
+	p.w.key = appendHashKey(p.w.key[:0], ClassRejected, id)
+	return p.probe.has(p.w.key)
+}
+
+// forget drops the oldest rejections beyond the bound.
+func (p *plan) forget() error {
+	w := p.w
+	for p.counts.Rejected > uint64(p.s.options.MaxRejected) {
+		seq := p.counts.RejectedFirst
+		p.counts.RejectedFirst++
+		w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, seq)
+		id, here := p.order[seq]
+		if !here {
+			value, ok, err := p.probe.get(w.key)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue // it became final after all
+			}
+			if id, err = decodeID(value); err != nil {
+				return p.s.fail(err)
+			}
+		}
+		if _, final := p.finals[id]; final {
+			continue // in this very batch: unreject took it out
+		}
+		w.delete(w.key)
+		w.key = appendHashKey(w.key[:0], ClassRejected, id)
+		w.delete(w.key)
+		delete(p.order, seq)
+		p.counts.Rejected--
+		if _, decided := p.rejected[id]; decided || !p.pending(id) {
+			w.key = appendHashKey(w.key[:0], ClassTx, id)
+			w.delete(w.key)
+		}
+	}
+	return nil
+}
+
+func (p *plan) pending(id domain.Hash) bool {
+	_, pending := p.s.pending[id]
+	return pending
+}
+
+// unreject forgets the rejection of a transaction that is final: a proof outweighs this node's
+// judgement.
+func (p *plan) unreject(id domain.Hash) error {
+	if _, here := p.rejected[id]; here {
+		return inconsistent("%s is rejected and final in one batch", id)
+	}
+	if p.counts.Rejected == 0 {
+		return nil
+	}
+	w := p.w
+	w.key = appendHashKey(w.key[:0], ClassRejected, id)
+	value, ok, err := p.probe.get(w.key)
+	if err != nil || !ok {
+		return err
+	}
+	v, err := decodeRejected(id, value)
+	if err != nil {
+		return p.s.fail(err)
+	}
+	// An earlier rejection of this batch may have pushed it out.
+	if v.Seq < p.counts.RejectedFirst {
+		return nil
+	}
+	w.delete(w.key)
+	w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, v.Seq)
+	w.delete(w.key)
+	p.counts.Rejected--
+	return nil
+}
+
+// cut shortens a text for people to maxText bytes of valid UTF-8.
+func cut(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ToValidUTF8(s, "")
+}

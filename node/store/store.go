@@ -1,0 +1,233 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Store is an open store. See the package documentation.
+type Store struct {
+	dir     string
+	options Options
+	db      *pebble.DB
+	lock    *pebble.Lock
+	log     *logger
+	fault   atomic.Pointer[error] // the first failure, for ever
+	users   users
+
+	// durable is the greatest sequence number of the final log that is known to be on disk.
+	durable atomic.Uint64
+
+	// mu orders writes. A batch is handed to pebble under mu, and only the wait for the disk is outside,
+	// so that several batches share one sync.
+	mu      sync.Mutex
+	scratch writes
+	counts  countsValue
+	pending map[domain.Hash]struct{}
+	heads   map[observation.ChainID]headValue
+	votes   voteIndex
+
+	interned interned
+}
+
+// Open opens the store in dir, or makes it where Options.Create allows. Errors name the directory;
+// their kinds are ErrLocked, ErrNoVotes, ErrOtherNetwork, ErrOtherKey, ErrNewerSchema and ErrStoreFailed.
+func Open(dir string, options Options) (*Store, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir:     dir,
+		options: options.withDefaults(),
+		pending: map[domain.Hash]struct{}{},
+		heads:   map[observation.ChainID]headValue{},
+		votes:   voteIndex{},
+	}
+	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	fs := s.options.fs
+	if _, err := fs.Stat(s.dir); err != nil {
+		if !errors.Is(err, errNotExist) {
+			return s.fail(err)
+		}
+		if !s.options.Create {
+			return ErrNoVotes
+		}
+		if err := makeDir(fs, s.dir); err != nil {
+			return s.fail(err)
+		}
+	}
+	var err error
+	if s.lock, err = pebble.LockDirectory(s.dir, fs); err != nil {
+		return fmt.Errorf("%w: %w", ErrLocked, err)
+	}
+	if err = s.openLocked(); err == nil {
+		return nil
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+func (s *Store) openLocked() error {
+	found, err := pebble.Peek(s.dir, s.options.fs)
+	if err != nil {
+		return s.fail(err)
+	}
+	if !found.Exists && !s.options.Create {
+		return ErrNoVotes
+	}
+	shared := s.options.Cache
+	if shared == nil {
+		shared = NewCache(s.options.CacheBytes)
+		defer shared.Close() // pebble keeps it
+	}
+	p := tuned(s.options, shared.cache, s.log)
+	p.Lock = s.lock
+	if s.db, err = pebble.Open(s.dir, p); err != nil {
+		s.db = nil
+		return s.fail(err)
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	return s.load()
+}
+
+// Close waits for calls in progress, iterators included, and closes the directory. It must not be
+// called from within an iterator of this store.
+func (s *Store) Close() error {
+	if !s.users.close() {
+		return ErrClosed
+	}
+	err := s.db.Close()
+	err = errors.Join(err, s.lock.Close())
+	if err != nil {
+		return s.fail(err)
+	}
+	return s.failed()
+}
+
+// Dir is the directory.
+func (s *Store) Dir() string { return s.dir }
+
+// fail remembers the first failure and returns err as an ErrStoreFailed.
+func (s *Store) fail(err error) error {
+	if !errors.Is(err, ErrStoreFailed) {
+		err = fmt.Errorf("%w: %w", ErrStoreFailed, err)
+	}
+	s.fault.CompareAndSwap(nil, &err)
+	return err
+}
+
+// failed is the failure that ended this store, or nil.
+func (s *Store) failed() error {
+	if err := s.fault.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// enter starts a call; leave ends it.
+func (s *Store) enter() error {
+	if !s.users.enter() {
+		return ErrClosed
+	}
+	if err := s.failed(); err != nil {
+		s.users.leave()
+		return err
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.users.leave() }
+
+// commit hands a batch to pebble. Where it is synced, the batch is on disk only once the function
+// that is returned has said so. s.mu must be held, but not while waiting.
+func (s *Store) commit(w *writes, synced bool) (wait func() error, err error) {
+	b := s.db.NewBatchWithSize(len(w.arena) + 16*len(w.list) + 64)
+	if err := w.fill(b); err != nil {
+		return nil, s.fail(err)
+	}
+	if !synced {
+		if err := s.db.Apply(b, pebble.NoSync); err != nil {
+			return nil, s.fail(err)
+		}
+		if err := s.failed(); err != nil {
+			return nil, err
+		}
+		return nil, s.closeBatch(b)
+	}
+	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
+		return nil, s.fail(err)
+	}
+	// Pebble reports a log that cannot be written to the logger only.
+	if err := s.failed(); err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := b.SyncWait(); err != nil {
+			return s.fail(err)
+		}
+		if err := s.failed(); err != nil {
+			return err
+		}
+		return s.closeBatch(b)
+	}, nil
+}
+
+func (s *Store) closeBatch(b *pebble.Batch) error {
+	if err := b.Close(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// room reports ErrFull where fewer than want bytes are free. A file system that cannot say has room.
+func (s *Store) room(want uint64) error {
+	usage, err := s.options.fs.GetDiskUsage(s.dir)
+	switch {
+	case errors.Is(err, vfs.ErrUnsupported):
+		return nil
+	case err != nil:
+		return s.fail(err)
+	case usage.AvailBytes < want:
+		return fmt.Errorf("%w: %d bytes free in %s, want %d", ErrFull, usage.AvailBytes, s.dir, want)
+	}
+	return nil
+}
+
+// get copies a value. ok is false where there is none.
+func (s *Store) get(r pebble.Reader, key []byte) (value []byte, ok bool, err error) {
+	b, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.fail(err)
+	}
+	value = append([]byte(nil), b...)
+	if err := closer.Close(); err != nil {
+		return nil, false, s.fail(err)
+	}
+	return value, true, nil
+}
+
+// rules decode what was checked before it was stored.
+func (s *Store) rules() utxo.Rules { return utxo.Rules{Network: s.options.Network} }

@@ -1,0 +1,218 @@
+package store
+
+import (
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// Transaction is what the store knows of one.
+type Transaction struct {
+	ID domain.Hash
+	// Raw are the exact bytes; nil for one that was rejected without having been voted on.
+	Raw []byte
+	// VotedMS is when this node first voted on it, by its observation, Unix milliseconds; 0 unless it
+	// is pending.
+	VotedMS uint64
+	// Final is how it became final; nil where it is not.
+	Final *FinalInfo
+	// Rejection is why it was refused; nil where it was not. A transaction is never final and rejected.
+	Rejection *Rejection
+}
+
+// Pending reports whether this node voted on it and it is not decided.
+func (t *Transaction) Pending() bool { return t.VotedMS != 0 }
+
+// Transaction looks a transaction up, in one view of the store.
+func (s *Store) Transaction(id domain.Hash) (*Transaction, bool, error) {
+	if err := s.enter(); err != nil {
+		return nil, false, err
+	}
+	defer s.leave()
+	snapshot := s.db.NewSnapshot()
+	t, ok, err := s.transaction(snapshot, id)
+	if e := snapshot.Close(); e != nil && err == nil {
+		return nil, false, s.fail(e)
+	}
+	return t, ok, err
+}
+
+func (s *Store) transaction(r pebble.Reader, id domain.Hash) (t *Transaction, ok bool, err error) {
+	t = &Transaction{ID: id}
+	if t.Raw, _, err = s.rawTx(r, id); err != nil {
+		return nil, false, err
+	}
+	if t.Final, ok, err = s.finalInfo(r, id); err != nil || ok {
+		return t, ok, err
+	}
+	if t.VotedMS, err = s.votedMS(r, id); err != nil {
+		return nil, false, err
+	}
+	if t.Pending() && t.Raw == nil {
+		return nil, false, s.fail(corrupt("no bytes of pending transaction %s", id))
+	}
+	value, rejected, err := s.get(r, appendHashKey(nil, ClassRejected, id))
+	if err != nil {
+		return nil, false, err
+	}
+	if rejected {
+		v, err := decodeRejected(id, value)
+		if err != nil {
+			return nil, false, s.fail(err)
+		}
+		t.Rejection = &v.Rejection
+	}
+	return t, rejected || t.Pending(), nil
+}
+
+func (s *Store) votedMS(r pebble.Reader, id domain.Hash) (uint64, error) {
+	value, ok, err := s.get(r, appendHashKey(nil, ClassPending, id))
+	if err != nil || !ok {
+		return 0, err
+	}
+	ms, err := decodeTime(value)
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	return ms, nil
+}
+
+// IsFinal reports whether a transaction is final here.
+func (s *Store) IsFinal(id domain.Hash) (bool, error) {
+	if err := s.enter(); err != nil {
+		return false, err
+	}
+	defer s.leave()
+	_, ok, err := s.get(s.db, appendHashKey(nil, ClassFinal, id))
+	return ok, err
+}
+
+// PendingTransactions are those that this node voted on and that are not decided, by id: what a node
+// takes up again when it starts. One that is decided meanwhile is left out. The sequence ends with the
+// first error.
+func (s *Store) PendingTransactions() iter.Seq2[*Transaction, error] {
+	return func(yield func(*Transaction, error) bool) {
+		for id, err := range scanClass(s, ClassPending, func(key, _ []byte) (domain.Hash, error) {
+			return parseHashKey(ClassPending, key)
+		}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			t, ok, err := s.Transaction(id)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if ok && t.Pending() && !yield(t, nil) {
+				return
+			}
+		}
+	}
+}
+
+// GuardRecords are this node's votes on what is not spent yet, by outpoint, round and state: what
+// conflict.Guard.Restore takes before the node votes again. The sequence ends with the first error.
+func (s *Store) GuardRecords() iter.Seq2[conflict.Record, error] {
+	return scanClass(s, ClassVote, func(key, value []byte) (conflict.Record, error) {
+		r, err := decodeVote(key, value)
+		if err != nil {
+			return r, s.fail(err)
+		}
+		return r, nil
+	})
+}
+
+// ObservationsSince are the stored observations that were sealed at sinceMS or later, Unix milliseconds
+// by their signers' clocks, chain by chain and ascending in each, forks included: what votes on
+// undecided transactions are counted from again after a restart. In each chain it goes back to the
+// last observation that is older and takes everything after it. The sequence ends with the first error.
+func (s *Store) ObservationsSince(sinceMS uint64) iter.Seq2[*observation.Observation, error] {
+	return func(yield func(*observation.Observation, error) bool) {
+		chains, err := s.chains()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, id := range chains {
+			from, err := s.firstSince(id, sinceMS)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, list := range []iter.Seq2[*observation.Observation, error]{
+				s.Observations(id, from, ^uint64(0)),
+				observationsOf(s, appendForkPrefix(nil, id, from), after(appendChain(nil, ClassFork, id))),
+			} {
+				for o, err := range list {
+					if !yield(o, err) || err != nil {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// chains are all chains of which anything is stored, also above a gap, in order.
+func (s *Store) chains() (ids []observation.ChainID, err error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	it, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{byte(ClassObservation)}, UpperBound: []byte{byte(ClassObservation) + 1},
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	for valid := it.First(); valid; {
+		id, _, err := parseObservationKey(it.Key())
+		if err != nil {
+			_ = it.Close()
+			return nil, s.fail(err)
+		}
+		ids = append(ids, id)
+		valid = it.SeekGE(after(appendChain(nil, ClassObservation, id)))
+	}
+	if err := it.Close(); err != nil {
+		return nil, s.fail(err)
+	}
+	return ids, nil
+}
+
+// firstSince is the height after the newest observation of a chain that is older than sinceMS.
+func (s *Store) firstSince(id observation.ChainID, sinceMS uint64) (height uint64, err error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	prefix := appendChain(nil, ClassObservation, id)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	defer func() {
+		if e := it.Close(); e != nil && err == nil {
+			height, err = 0, s.fail(e)
+		}
+	}()
+	for valid := it.Last(); valid; valid = it.Prev() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return 0, s.fail(err)
+		}
+		o, err := s.decodeObservation(value)
+		if err != nil {
+			return 0, err
+		}
+		if o.Header.TimeMS < sinceMS {
+			return o.Header.Height + 1, nil
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// voteIndex knows which vote records an outpoint has, so that they can be dropped without a search
+// when it is spent. It holds what is undecided, and no more.
+type voteIndex map[utxo.Outpoint][]voteSlot
+
+type voteSlot struct {
+	Round uint32
+	State observation.State
+}
+
+func slotOf(r *conflict.Record) voteSlot { return voteSlot{r.Round, r.State} }
+
+func (v voteIndex) has(r *conflict.Record) bool { return slices.Contains(v[r.Outpoint], slotOf(r)) }
+
+func (v voteIndex) add(r *conflict.Record) {
+	if !v.has(r) {
+		v[r.Outpoint] = append(v[r.Outpoint], slotOf(r))
+	}
+}
+
+// dropVotes plans the removal of an outpoint's vote records.
+func (p *plan) dropVotes(o utxo.Outpoint) {
+	for _, slot := range p.s.votes[o] {
+		p.w.key = appendVoteKey(p.w.key[:0], &conflict.Record{Outpoint: o, Round: slot.Round, State: slot.State})
+		p.w.delete(p.w.key)
+	}
+}
+
+// VoteBatch is what must be on disk before an observation of this node leaves it (rule N5).
+type VoteBatch struct {
+	// Records are those of the guard for the votes in the observation.
+	Records []conflict.Record
+	// Transactions are those voted on. They are pending from now on, unless they are final.
+	Transactions []*utxo.Tx
+	// Observation holds the votes. It follows the newest one of this node's chain.
+	Observation *observation.Observation
+}
+
+// SaveVotes writes vote records, the transactions voted on, the observation and the new head of this
+// node's chain: one synced batch. Only then may the observation leave the node.
+//
+// The observation must be of this store's key, and follow the head without a gap, or be the first of a
+// signing epoch above all others: else ErrInconsistent. ErrFull means that nothing was written and
+// that the vote must not be cast.
+func (s *Store) SaveVotes(b VoteBatch) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.room(s.options.ReserveBytes); err != nil {
+		return err
+	}
+	wait, err := s.startVotes(&b)
+	if err != nil {
+		return err
+	}
+	return wait()
+}
+
+func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.checkOwn(b.Observation); err != nil {
+		return nil, err
+	}
+	probe, err := s.newProbe()
+	if err != nil {
+		return nil, err
+	}
+	w := &s.scratch
+	w.reset()
+	added, kept, err := s.planVotes(w, probe, b)
+	if err = probe.close(err); err != nil {
+		return nil, err
+	}
+	o := b.Observation
+	id, head := o.Header.Chain(), headValue{o.Header.Height, o.Hash}
+	w.key = appendObservationKey(w.key[:0], id, o.Header.Height)
+	w.value = appendObservation(w.value[:0], o.Hash, o.Raw)
+	w.set(w.key, w.value)
+	setHead(w, id, head)
+	if wait, err = s.commit(w, true); err != nil {
+		return nil, err
+	}
+	s.heads[id] = head
+	for _, tx := range added {
+		s.pending[tx] = struct{}{}
+	}
+	for _, r := range kept {
+		s.votes.add(r)
+	}
+	return wait, nil
+}
+
+// checkOwn refuses an observation that would fork this node's own chain.
+func (s *Store) checkOwn(o *observation.Observation) error {
+	if o == nil || len(o.Raw) == 0 {
+		return inconsistent("votes without an observation")
+	}
+	h := &o.Header
+	if h.Key != s.options.Key || h.Network != s.options.Network {
+		return inconsistent("own observation of key %s on network %s", h.Key, h.Network)
+	}
+	head, known := s.heads[h.Chain()]
+	if h.Height != head.Height+1 || h.Previous != head.Hash {
+		return inconsistent("own observation at height %d on %s, the head is %d, %s", h.Height, h.Previous, head.Height, head.Hash)
+	}
+	if known {
+		return nil
+	}
+	for id := range s.heads {
+		if id.Key == h.Key && id.SigningEpoch > h.SigningEpoch {
+			return inconsistent("signing epoch %d after %d", h.SigningEpoch, id.SigningEpoch)
+		}
+	}
+	return nil
+}
+
+// planVotes plans transactions and records, and returns those that are new here. What is decided
+// already leaves nothing behind: a node goes on supporting what it holds final, but a rival is
+// stopped by the spent outpoint.
+func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain.Hash, kept []*conflict.Record, err error) {
+	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
+	for _, tx := range b.Transactions {
+		if s.isPending(tx.ID, batch) {
+			continue
+		}
+		w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
+		final, err := probe.has(w.key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if final {
+			continue
+		}
+		w.key = appendHashKey(w.key[:0], ClassTx, tx.ID)
+		w.value = appendBytes(w.value[:0], tx.Raw)
+		w.set(w.key, w.value)
+		w.key = appendHashKey(w.key[:0], ClassPending, tx.ID)
+		w.value = appendTime(w.value[:0], b.Observation.Header.TimeMS)
+		w.set(w.key, w.value)
+		batch[tx.ID] = struct{}{}
+		added = append(added, tx.ID)
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		// Where a record is known the outpoint is not spent: they go together.
+		if len(s.votes[r.Outpoint]) == 0 {
+			w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint)
+			spent, err := probe.has(w.key)
+			if err != nil {
+				return nil, nil, err
+			}
+			if spent {
+				continue
+			}
+		}
+		value := r.Value()
+		w.key = appendVoteKey(w.key[:0], r)
+		w.set(w.key, value[:])
+		kept = append(kept, r)
+	}
+	return added, kept, nil
+}
+
+func (s *Store) isPending(id domain.Hash, batch map[domain.Hash]struct{}) bool {
+	if _, ok := batch[id]; ok {
+		return true
+	}
+	_, ok := s.pending[id]
+	return ok
+}
+
+func setHead(w *writes, id observation.ChainID, head headValue) {
+	w.key = appendChain(w.key[:0], ClassHead, id)
+	w.value = head.append(w.value[:0])
+	w.set(w.key, w.value)
+}
