@@ -52,6 +52,7 @@ func NewServer(config Config, backends Backends, metrics *Metrics, log *slog.Log
 		return nil, err
 	}
 	s := &Server{config: config, backends: backends, metrics: metrics, log: log, openapi: document, health: health.NewServer()}
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING) // until the node has said otherwise
 	hard, endHard := context.WithCancel(context.Background())
 	soft, endSoft := context.WithCancel(hard)
 	s.endHard, s.endSoft = endHard, endSoft

@@ -1,0 +1,345 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script is every backend at once; a test sets what it needs, the rest refuses with NOT_FOUND.
+type script struct {
+	submit           func(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error)
+	validate         func(ctx context.Context, raw []byte) (domain.Hash, error)
+	transaction      func(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error)
+	proof            func(ctx context.Context, id domain.Hash, with bool) ([]byte, error)
+	unspent          func(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error)
+	balance          func(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error)
+	watchTransaction func(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
+	watchAcceptances func(ctx context.Context, cursor string, proofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
+	watchAddress     func(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error]
+	network          func(ctx context.Context) (*notaryv1.GetNetworkResponse, error)
+	drain            func(ctx context.Context) (uint64, error)
+	stop             func()
+
+	mu       sync.Mutex
+	problems []string
+	changed  chan struct{}
+	level    slog.LevelVar
+}
+
+var errScript = refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "", "not in the script")
+
+func (s *script) Submit(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+	if s.submit == nil {
+		return nil, errScript
+	}
+	return s.submit(ctx, origin, raw, level)
+}
+
+func (s *script) Validate(ctx context.Context, raw []byte) (domain.Hash, error) {
+	if s.validate == nil {
+		return domain.Hash{}, errScript
+	}
+	return s.validate(ctx, raw)
+}
+
+func (s *script) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error) {
+	if s.transaction == nil {
+		return nil, nil, errScript
+	}
+	return s.transaction(ctx, id)
+}
+
+func (s *script) Proof(ctx context.Context, id domain.Hash, with bool) ([]byte, error) {
+	if s.proof == nil {
+		return nil, errScript
+	}
+	return s.proof(ctx, id, with)
+}
+
+func (s *script) Unspent(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error) {
+	if s.unspent == nil {
+		return nil, "", errScript
+	}
+	return s.unspent(ctx, address, token, limit)
+}
+
+func (s *script) Balance(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error) {
+	if s.balance == nil {
+		return nil, errScript
+	}
+	return s.balance(ctx, address)
+}
+
+func (s *script) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error] {
+	if s.watchTransaction == nil {
+		return failing[*notaryv1.TransactionStatus](errScript)
+	}
+	return s.watchTransaction(ctx, id)
+}
+
+func (s *script) WatchAcceptances(ctx context.Context, cursor string, proofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+	if s.watchAcceptances == nil {
+		return failing[*notaryv1.WatchAcceptancesResponse](errScript)
+	}
+	return s.watchAcceptances(ctx, cursor, proofs)
+}
+
+func (s *script) WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
+	if s.watchAddress == nil {
+		return failing[*notaryv1.WatchAddressResponse](errScript)
+	}
+	return s.watchAddress(ctx, address, cursor)
+}
+
+func failing[T any](err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		yield(zero, err)
+	}
+}
+
+func (s *script) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error) {
+	if s.network == nil {
+		return &notaryv1.GetNetworkResponse{Name: "scripted"}, nil
+	}
+	return s.network(ctx)
+}
+
+func (s *script) Ready() ([]string, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.problems, s.changed
+}
+
+// set changes readiness.
+func (s *script) set(problems ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problems = problems
+	if s.changed != nil {
+		close(s.changed)
+	}
+	s.changed = make(chan struct{})
+}
+
+func (s *script) Drain(ctx context.Context) (uint64, error) { return s.drain(ctx) }
+func (s *script) Stop()                                     { s.stop() }
+
+func (s *script) SetLogLevel(level slog.Level) slog.Level {
+	previous := s.level.Level()
+	s.level.Set(level)
+	return previous
+}
+
+// node is a server under test on a real loopback port.
+type node struct {
+	*script
+	t       *testing.T
+	server  *Server
+	address string
+	socket  string
+	conn    *grpc.ClientConn
+	client  notaryv1.NotaryServiceClient
+	logs    *logs
+	stopped chan error // what Serve returned
+	cancel  context.CancelFunc
+}
+
+// logs collects the lines of a node.
+type logs struct {
+	mu    sync.Mutex
+	lines []map[string]any
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	var line map[string]any
+	if err := json.Unmarshal(b, &line); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	return len(b), nil
+}
+
+// find returns the lines with a message.
+func (l *logs) find(message string) (found []map[string]any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if line["msg"] == message {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// quick is a configuration for tests: it waits for nothing that a test does not ask for.
+func quick() Config {
+	c := DefaultConfig()
+	c.Grace = 5 * time.Second
+	return c
+}
+
+// serve starts a server with a script and stops it when the test ends.
+func serve(t *testing.T, config Config, s *script) *node {
+	t.Helper()
+	n := &node{script: s, t: t, logs: &logs{}, stopped: make(chan error, 1)}
+	metrics, err := NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewJSONHandler(n.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	n.server, err = NewServer(config, Backends{s, s, s, s, s, s, s}, metrics, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.socket = filepath.Join(t.TempDir(), "admin.sock")
+	admin, err := ListenAdmin(n.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.address = public.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	go func() { n.stopped <- n.server.Serve(ctx, Listeners{Public: []net.Listener{public}, Admin: admin}) }()
+	n.conn = n.dial("passthrough:///" + n.address)
+	n.client = notaryv1.NewNotaryServiceClient(n.conn)
+	t.Cleanup(func() { n.end() })
+	return n
+}
+
+// end stops the server and returns what Serve returned.
+func (n *node) end() error {
+	n.cancel()
+	n.conn.Close()
+	err := <-n.stopped
+	n.stopped <- err // for the next caller
+	http.DefaultClient.CloseIdleConnections()
+	return err
+}
+
+func (n *node) dial(target string) *grpc.ClientConn {
+	n.t.Helper()
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// reply is an answer of the REST API.
+type reply struct {
+	code   int
+	header http.Header
+	body   []byte
+}
+
+func (r reply) json(t *testing.T) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(r.body, &v); err != nil {
+		t.Fatalf("%q: %v", r.body, err)
+	}
+	return v
+}
+
+func (n *node) rest(method, path, body string) reply {
+	n.t.Helper()
+	req, err := http.NewRequest(method, "http://"+n.address+path, strings.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return n.do(req)
+}
+
+func (n *node) do(req *http.Request) reply {
+	n.t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return reply{res.StatusCode, res.Header, b}
+}
+
+// detail finds a detail of a type in an error.
+func detail[D any](err error) (found D) {
+	for _, d := range status.Convert(err).Details() {
+		if v, ok := d.(D); ok {
+			return v
+		}
+	}
+	return found
+}
+
+// reasonIn is the reason in an error's ErrorInfo.
+func reasonIn(err error) string { return detail[*errdetails.ErrorInfo](err).GetReason() }
+
+// wantReason fails unless err carries a reason.
+func wantReason(t *testing.T, err error, want notaryv1.Reason) {
+	t.Helper()
+	if got := reasonIn(err); got != refusal.Name(want) {
+		t.Fatalf("got reason %q (%v), want %s", got, err, refusal.Name(want))
+	}
+}
+
+// hash is a transaction id for tests.
+func hash(b byte) domain.Hash { return domain.Hash(bytes.Repeat([]byte{b}, domain.Size)) }
+
+// statusOf is a transaction's status for tests.
+func statusOf(id domain.Hash, state notaryv1.TransactionState) *notaryv1.TransactionStatus {
+	return &notaryv1.TransactionStatus{TransactionId: id[:], State: state, QuorumWeight: 666_666_666}
+}
+
+// within is a context that ends with the test, or in time to say where a test hangs.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var errBoom = errors.New("disk /secret/path broke")
+
+const (
+	levelNone  = notaryv1.WaitLevel_WAIT_LEVEL_NONE
+	levelFinal = notaryv1.WaitLevel_WAIT_LEVEL_FINAL
+	stateFinal = notaryv1.TransactionState_TRANSACTION_STATE_FINAL
+)
