@@ -3,6 +3,7 @@ package utxo
 import (
 	"errors"
 	"math"
+	"math/bits"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -138,11 +139,15 @@ func OpensMS(tx *Tx, v View) uint64 {
 	return opens
 }
 
-// opensMS is when the later of the two time locks opens, without wrapping round.
+// opensMS is when the later of the two time locks opens, without wrapping round. An output without an
+// age to reach is open whatever the clock says, also one set back to before it became final.
 func (e *Entry) opensMS() uint64 {
-	aged := e.FinalMS + e.Output.MinAgeMS
-	if aged < e.FinalMS {
-		aged = math.MaxUint64
+	if e.Output.MinAgeMS == 0 {
+		return e.Output.NotBeforeMS
+	}
+	aged, carry := bits.Add64(e.FinalMS, e.Output.MinAgeMS, 0)
+	if carry != 0 {
+		return math.MaxUint64
 	}
 	return max(aged, e.Output.NotBeforeMS)
 }
