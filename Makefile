@@ -1,0 +1,81 @@
+# The two commands of a new user are `make demo` and `make test`; `make help` lists the rest.
+export CGO_ENABLED = 0
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+GO       ?= go
+BIN      := bin
+TOOLS    := .tools
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+PLUGINS  := google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc \
+            github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2
+BUF      := $(TOOLS)/node/node_modules/.bin/buf
+FUZZTIME ?= 5s
+
+.PHONY: help
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build notaryd and notary into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: demo
+demo: build ## Pay, stamp, prove and verify on a network of four processes; leaves nothing running
+	./scripts/demo.sh
+
+.PHONY: devnet
+devnet: build ## Start a devnet of four nodes and leave it running until Ctrl-C
+	$(BIN)/notaryd devnet
+
+.PHONY: test
+test: ## All tests
+	$(GO) test -timeout 9m ./...
+
+.PHONY: race
+race: ## Tests of everything concurrent, under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./node/... ./api/... ./client/... ./cmd/...
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZTIME (5s)
+	./scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: lint
+lint: tools ## gofmt, vet, staticcheck, buf lint, generated code up to date
+	./scripts/lint.sh
+
+.PHONY: proto
+proto: tools ## Generate code from proto/
+	$(BUF) generate
+	gofmt -w proto api/gateway
+
+.PHONY: bench
+bench: ## Benchmarks of all packages, briefly
+	$(GO) test -run '^$$' -bench . -benchtime 200ms ./...
+
+SEEDS  ?= 200
+FAULTY ?= 0.2
+.PHONY: sim
+sim: ## Simulated networks that try to break the rules: SEEDS=200 FAULTY=0.2
+	$(GO) run ./internal/sim/cmd/sim -seeds $(SEEDS) -faulty $(FAULTY)
+
+.PHONY: examples
+examples: build ## The TypeScript client against a devnet
+	./scripts/examples.sh
+
+.PHONY: tools
+tools: $(TOOLS)/stamp
+
+# What linting and generating need; neither `make demo` nor `make test` does.
+$(TOOLS)/stamp: tools/go.mod tools/go.sum tools/package-lock.json
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/node
+	cd tools && $(GO) build -o ../$(TOOLS)/bin/ $(PLUGINS) honnef.co/go/tools/cmd/staticcheck github.com/fullstorydev/grpcurl/cmd/grpcurl
+	cp tools/package.json tools/package-lock.json $(TOOLS)/node/
+	cd $(TOOLS)/node && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN) $(TOOLS)

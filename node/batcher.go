@@ -1,0 +1,267 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// batcher is the only signer of votes. It owns this node's observation chain and the vote guard, and
+// keeps the order of rule N5: guard, sign, one synced write, and only then gossip, tally and answers.
+type batcher struct {
+	casts    chan cast
+	seen     chan observation.Head
+	released chan []utxo.Outpoint
+	lost     chan rejected
+
+	key    domain.PrivateKey
+	group  *group.Group
+	head   observation.Head
+	guard  *conflict.Guard
+	store  *store.Store
+	config Config
+
+	publish func(raw []byte)
+	count   func(ctx context.Context, o *observation.Observation)
+	fail    func(error)
+	metrics *Metrics
+
+	waiting []cast
+	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
+	leaves  []observation.Leaf
+	batch   store.VoteBatch
+	answers []cast // those of the batch, to be answered
+}
+
+// cast is a vote that a flight asks for.
+type cast struct {
+	flight *flight
+	lifecycle.Cast
+}
+
+// cast asks for a vote; answered by Voted or Refused in the flight's mailbox.
+func (b *batcher) cast(ctx context.Context, f *flight, e lifecycle.Cast) bool {
+	select {
+	case b.casts <- cast{f, e}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// saw notes the newest observation of a peer that was checked, for the next batch's OBSERVATION leaves.
+// When the batcher is busy the note is dropped: a newer one follows.
+func (b *batcher) saw(h observation.Head) {
+	select {
+	case b.seen <- h:
+	default:
+	}
+}
+
+// release forgets the votes on outpoints that are spent for good. Until their flights end, rivals are
+// refused by looking at the live set.
+func (b *batcher) release(ctx context.Context, spent []utxo.Outpoint) {
+	select {
+	case b.released <- spent:
+	case <-ctx.Done():
+	}
+}
+
+// rejected is a transaction that is refused for good.
+type rejected struct {
+	tx  *utxo.Tx
+	err error
+}
+
+// reject releases the locks on a transaction that is refused for good.
+func (b *batcher) reject(ctx context.Context, tx *utxo.Tx, err error) {
+	select {
+	case b.lost <- rejected{tx, err}:
+	case <-ctx.Done():
+	}
+}
+
+// lose writes down that a transaction which this node voted on is refused for good.
+func (b *batcher) lose(r rejected) error {
+	stored, found, err := b.store.Transaction(r.tx.ID)
+	if err != nil || !found || !stored.Pending() {
+		return err
+	}
+	rejection := store.Rejection{Tx: r.tx.ID, Reason: refusal.ReasonOf(r.err), Detail: r.err.Error(), TimeMS: nowMS()}
+	return b.store.Reject([]store.Rejected{{Rejection: rejection, Released: b.guard.Reject(r.tx.ID, r.tx.Spends())}})
+}
+
+// run flushes at once when the node was idle. Under load it waits so long that signing, syncing and
+// publishing take at most a quarter of the time, up to the flush interval or a full batch.
+func (b *batcher) run(ctx context.Context) {
+	heartbeat := time.NewTimer(b.config.Heartbeat)
+	defer heartbeat.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	ready := false // the pause after the last flush is over
+	for {
+		beat := false
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-b.casts:
+			b.waiting = append(b.waiting, c)
+			b.gather()
+		case h := <-b.seen:
+			b.heads[h.Key] = h
+		case spent := <-b.released:
+			b.forget(spent)
+		case r := <-b.lost:
+			if err := b.lose(r); err != nil {
+				b.fail(err)
+				return
+			}
+		case <-pause.C:
+			ready = true
+		case <-heartbeat.C:
+			beat = true
+		}
+		full := len(b.waiting) >= b.config.MaxLeaves
+		if !beat && !full && !(ready && len(b.waiting) > 0) {
+			continue
+		}
+		start := time.Now()
+		if err := b.flush(ctx); err != nil {
+			b.fail(err)
+			return
+		}
+		cost := time.Since(start)
+		ready = false
+		pause.Reset(min(3*cost, b.config.FlushInterval))
+		heartbeat.Reset(b.config.Heartbeat)
+	}
+}
+
+// gather takes what else is queued, up to a full batch.
+func (b *batcher) gather() {
+	for len(b.waiting) < b.config.MaxLeaves {
+		select {
+		case c := <-b.casts:
+			b.waiting = append(b.waiting, c)
+		default:
+			return
+		}
+	}
+}
+
+func (b *batcher) forget(spent []utxo.Outpoint) {
+	for _, o := range spent {
+		b.guard.Release(o)
+	}
+}
+
+// flush signs and saves one observation: all votes that the guard allows and what was seen of peers.
+func (b *batcher) flush(ctx context.Context) error {
+	now := nowMS()
+	b.leaves, b.answers = b.leaves[:0], b.answers[:0]
+	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
+	for _, c := range b.waiting {
+		if err := b.admit(c, now); err != nil {
+			return err
+		}
+	}
+	clear(b.waiting)
+	b.waiting = b.waiting[:0]
+	for key, h := range b.heads {
+		b.leaves = append(b.leaves, observation.Leaf{
+			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: now,
+		})
+		delete(b.heads, key)
+	}
+	o := b.seal(now)
+	b.batch.Observation = o
+	if err := b.store.SaveVotes(b.batch); err != nil {
+		return err
+	}
+	b.head = o.Head()
+	b.publish(o.Raw)
+	b.count(ctx, o)
+	for _, c := range b.answers {
+		c.flight.box.post(lifecycle.Voted{State: c.State, Round: c.Round})
+	}
+	clear(b.answers)
+	b.metrics.flushed(len(b.leaves))
+	return nil
+}
+
+// admit passes one vote through the guard into the batch, or answers that it is refused.
+func (b *batcher) admit(c cast, now uint64) error {
+	tx := c.flight.tx
+	vote := conflict.OwnVote{
+		Tx: tx.ID, Spends: tx.Spends(), State: c.State, Round: c.Round, Epoch: b.group.Epoch(), Certificate: c.Certificate,
+	}
+	switch err := b.guard.Check(vote); {
+	case errors.Is(err, conflict.ErrAlreadyCast):
+		c.flight.box.post(lifecycle.Voted{State: c.State, Round: c.Round})
+		return nil
+	case err != nil:
+		b.refuse(c, err)
+		return nil
+	}
+	// The guard forgets outpoints that are spent for good; what it does not know must be live, or spent
+	// by this very transaction, which needs no guarding any more.
+	spent, err := b.spent(vote.Spends, tx.ID)
+	switch {
+	case errors.Is(err, errSpentByRival):
+		b.refuse(c, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "%v", err))
+		return nil
+	case err != nil:
+		return err
+	case !spent:
+		b.batch.Records = append(b.batch.Records, b.guard.Record(vote)...)
+		b.batch.Transactions = append(b.batch.Transactions, tx)
+	}
+	b.leaves = append(b.leaves, observation.Leaf{
+		Subject: tx.ID, Type: observation.SubjectTx, State: c.State, Round: c.Round, TimeMS: now,
+	})
+	b.answers = append(b.answers, c)
+	return nil
+}
+
+func (b *batcher) refuse(c cast, err error) {
+	b.metrics.refusedVotes.Inc()
+	c.flight.box.post(lifecycle.Refused{State: c.State, Round: c.Round, Err: err})
+}
+
+var errSpentByRival = errors.New("spent for good by a rival")
+
+// spent reports whether the outpoints are spent for good by the transaction itself.
+func (b *batcher) spent(spends []utxo.Outpoint, id domain.Hash) (bool, error) {
+	all := true
+	for _, o := range spends {
+		entry, found, err := b.store.Lookup(o)
+		switch {
+		case err != nil:
+			return false, err
+		case !found:
+			return false, fmt.Errorf("vote on %s: outpoint %v is not known here", id, o)
+		case entry.SpentBy.IsZero():
+			all = false
+		case entry.SpentBy != id:
+			return false, fmt.Errorf("outpoint %v: %w %s", o, errSpentByRival, entry.SpentBy)
+		}
+	}
+	return all, nil
+}
+
+// seal signs the next header of this node's chain.
+func (b *batcher) seal(now uint64) *observation.Observation {
+	draft := observation.Seal(b.head, b.group, b.leaves, now)
+	return draft.Signed(domain.Sign(b.key, domain.TagObservation, b.group.Network(), draft.HeaderHash()))
+}

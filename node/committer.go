@@ -1,0 +1,69 @@
+package node
+
+import (
+	"context"
+
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
+)
+
+// commitBatch is the most finals in one synced write.
+const commitBatch = 2048
+
+// committer is the only writer of the live set: group commit of final transactions.
+type committer struct {
+	queue   chan commit
+	store   *store.Store
+	done    func(ctx context.Context, fs []*flight, finals []store.Final)
+	fail    func(error)
+	metrics *Metrics
+}
+
+type commit struct {
+	flight *flight
+	final  store.Final
+}
+
+// commit queues a final transaction; answered by Committed.
+func (c *committer) commit(ctx context.Context, f *flight, final store.Final) bool {
+	select {
+	case c.queue <- commit{f, final}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *committer) run(ctx context.Context) {
+	var flights []*flight
+	var finals []store.Final
+	for {
+		flights, finals = flights[:0], finals[:0]
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-c.queue:
+			flights, finals = append(flights, m.flight), append(finals, m.final)
+		}
+	gather:
+		for len(finals) < commitBatch {
+			select {
+			case m := <-c.queue:
+				flights, finals = append(flights, m.flight), append(finals, m.final)
+			default:
+				break gather
+			}
+		}
+		if err := c.store.CommitFinal(finals); err != nil {
+			c.fail(err)
+			return
+		}
+		c.metrics.committed(finals)
+		for i, f := range flights {
+			f.box.post(lifecycle.Committed{FinalMS: finals[i].FinalMS})
+		}
+		c.done(ctx, flights, finals)
+		clear(flights)
+		clear(finals)
+	}
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// heartbeatDefault is how often a node that has nothing to say says so.
+const heartbeatDefault = 5 * time.Second
+
+// Config is how a node works. DefaultConfig is a good start for every field.
+type Config struct {
+	// MempoolDelay is how long a valid transaction waits for a rival before the vote.
+	MempoolDelay time.Duration
+	// FlushInterval is the longest that a vote waits for others under load.
+	FlushInterval time.Duration
+	// Heartbeat is the longest silence of the observation chain.
+	Heartbeat time.Duration
+	// MaxLeaves is the number of votes that fill an observation.
+	MaxLeaves int
+	// MaxInFlight bounds the transactions on their way; beyond it new ones are refused with OVERLOADED.
+	MaxInFlight int
+	// MaxHeld and MaxHeldPerOrigin bound the transactions that wait for parents or time locks, and
+	// HoldPatience for how long.
+	MaxHeld, MaxHeldPerOrigin int
+	HoldPatience              time.Duration
+	// Shards is the number of tallies; a power of two.
+	Shards int
+	// Fees is what this node asks for before it relays or votes in round 0.
+	Fees utxo.FeePolicy
+}
+
+// DefaultConfig suits a machine of two cores and a network of tens of milliseconds.
+func DefaultConfig() Config {
+	shards := 1
+	for shards*2 <= min(runtime.GOMAXPROCS(0), 16) {
+		shards *= 2
+	}
+	return Config{
+		MempoolDelay:     5 * time.Millisecond,
+		FlushInterval:    50 * time.Millisecond,
+		Heartbeat:        heartbeatDefault,
+		MaxLeaves:        10_000,
+		MaxInFlight:      20_000,
+		MaxHeld:          4096,
+		MaxHeldPerOrigin: 1024,
+		HoldPatience:     time.Minute,
+		Shards:           shards,
+	}
+}
+
+// Validate reports every field that makes no sense.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("node: "+format, args...))
+		}
+	}
+	check(c.MempoolDelay >= 0 && c.MempoolDelay <= 10*time.Second, "mempool_delay must lie in 0s..10s, not %v", c.MempoolDelay)
+	check(c.FlushInterval > 0 && c.FlushInterval <= 5*time.Second, "flush_interval must lie in 0s..5s, not %v", c.FlushInterval)
+	check(c.Heartbeat >= time.Second, "heartbeat must be at least 1s, not %v", c.Heartbeat)
+	check(c.MaxLeaves > 0 && c.MaxLeaves <= 19_000, "max_leaves must lie in 1..19000, not %d", c.MaxLeaves)
+	check(c.MaxInFlight > 0, "max_in_flight must be positive, not %d", c.MaxInFlight)
+	check(c.MaxHeldPerOrigin > 0 && c.MaxHeld >= c.MaxHeldPerOrigin, "max_held (%d) must not be below max_held_per_origin (%d), which must be positive", c.MaxHeld, c.MaxHeldPerOrigin)
+	check(c.HoldPatience > 0, "hold_patience must be positive, not %v", c.HoldPatience)
+	check(c.Shards > 0 && c.Shards <= 256 && c.Shards&(c.Shards-1) == 0, "shards must be a power of two up to 256, not %d", c.Shards)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Network tells of the network and this node.
+func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error) {
+	sh := n.sh
+	counts := sh.store.Counts()
+	online, err := sh.online(ctx)
+	if err != nil {
+		return nil, err
+	}
+	link := sh.group.Link()
+	return &notaryv1.GetNetworkResponse{
+		NetworkId: sh.genesis.ID[:], Name: sh.genesis.Doc.Name, AddressPrefix: sh.genesis.Doc.AddressPrefix,
+		Genesis: sh.genesis.Bytes, GroupEpoch: sh.group.Epoch(), Link: link[:], Group: sh.group.Bytes(),
+		NodeKey: sh.self[:], NodeWeight: uint64(sh.group.Share(sh.self)), OnlineWeight: uint64(online),
+		Version: n.version, TimeMs: nowMS(), FinalTransactions: counts.Finals, LiveOutputs: counts.LiveOutputs,
+		ConnectedPeers: uint32(len(sh.net.Peers())),
+	}, nil
+}
+
+// online asks the observer whom it has heard of lately.
+func (sh *shell) online(ctx context.Context) (group.Weight, error) {
+	reply := make(chan group.Weight, 1)
+	select {
+	case sh.observer.online <- reply:
+		return <-reply, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-sh.ctx.Done():
+		return 0, shuttingDown()
+	}
+}
+
+// Unspent lists live outputs of an address.
+func (n *Node) Unspent(_ context.Context, address, pageToken string, limit int) ([]*notaryv1.UnspentOutput, string, error) {
+	addr, err := n.address(address)
+	if err != nil {
+		return nil, "", err
+	}
+	token, err := hex.DecodeString(pageToken)
+	if err != nil {
+		return nil, "", refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "page_token", "not a token of this list")
+	}
+	page, next, err := n.sh.store.Unspent(addr, token, limit)
+	if errors.Is(err, store.ErrBadToken) {
+		return nil, "", refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "page_token", "not a token of this list")
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]*notaryv1.UnspentOutput, len(page))
+	for i, u := range page {
+		out[i] = unspent(u.Outpoint, u.Output, u.FinalMS)
+	}
+	return out, hex.EncodeToString(next), nil
+}
+
+func unspent(o utxo.Outpoint, out utxo.Output, finalMS uint64) *notaryv1.UnspentOutput {
+	u := &notaryv1.UnspentOutput{
+		Outpoint: &notaryv1.Outpoint{Transaction: o.Tx[:], Index: o.Index}, Output: new(notaryv1.Output), FinalMs: finalMS,
+	}
+	if err := proto.Unmarshal(out.AppendTo(nil), u.Output); err != nil {
+		panic(fmt.Sprintf("node: a stored output does not decode: %v", err))
+	}
+	return u
+}
+
+// Balance sums the live outputs of an address by product, the native coin first.
+func (n *Node) Balance(_ context.Context, address string) ([]*notaryv1.ProductBalance, error) {
+	addr, err := n.address(address)
+	if err != nil {
+		return nil, err
+	}
+	sums, err := n.sh.store.Balance(addr)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*notaryv1.ProductBalance, len(sums))
+	for i, s := range sums {
+		out[i] = &notaryv1.ProductBalance{Amount: s.Amount, Outputs: s.Outputs}
+		if s.Product.IsZero() {
+			continue
+		}
+		out[i].Product = s.Product[:]
+		if out[i].Info, _, err = n.sh.store.ProductInfo(s.Product); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

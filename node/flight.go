@@ -1,0 +1,225 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// flight is one transaction on its way: a goroutine that owns the machine, its inbox, and a snapshot
+// for those who watch.
+type flight struct {
+	tx         *utxo.Tx
+	origin     Origin
+	receivedMS uint64
+	box        mailbox
+	machine    *lifecycle.Machine
+	edges      []conflict.Vote // the quorum that made it final
+
+	mu      sync.Mutex
+	state   lifecycle.State
+	err     error
+	finalMS uint64
+	changed chan struct{} // closed at the next change; nil while nobody watches
+}
+
+// counted is a milestone with what the committer keeps of it.
+type counted struct {
+	lifecycle.Counted
+	edges []conflict.Vote
+}
+
+func newFlight(tx *utxo.Tx, origin Origin, fees utxo.FeePolicy) *flight {
+	f := &flight{tx: tx, origin: origin, receivedMS: nowMS(), machine: lifecycle.NewMachine(tx, fees)}
+	f.box.init()
+	return f
+}
+
+// snapshot is where the transaction stands, and a channel that is closed when that changes.
+func (f *flight) snapshot() (lifecycle.State, error, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.state, f.err, f.changed
+}
+
+func (f *flight) report(state lifecycle.State, err error) {
+	f.mu.Lock()
+	f.state, f.err = state, err
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+	f.mu.Unlock()
+}
+
+// run is the life of the goroutine: take what waits, step, perform.
+func (f *flight) run(ctx context.Context, sh *shell) {
+	defer sh.landed(f)
+	var inputs []lifecycle.Input
+	for {
+		select {
+		case <-f.box.wake:
+		case <-ctx.Done():
+			return
+		}
+		inputs = f.box.take(inputs)
+		for _, in := range inputs {
+			if c, ok := in.(counted); ok {
+				f.edges = c.edges
+				in = c.Counted
+			}
+			for _, effect := range f.machine.Step(in) {
+				if !f.perform(ctx, sh, effect) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// perform carries out one effect; false ends the goroutine.
+func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect) bool {
+	switch e := effect.(type) {
+	case lifecycle.Look:
+		return f.look(sh)
+	case lifecycle.Verify:
+		return sh.verifier.submit(ctx, request{f.tx.Checks(), f.verdict}) == nil
+	case lifecycle.Relay:
+		if !f.origin.gossiped() {
+			sh.publish(f.tx.Raw)
+		}
+	case lifecycle.Claim:
+		return sh.contention.claim(ctx, f)
+	case lifecycle.Wait:
+		sh.alarms.after(sh.config.MempoolDelay, func() { f.box.post(lifecycle.Waited{}) })
+	case lifecycle.Cast:
+		return sh.batcher.cast(ctx, f, e)
+	case lifecycle.Hold:
+		sh.waiting.hold(f, e)
+	case lifecycle.Contest:
+		sh.log.Debug("contested", "tx", f.tx.ID, "rivals", len(e.Rivals))
+	case lifecycle.Commit:
+		return sh.committer.commit(ctx, f, final(f, e))
+	case lifecycle.Report:
+		f.report(e.State, e.Err)
+	case lifecycle.End:
+		return false
+	}
+	return true
+}
+
+// look reads the entries of all inputs and answers at once.
+func (f *flight) look(sh *shell) bool {
+	in := lifecycle.Looked{
+		Entries: make([]utxo.Entry, len(f.tx.Inputs)),
+		Found:   make([]bool, len(f.tx.Inputs)),
+		NowMS:   nowMS(),
+	}
+	for i := range f.tx.Inputs {
+		var err error
+		if in.Entries[i], in.Found[i], err = sh.store.Lookup(f.tx.Inputs[i].Outpoint); err != nil {
+			sh.fail(err)
+			return false
+		}
+		if in.Entries[i].SpentBy == f.tx.ID { // became final while this copy was on its way
+			f.box.post(lifecycle.Committed{})
+			return true
+		}
+	}
+	f.box.post(in)
+	return true
+}
+
+// verdict is the verifier's answer.
+func (f *flight) verdict(bad int) {
+	if bad < 0 {
+		f.box.post(lifecycle.Verified{})
+		return
+	}
+	f.box.post(lifecycle.Verified{Err: utxo.BadSignature(f.tx, bad)})
+}
+
+// final is what the committer writes.
+func final(f *flight, e lifecycle.Commit) store.Final {
+	refs := make([]store.EdgeRef, len(f.edges))
+	voters := e.Group.Voters()
+	for i, v := range f.edges {
+		refs[i] = store.EdgeRef{Key: voters[v.Voter].Key, SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf}
+	}
+	return store.Final{
+		Tx: f.tx, Delta: e.Delta, FinalMS: nowMS(), Round: e.Round,
+		GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs,
+	}
+}
+
+// nowMS is the wall clock in Unix milliseconds. Clocks decide windows and timestamps, never safety.
+func nowMS() uint64 { return uint64(time.Now().UnixMilli()) }
+
+// directory finds the flight of a transaction.
+type directory struct {
+	shards [64]struct {
+		mu      sync.Mutex
+		flights map[domain.Hash]*flight
+	}
+}
+
+func newDirectory() *directory {
+	d := &directory{}
+	for i := range d.shards {
+		d.shards[i].flights = make(map[domain.Hash]*flight)
+	}
+	return d
+}
+
+// get is the flight of a transaction, or nil.
+func (d *directory) get(id domain.Hash) *flight {
+	s := &d.shards[id[0]&63]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flights[id]
+}
+
+// add enters a flight, or returns the one that is there already.
+func (d *directory) add(f *flight) (there *flight, added bool) {
+	s := &d.shards[f.tx.ID[0]&63]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.flights[f.tx.ID]; old != nil {
+		return old, false
+	}
+	s.flights[f.tx.ID] = f
+	return f, true
+}
+
+// remove takes a flight out.
+func (d *directory) remove(f *flight) {
+	s := &d.shards[f.tx.ID[0]&63]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flights[f.tx.ID] == f {
+		delete(s.flights, f.tx.ID)
+	}
+}
+
+// all are the flights at this moment, in no order.
+func (d *directory) all() []*flight {
+	var out []*flight
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.Lock()
+		for _, f := range s.flights {
+			out = append(out, f)
+		}
+		s.mu.Unlock()
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// handlers judge what gossip brings, and keep it.
+type handlers struct{ sh *shell }
+
+// ValidateTransactions decodes a batch, verifies all its signatures at once, and starts the flights. A
+// batch with a transaction that no honest node relays is blamed on the sender; one with a rival of a
+// known transaction is kept but not passed on.
+func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKey, raws [][]byte) gossip.Verdict {
+	sh := h.sh
+	origin := Origin{fromGossip, from.String(), from}
+	txs := make([]*utxo.Tx, 0, len(raws))
+	var checks []domain.Check
+	for _, raw := range raws {
+		tx, err := utxo.Decode(raw, sh.rules)
+		if err != nil {
+			sh.log.Debug("gossiped transaction refused", "from", from, "err", err)
+			return gossip.Reject
+		}
+		if sh.knows(tx.ID) {
+			continue
+		}
+		txs = append(txs, tx)
+		checks = append(checks, tx.Checks()...)
+	}
+	if len(txs) == 0 {
+		return gossip.Take
+	}
+	switch bad, err := sh.verifier.verify(ctx, checks); {
+	case err != nil:
+		return gossip.Ignore
+	case bad >= 0:
+		sh.log.Debug("gossiped transaction refused", "from", from, "err", "bad signature")
+		return gossip.Reject
+	}
+	verdict := gossip.Take
+	for _, tx := range txs {
+		if _, err := sh.intake(ctx, tx, origin, true); err != nil {
+			verdict = gossip.Ignore
+		}
+	}
+	return verdict
+}
+
+// ValidateObservation checks the signature, the root and the weight behind an observation and hands it to
+// the observer.
+func (h handlers) ValidateObservation(ctx context.Context, from domain.PublicKey, raw []byte) gossip.Verdict {
+	switch err := h.sh.observe(ctx, raw); {
+	case err == nil:
+		return gossip.Take
+	case refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNSPECIFIED || refusal.ReasonOf(err) == notaryv1.Reason_REASON_OVERLOADED,
+		refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT:
+		return gossip.Ignore
+	default:
+		h.sh.log.Debug("gossiped observation refused", "from", from, "err", err)
+		return gossip.Reject
+	}
+}
+
+// observe takes an observation in, from gossip or a pull.
+func (sh *shell) observe(ctx context.Context, raw []byte) error {
+	o, err := observation.Decode(raw, sh.obsRules)
+	if err != nil {
+		return err
+	}
+	voter, ok := sh.group.Voter(o.Header.Key)
+	if !ok || o.Header.Link != sh.group.Link() || sh.group.Voters()[voter].SigningEpoch != o.Header.SigningEpoch {
+		return refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "header.node_key", "%s carries no weight in this epoch", o.Header.Key)
+	}
+	if o.Header.Key == sh.self {
+		return nil // our own, come back
+	}
+	bad, err := sh.verifier.verify(ctx, []domain.Check{o.Check()})
+	if err != nil {
+		return err
+	}
+	if bad >= 0 {
+		return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", o.Header.Height, o.Header.Key)
+	}
+	if !sh.observer.offer(o) {
+		return refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too many observations wait")
+	}
+	return nil
+}
+
+// ValidatePeer refuses peer metadata: it travels in transactions.
+func (handlers) ValidatePeer(context.Context, domain.PublicKey, []byte) gossip.Verdict {
+	return gossip.Ignore
+}
+
+// ValidateEvidence checks evidence and keeps it.
+func (h handlers) ValidateEvidence(_ context.Context, from domain.PublicKey, raw []byte) gossip.Verdict {
+	return gossip.Ignore
+}
+
+// knows reports whether a transaction is on its way or final here.
+func (sh *shell) knows(id domain.Hash) bool {
+	if sh.flights.get(id) != nil {
+		return true
+	}
+	final, err := sh.store.IsFinal(id)
+	if err != nil {
+		sh.fail(err)
+	}
+	return final
+}
+
+// pulledID reads the id of a transaction that a peer sent on request. Its signatures are checked on
+// its way.
+func (sh *shell) pulledID(raw, _ []byte) (domain.Hash, error) {
+	tx, err := utxo.Decode(raw, sh.rules)
+	if err != nil {
+		return domain.Hash{}, err
+	}
+	return tx.ID, nil
+}
+
+// pulled takes in a transaction that a peer sent on request.
+func (sh *shell) pulled(ctx context.Context, raw []byte) {
+	tx, err := utxo.Decode(raw, sh.rules)
+	if err == nil {
+		_, err = sh.intake(ctx, tx, Origin{kind: fromPull, name: "pull"}, false)
+	}
+	if err != nil {
+		sh.log.Debug("pulled transaction refused", "err", err)
+	}
+}
+
+// pulledHeight reads the height of an observation that a peer sent on request.
+func (sh *shell) pulledHeight(raw []byte, chain observation.ChainID) (uint64, error) {
+	o, err := observation.Decode(raw, sh.obsRules)
+	if err != nil {
+		return 0, err
+	}
+	if o.Header.Chain() != chain {
+		return 0, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "header", "an observation of another chain")
+	}
+	check := o.Check()
+	if !check.Verify() {
+		return 0, refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", o.Header.Height, o.Header.Key)
+	}
+	return o.Header.Height, nil
+}

@@ -1,0 +1,223 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Origin is where a transaction came from, for fairness between those who bring them.
+type Origin struct {
+	kind originKind
+	name string
+	peer domain.PublicKey // who gossiped it
+}
+
+type originKind uint8
+
+const (
+	fromAPI originKind = iota
+	fromGossip
+	fromPull
+	fromStore
+)
+
+func (o Origin) key() string    { return o.name }
+func (o Origin) gossiped() bool { return o.kind == fromGossip }
+func (o Origin) peers() []domain.PublicKey {
+	if o.kind == fromGossip {
+		return []domain.PublicKey{o.peer}
+	}
+	return nil
+}
+func (o Origin) label() string {
+	return [...]string{"api", "gossip", "pull", "store"}[o.kind]
+}
+
+// retryError is a refusal that may pass soon.
+type retryError struct {
+	error
+	after time.Duration
+}
+
+// RetryAfter is when trying again makes sense.
+func (e *retryError) RetryAfter() time.Duration { return e.after }
+
+// Unwrap gives the refusal.
+func (e *retryError) Unwrap() error { return e.error }
+
+func overloaded(inFlight int64) error {
+	return &retryError{refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "%d transactions are on their way", inFlight), 100 * time.Millisecond}
+}
+
+func shuttingDown() error {
+	return &retryError{refusal.New(notaryv1.Reason_REASON_SHUTTING_DOWN, "", "this node is draining"), 2 * time.Second}
+}
+
+// admission counts what is on its way and says when to take no more.
+type admission struct {
+	inFlight atomic.Int64
+	most     int64
+	draining atomic.Bool
+}
+
+// admit takes a place, or says why there is none.
+func (a *admission) admit(o Origin) error {
+	if a.draining.Load() && o.kind != fromStore {
+		return shuttingDown()
+	}
+	if n := a.inFlight.Add(1); n > a.most && o.kind != fromStore {
+		a.inFlight.Add(-1)
+		return overloaded(n - 1)
+	}
+	return nil
+}
+
+func (a *admission) leave() { a.inFlight.Add(-1) }
+
+// graveyard remembers why transactions were refused, bounded in number, oldest out first. A verdict that
+// depends on witnesses binds only copies with the same full bytes, never the id, so that a copy with a
+// corrupt witness cannot poison the genuine one; one that time may change binds nobody and is kept to be
+// told.
+type graveyard struct {
+	mu     sync.Mutex
+	graves map[domain.Hash]grave
+	order  []domain.Hash
+	next   int
+}
+
+type grave struct {
+	err        error
+	binds      bool
+	receivedMS uint64
+}
+
+func newGraveyard(size int) *graveyard {
+	return &graveyard{graves: make(map[domain.Hash]grave, size), order: make([]domain.Hash, size)}
+}
+
+// bury remembers a refused transaction.
+func (g *graveyard) bury(tx *utxo.Tx, err error, receivedMS uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.put(tx.ID, grave{err, lasting(err), receivedMS})
+	if witnessed(err) {
+		g.put(tx.FullHash, grave{err, true, receivedMS})
+	}
+}
+
+func (g *graveyard) put(hash domain.Hash, gr grave) {
+	if _, there := g.graves[hash]; !there {
+		delete(g.graves, g.order[g.next])
+		g.order[g.next] = hash
+		g.next = (g.next + 1) % len(g.order)
+	}
+	g.graves[hash] = gr
+}
+
+// find is the last verdict on an id.
+func (g *graveyard) find(id domain.Hash) (grave, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gr, ok := g.graves[id]
+	return gr, ok
+}
+
+// binding is the verdict that holds for this copy of a transaction, or nil.
+func (g *graveyard) binding(tx *utxo.Tx) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, hash := range [...]domain.Hash{tx.ID, tx.FullHash} {
+		if gr := g.graves[hash]; gr.binds {
+			return gr.err
+		}
+	}
+	return nil
+}
+
+// lasting reports whether a refusal holds for every copy of a transaction for ever: it depends on the
+// body and on the outputs that the body names, and on nothing else.
+func lasting(err error) bool {
+	switch refusal.ReasonOf(err) {
+	case notaryv1.Reason_REASON_OUTPOINT_SPENT, notaryv1.Reason_REASON_DOUBLE_SPEND,
+		notaryv1.Reason_REASON_UNKNOWN_PRODUCT, notaryv1.Reason_REASON_UNBALANCED,
+		notaryv1.Reason_REASON_AMOUNT_OVERFLOW, notaryv1.Reason_REASON_RESERVED_OUTPUT:
+		return true
+	}
+	return false
+}
+
+// witnessed reports whether a refusal depends on the witnesses.
+func witnessed(err error) bool {
+	switch refusal.ReasonOf(err) {
+	case notaryv1.Reason_REASON_BAD_SIGNATURE, notaryv1.Reason_REASON_MISSING_WITNESS,
+		notaryv1.Reason_REASON_UNUSED_WITNESS, notaryv1.Reason_REASON_COUNTERPARTY_MISSING,
+		notaryv1.Reason_REASON_WRONG_PREIMAGE:
+		return true
+	}
+	return false
+}
+
+// intake starts the flight of a decoded transaction, or finds the one it has. signed says that the
+// caller has verified the signatures.
+func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed bool) (*flight, error) {
+	if f := sh.flights.get(tx.ID); f != nil {
+		return f, nil
+	}
+	if err := sh.graves.binding(tx); err != nil {
+		return nil, err
+	}
+	if err := sh.admission.admit(origin); err != nil {
+		return nil, err
+	}
+	f := newFlight(tx, origin, sh.config.Fees)
+	if signed {
+		f.box.post(lifecycle.Verified{})
+	}
+	there, added := sh.flights.add(f)
+	if !added {
+		sh.admission.leave()
+		return there, nil
+	}
+	sh.metrics.received.WithLabelValues(origin.label()).Inc()
+	sh.launch(f)
+	sh.counting.join(ctx, f)
+	f.box.post(lifecycle.Begin{})
+	return f, nil
+}
+
+// launch starts the goroutine of a flight.
+func (sh *shell) launch(f *flight) {
+	sh.metrics.inFlight.Inc()
+	sh.running.Add(1)
+	go func() {
+		defer sh.running.Done()
+		f.run(sh.ctx, sh)
+	}()
+}
+
+// landed clears up after a flight that has ended.
+func (sh *shell) landed(f *flight) {
+	state, err, _ := f.snapshot()
+	if state == lifecycle.Rejected {
+		sh.metrics.refused.WithLabelValues(refusal.Name(refusal.ReasonOf(err))).Inc()
+		sh.graves.bury(f.tx, err, f.receivedMS)
+	}
+	if state.Ended() {
+		sh.contention.drop(sh.ctx, f)
+	}
+	if state == lifecycle.Rejected && lasting(err) {
+		sh.batcher.reject(sh.ctx, f.tx, err)
+	}
+	sh.waiting.drop(f)
+	sh.flights.remove(f)
+	sh.admission.leave()
+	sh.metrics.inFlight.Dec()
+}

@@ -1,0 +1,67 @@
+package lifecycle
+
+import (
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Effect is what the shell must do, in the order returned.
+type Effect interface{ effect() }
+
+type (
+	// Look asks for the entries of all inputs; answered by Looked.
+	Look struct{}
+	// Verify asks for a verdict on the signatures; answered by Verified.
+	Verify struct{}
+	// Relay passes the transaction on to others: it is valid and has no rival.
+	Relay struct{}
+	// Claim registers the spent outpoints; answered by Claimed.
+	Claim struct{}
+	// Wait asks for Waited after the mempool delay.
+	Wait struct{}
+	// Cast asks for a vote; answered by Voted or Refused. Nothing of it may leave the node before it is
+	// on disk (rule N5).
+	Cast struct {
+		State observation.State
+		Round uint32
+		// Certificate is what justifies the vote, where rules N2 and N3 ask for one.
+		Certificate conflict.CertRound
+	}
+	// Hold asks for Woken when one of Parents is final or NowMS reaches UntilMS (0: no time), and for
+	// Expired when neither comes within the shell's patience. Parents that nobody here knows are fetched.
+	Hold struct {
+		Parents []domain.Hash
+		UntilMS uint64
+		Err     error
+	}
+	// Contest hands the decision over to the contest of the transaction and its rivals.
+	Contest struct{ Rivals []domain.Hash }
+	// Commit writes the transaction's outputs to the live set, all or nothing; answered by Committed.
+	Commit struct {
+		Delta utxo.Delta
+		Round uint32
+		Group *group.Group
+	}
+	// Report tells whoever watches that State or Err have changed.
+	Report struct {
+		State State
+		Err   error
+	}
+	// End says that the machine is done: no further input changes anything.
+	End struct{}
+)
+
+func (Look) effect()    {}
+func (Verify) effect()  {}
+func (Relay) effect()   {}
+func (Claim) effect()   {}
+func (Wait) effect()    {}
+func (Cast) effect()    {}
+func (Hold) effect()    {}
+func (Contest) effect() {}
+func (Commit) effect()  {}
+func (Report) effect()  {}
+func (End) effect()     {}

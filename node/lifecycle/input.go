@@ -1,0 +1,72 @@
+package lifecycle
+
+import (
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Input is what happened to a transaction. Times are Unix milliseconds of the node's clock.
+type Input interface{ input() }
+
+type (
+	// Begin starts the machine.
+	Begin struct{}
+	// Looked answers Look. Entries and Found are parallel to the transaction's inputs.
+	Looked struct {
+		Entries []utxo.Entry
+		Found   []bool
+		NowMS   uint64
+	}
+	// Verified answers Verify; Err is nil where every signature is valid.
+	Verified struct{ Err error }
+	// Claimed answers Claim: the transactions that claimed one of the outpoints before.
+	Claimed struct{ Rivals []domain.Hash }
+	// Rivaled says that another transaction has claimed one of the outpoints since.
+	Rivaled struct{ Rival domain.Hash }
+	// Waited answers Wait.
+	Waited struct{}
+	// Voted says that a vote of this node is on disk.
+	Voted struct {
+		State observation.State
+		Round uint32
+	}
+	// Refused says that the vote guard refused a vote: another vote of this node stands against it.
+	Refused struct {
+		State observation.State
+		Round uint32
+		Err   error
+	}
+	// Counted is a milestone of the tally: a certificate or finality.
+	Counted struct{ conflict.Milestone }
+	// Woken says that what the machine was held for may have come: a parent is final, a time has passed.
+	Woken struct{}
+	// Committed answers Commit.
+	Committed struct{ FinalMS uint64 }
+	// Lost says that a rival is final.
+	Lost struct{ Rival domain.Hash }
+	// Expired says that a held transaction has waited as long as it may.
+	Expired struct{}
+	// Restored tells a machine, before Begin, what this node voted in an earlier life.
+	Restored struct {
+		Pending  bool
+		Accepted bool
+		Round    uint32
+	}
+)
+
+func (Begin) input()     {}
+func (Looked) input()    {}
+func (Verified) input()  {}
+func (Claimed) input()   {}
+func (Rivaled) input()   {}
+func (Waited) input()    {}
+func (Voted) input()     {}
+func (Refused) input()   {}
+func (Counted) input()   {}
+func (Woken) input()     {}
+func (Committed) input() {}
+func (Lost) input()      {}
+func (Expired) input()   {}
+func (Restored) input()  {}

@@ -1,0 +1,333 @@
+package lifecycle
+
+import (
+	"errors"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// State is where a transaction stands at this node.
+type State uint8
+
+// The states, in the order in which an uncontested transaction passes through them.
+const (
+	New State = iota
+	Resolving
+	Held
+	Valid
+	Pending
+	Accepted
+	Final
+	Rejected
+	Contested
+)
+
+// String is the state's name.
+func (s State) String() string {
+	return [...]string{"NEW", "RESOLVING", "HELD", "VALID", "PENDING", "ACCEPTED", "FINAL", "REJECTED", "CONTESTED"}[s]
+}
+
+// Ended reports whether the state never changes again.
+func (s State) Ended() bool { return s == Final || s == Rejected }
+
+// Machine is the life of one transaction. Its zero value is not usable; see NewMachine.
+type Machine struct {
+	tx    *utxo.Tx
+	fees  utxo.FeePolicy
+	state State
+
+	delta    utxo.Delta
+	resolved bool // delta holds: every rule but the signatures is met
+	signed   bool // every signature is valid
+	claimed  bool // its outpoints are claimed
+	waiting  bool // the mempool delay runs
+	waited   bool // the mempool delay is over
+
+	pending   bool               // own PENDING(0) asked for or cast
+	rivals    []domain.Hash      // known rivals
+	accepting map[uint32]bool    // rounds in which ACCEPTED was asked for or cast
+	cert      conflict.Milestone // certificate of the highest round; Group nil for none
+	final     conflict.Milestone // finality; Group nil for none
+	writing   bool               // Commit asked for
+
+	out []Effect
+}
+
+// NewMachine starts the life of a decoded transaction. Fees is what this node asks for before it relays
+// and votes in round 0; a transaction that the network has certified is not asked.
+func NewMachine(tx *utxo.Tx, fees utxo.FeePolicy) *Machine { return &Machine{tx: tx, fees: fees} }
+
+// State is where the transaction stands.
+func (m *Machine) State() State { return m.state }
+
+// Tx is the transaction.
+func (m *Machine) Tx() *utxo.Tx { return m.tx }
+
+// Step takes one input and returns what must be done now, in order. The slice is valid until the next
+// Step. Inputs after the end change nothing.
+func (m *Machine) Step(in Input) []Effect {
+	m.out = m.out[:0]
+	if m.state.Ended() {
+		return nil
+	}
+	switch in := in.(type) {
+	case Restored:
+		m.restore(in)
+	case Begin:
+		m.enter(Resolving, nil)
+		m.do(Look{})
+	case Woken:
+		if m.state == Held {
+			m.do(Look{})
+		}
+	case Looked:
+		m.looked(in)
+	case Verified:
+		m.verified(in)
+	case Claimed:
+		m.claimed = true
+		m.meet(in.Rivals)
+		m.proceed()
+	case Rivaled:
+		m.meet([]domain.Hash{in.Rival})
+	case Waited:
+		m.waited = true
+		m.proceed()
+	case Voted:
+		m.voted(in)
+	case Refused:
+		m.refused(in)
+	case Counted:
+		m.counted(in.Milestone)
+	case Committed:
+		m.enter(Final, nil)
+		m.do(End{})
+	case Lost:
+		if !m.writing {
+			m.reject(refusal.New(notaryv1.Reason_REASON_DOUBLE_SPEND, "inputs", "rival %s is final", in.Rival))
+		}
+	case Expired:
+		if m.state == Held {
+			m.reject(refusal.New(notaryv1.Reason_REASON_WAIT_EXPIRED, "", "held for as long as this node holds"))
+		}
+	}
+	return m.out
+}
+
+func (m *Machine) do(e Effect) { m.out = append(m.out, e) }
+
+func (m *Machine) enter(s State, err error) {
+	m.state = s
+	m.do(Report{State: s, Err: err})
+}
+
+func (m *Machine) reject(err error) {
+	m.enter(Rejected, err)
+	m.do(End{})
+}
+
+func (m *Machine) restore(in Restored) {
+	m.pending = m.pending || in.Pending
+	if in.Accepted {
+		m.accept(in.Round)
+	}
+}
+
+// looked judges the transaction against what is known. The verdict on a transaction that the network
+// has certified is not bound to windows (rule: they gate round 0 only).
+func (m *Machine) looked(in Looked) {
+	if m.resolved {
+		return
+	}
+	at := utxo.Moment{NowMS: in.NowMS, IgnoreWindow: m.certified() || m.pending}
+	delta, err := utxo.Validate(m.tx, view{m.tx, in}, at)
+	if err == nil && !at.IgnoreWindow {
+		err = m.fees.At(in.NowMS).Check(m.tx, delta)
+	}
+	switch {
+	case err == nil:
+		m.delta, m.resolved = delta, true
+		if m.signed {
+			m.ready()
+			return
+		}
+		if m.state == Held {
+			m.enter(Resolving, nil)
+		}
+		m.do(Verify{})
+	case utxo.NotYet(err):
+		m.enter(Held, err)
+		m.do(Hold{Parents: missing(m.tx, in), UntilMS: utxo.OpensMS(m.tx, view{m.tx, in}), Err: err})
+	default:
+		m.reject(err)
+	}
+}
+
+// verified may come before Begin, where whoever brought the transaction has checked its signatures.
+func (m *Machine) verified(in Verified) {
+	if in.Err != nil {
+		m.reject(in.Err)
+		return
+	}
+	m.signed = true
+	if m.resolved {
+		m.ready()
+	}
+}
+
+// ready enters the first state in which the transaction may be voted for.
+func (m *Machine) ready() {
+	switch {
+	case len(m.accepting) > 0:
+		m.enter(Accepted, nil)
+	case m.pending:
+		m.enter(Pending, nil)
+	default:
+		m.enter(Valid, nil)
+	}
+	m.do(Claim{})
+	m.proceed()
+}
+
+// meet takes note of rivals; the first one turns a transaction of its own into a contested one.
+func (m *Machine) meet(rivals []domain.Hash) {
+	var fresh []domain.Hash
+	for _, r := range rivals {
+		if !m.knows(r) && r != m.tx.ID {
+			m.rivals = append(m.rivals, r)
+			fresh = append(fresh, r)
+		}
+	}
+	if len(fresh) == 0 || !m.signed {
+		return
+	}
+	if m.state != Contested {
+		m.enter(Contested, nil)
+	}
+	m.do(Contest{Rivals: fresh})
+}
+
+func (m *Machine) knows(rival domain.Hash) bool {
+	for _, r := range m.rivals {
+		if r == rival {
+			return true
+		}
+	}
+	return false
+}
+
+// counted takes note of a milestone. The highest round's certificate counts; finality is once and for
+// all, in whatever round.
+func (m *Machine) counted(ms conflict.Milestone) {
+	switch ms.Kind {
+	case conflict.Certificate:
+		if m.cert.Group == nil || ms.Round > m.cert.Round {
+			m.cert = ms
+		}
+		if m.state == Held {
+			m.do(Look{}) // a window no longer gates
+		}
+	case conflict.Final:
+		if m.final.Group == nil {
+			m.final = ms
+		}
+		if m.state == Held {
+			m.do(Look{})
+		}
+	default:
+		return
+	}
+	m.proceed()
+}
+
+func (m *Machine) certified() bool { return m.cert.Group != nil || m.final.Group != nil }
+
+// proceed does whatever the transaction is ready for. Every path leads here, so that the outcome does
+// not depend on the order in which things came.
+func (m *Machine) proceed() {
+	if !m.resolved || !m.signed || m.state.Ended() {
+		return
+	}
+	if m.cert.Group != nil && !m.accepting[m.cert.Round] {
+		m.accept(m.cert.Round)
+		m.do(Cast{State: observation.Accepted, Round: m.cert.Round, Certificate: conflict.CertAt(m.cert.Round)})
+	}
+	if m.final.Group != nil && !m.writing {
+		m.writing = true
+		m.do(Commit{Delta: m.delta, Round: m.final.Round, Group: m.final.Group})
+		return
+	}
+	if !m.claimed || m.pending || len(m.rivals) > 0 || m.certified() {
+		return
+	}
+	if !m.waited {
+		if !m.waiting {
+			m.waiting = true
+			m.do(Relay{})
+			m.do(Wait{})
+		}
+		return
+	}
+	m.pending = true
+	m.do(Cast{State: observation.Pending, Round: 0})
+}
+
+func (m *Machine) accept(round uint32) {
+	if m.accepting == nil {
+		m.accepting = make(map[uint32]bool, 1)
+	}
+	m.accepting[round] = true
+}
+
+func (m *Machine) voted(in Voted) {
+	switch {
+	case in.State == observation.Accepted && m.state != Accepted:
+		m.enter(Accepted, nil)
+	case in.State == observation.Pending && (m.state == Valid || m.state == Resolving):
+		m.enter(Pending, nil)
+	}
+}
+
+// refused leaves the decision to the contest where a vote of this node for a rival is on disk, and ends
+// where an outpoint is spent for good.
+func (m *Machine) refused(in Refused) {
+	switch {
+	case errors.Is(in.Err, refusal.Because(notaryv1.Reason_REASON_OUTPOINT_SPENT)):
+		m.reject(in.Err)
+	case in.State == observation.Pending && m.state != Contested:
+		m.enter(Contested, in.Err)
+	}
+}
+
+// view is what the shell looked up.
+type view struct {
+	tx *utxo.Tx
+	in Looked
+}
+
+// Lookup implements utxo.View.
+func (v view) Lookup(o utxo.Outpoint) (utxo.Entry, bool) {
+	for i := range v.tx.Inputs {
+		if v.tx.Inputs[i].Outpoint == o {
+			return v.in.Entries[i], v.in.Found[i]
+		}
+	}
+	return utxo.Entry{}, false
+}
+
+// missing are the transactions whose outputs are not known here, each once, in order.
+func missing(tx *utxo.Tx, in Looked) []domain.Hash {
+	var out []domain.Hash
+	for i, found := range in.Found {
+		id := tx.Inputs[i].Outpoint.Tx
+		if !found && (len(out) == 0 || out[len(out)-1] != id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}

@@ -1,0 +1,77 @@
+package node
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/node/store"
+)
+
+// Metrics are the collectors of a node. No label names a peer or a client.
+type Metrics struct {
+	received            *prometheus.CounterVec // by origin: api, gossip, pull
+	refused             *prometheus.CounterVec // by reason
+	finals              prometheus.Counter
+	finalSeconds        prometheus.Histogram
+	inFlight            prometheus.Gauge
+	votes               prometheus.Counter
+	refusedVotes        prometheus.Counter
+	flushes             prometheus.Counter
+	flushLeaves         prometheus.Histogram
+	commits             prometheus.Counter
+	signatures          prometheus.Counter
+	signatureSeconds    prometheus.Counter
+	forks               prometheus.Counter
+	droppedObservations prometheus.Counter
+}
+
+// NewMetrics makes the collectors and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "notary", Name: name, Help: help})
+	}
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "notary", Name: name, Help: help}, []string{label})
+	}
+	m := &Metrics{
+		received: vec("transactions_received_total", "Transactions that arrived, by origin.", "origin"),
+		refused:  vec("transactions_refused_total", "Transactions refused, by reason.", "reason"),
+		finals:   counter("transactions_final_total", "Transactions that became final here."),
+		finalSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "notary", Name: "transaction_final_seconds", Help: "From arrival here to final here.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 1.6, 20),
+		}),
+		inFlight:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "notary", Name: "transactions_in_flight", Help: "Transactions on their way."}),
+		votes:        counter("leaves_counted_total", "Leaves of checked observations, own ones included."),
+		refusedVotes: counter("votes_refused_total", "Own votes that the vote guard refused."),
+		flushes:      counter("observations_signed_total", "Observations that this node signed."),
+		flushLeaves: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "notary", Name: "observation_leaves", Help: "Leaves of the observations that this node signed.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}),
+		commits:             counter("commits_total", "Synced writes of final transactions."),
+		signatures:          counter("signatures_verified_total", "Signatures verified."),
+		signatureSeconds:    counter("signature_seconds_total", "Time spent verifying signatures."),
+		forks:               counter("forks_seen_total", "Observations that contradict another of the same key and height."),
+		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
+	}
+	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes,
+		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.droppedObservations)
+	return m
+}
+
+func (m *Metrics) verified(n int, d time.Duration) {
+	m.signatures.Add(float64(n))
+	m.signatureSeconds.Add(d.Seconds())
+}
+
+func (m *Metrics) flushed(leaves int) {
+	m.flushes.Inc()
+	m.flushLeaves.Observe(float64(leaves))
+}
+
+func (m *Metrics) committed(finals []store.Final) {
+	m.commits.Inc()
+	m.finals.Add(float64(len(finals)))
+}

@@ -1,0 +1,263 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Node is one notary. Make it with New, then Run it.
+type Node struct {
+	sh       *shell
+	gossip   gossip.Config
+	gossipM  gossip.Metrics
+	ready    *readiness
+	version  string
+	stopping chan struct{}
+	stopOnce sync.Once
+	failed   chan error
+}
+
+// Parts is what a node is made of besides its configuration.
+type Parts struct {
+	Genesis *group.Genesis
+	Key     domain.PrivateKey
+	Store   *store.Store
+	Gossip  gossip.Config
+	// GossipMetrics and Metrics are registered by the caller.
+	GossipMetrics gossip.Metrics
+	Metrics       *Metrics
+	Log           *slog.Logger
+	Version       string
+}
+
+// New wires the owners. Nothing runs and nothing is sent before Run.
+func New(c Config, p Parts) (*Node, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		gossip: p.Gossip, gossipM: p.GossipMetrics, version: p.Version,
+		ready: newReadiness(), stopping: make(chan struct{}), failed: make(chan error, 1),
+	}
+	sh := &shell{
+		config: c, log: p.Log, genesis: p.Genesis, group: p.Genesis.Group, self: p.Key.Public(),
+		rules:    utxo.Rules{Network: p.Genesis.ID, MaxBytes: int(p.Genesis.Doc.GetLimits().GetMaxTransactionBytes())},
+		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
+		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
+		admission: &admission{most: int64(c.MaxInFlight)}, alarms: newAlarms(), news: newNews(),
+		contention: newContention(), verifier: newVerifier(p.Metrics), fail: n.fail,
+	}
+	n.sh = sh
+	sh.fetcher = newFetcher(sh.alarms, p.Log)
+	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.knows, sh.pulledID, sh.pulled
+	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observe
+	sh.waiting = newWaiting(c, sh.alarms, func(ids []domain.Hash, from Origin) {
+		for _, id := range ids {
+			sh.fetcher.want(wanted{id: id, from: from.peers()})
+		}
+	})
+	sh.counting = newCounting(c.Shards, sh.flights, func(tx domain.Hash, key domain.PublicKey) {
+		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
+	}, p.Metrics)
+	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, done: sh.finals, fail: n.fail, metrics: p.Metrics}
+	if err := n.wireBatcher(p); err != nil {
+		return nil, err
+	}
+	n.wireObserver()
+	return n, nil
+}
+
+// wireBatcher takes up this node's own chain and votes where the store has them.
+func (n *Node) wireBatcher(p Parts) error {
+	sh := n.sh
+	head := observation.Head{Key: sh.self}
+	if voter, ok := sh.group.Voter(sh.self); ok {
+		head.SigningEpoch = sh.group.Voters()[voter].SigningEpoch
+	}
+	head = p.Store.Head(observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch})
+	guard := conflict.NewGuard()
+	for r, err := range p.Store.GuardRecords() {
+		if err != nil {
+			return err
+		}
+		guard.Restore([]conflict.Record{r})
+	}
+	sh.batcher = &batcher{
+		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
+		released: make(chan []utxo.Outpoint, 4096), lost: make(chan rejected, 1024),
+		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, config: sh.config,
+		publish: sh.publishObservation,
+		count: func(ctx context.Context, o *observation.Observation) {
+			if voter, ok := sh.group.Voter(o.Header.Key); ok {
+				sh.counting.count(ctx, ballots{o, sh.group, voter})
+			}
+		},
+		fail: n.fail, metrics: p.Metrics, heads: make(map[domain.PublicKey]observation.Head),
+	}
+	return nil
+}
+
+func (n *Node) wireObserver() {
+	sh := n.sh
+	sh.observer = &observer{
+		queue: make(chan *observation.Observation, 1024), group: sh.group, self: sh.self,
+		chains: observation.NewChains(chainWindow, chainLimit),
+		ahead:  make(map[observation.ChainID]map[uint64]*observation.Observation),
+		asked:  make(map[observation.ChainID]time.Time), heard: make(map[domain.PublicKey]time.Time),
+		online: make(chan chan group.Weight),
+		store:  sh.store, alarms: sh.alarms, log: sh.log, metrics: sh.metrics,
+		count: sh.counting.count, saw: sh.batcher.saw, pull: sh.fetcher.wantRange, fail: n.fail,
+	}
+	for _, h := range sh.store.Heads() {
+		sh.observer.chains.Resume(h)
+	}
+}
+
+// fail ends the node: the first error of an owner is what Run returns.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+	n.Stop()
+}
+
+// Stop asks the node to drain and end, and returns at once.
+func (n *Node) Stop() { n.stopOnce.Do(func() { close(n.stopping) }) }
+
+// drainPatience is how long a node that was asked to stop waits for what is on its way.
+const drainPatience = 5 * time.Second
+
+// Run works until ctx ends, Stop is called or an owner fails: it joins the network, takes up what an
+// earlier life left undecided, and then serves. On the way out it first refuses new transactions, gives
+// those on their way a moment, and then stops the owners.
+func (n *Node) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	sh := n.sh
+	sh.ctx = work
+	net, err := gossip.New(work, n.gossip, handlers{sh}, n.gossipM, sh.log)
+	if err != nil {
+		return fmt.Errorf("joining the network: %w", err)
+	}
+	sh.net, sh.fetcher.net = net, net
+	net.SetMembers(members(sh.group))
+	net.Serve(work, pulls{sh})
+
+	var owners sync.WaitGroup
+	for _, run := range n.running() {
+		owners.Go(func() { run(work) })
+	}
+	err = n.restore(work)
+	if err == nil {
+		n.ready.set()
+		sh.log.Info("node is up", "network", sh.genesis.ID, "key", sh.self, "weight", sh.group.Share(sh.self))
+		err = n.wait(ctx)
+	}
+	n.ready.set("shutting down")
+	if err == nil {
+		drain, done := context.WithTimeout(work, drainPatience)
+		left, _ := n.Drain(drain)
+		done()
+		sh.log.Info("drained", "left", left)
+	}
+	cancel()
+	owners.Wait()
+	sh.running.Wait()
+	return errors.Join(err, net.Close())
+}
+
+// members are the node keys of a group.
+func members(g *group.Group) []domain.PublicKey {
+	keys := make([]domain.PublicKey, len(g.Voters()))
+	for i, v := range g.Voters() {
+		keys[i] = v.Key
+	}
+	return keys
+}
+
+// wait is until something ends the node.
+func (n *Node) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.stopping:
+	}
+	select {
+	case err := <-n.failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// running are the owners' goroutines.
+func (n *Node) running() []func(context.Context) {
+	sh := n.sh
+	owners := []func(context.Context){
+		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.contention.run, sh.batcher.run,
+		sh.committer.run, sh.observer.run, sh.fetcher.run,
+	}
+	for _, s := range sh.counting.shards {
+		owners = append(owners, s.run)
+	}
+	return owners
+}
+
+// Drain refuses new transactions and waits until none is on its way or ctx ends; it returns how many
+// are.
+func (n *Node) Drain(ctx context.Context) (uint64, error) {
+	sh := n.sh
+	sh.admission.draining.Store(true)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left := sh.admission.inFlight.Load()
+		if left == 0 {
+			return 0, nil
+		}
+		select {
+		case <-ctx.Done():
+			return uint64(max(left, 0)), nil
+		case <-tick.C:
+		}
+	}
+}
+
+// readiness says what is in the way of serving.
+type readiness struct {
+	mu       sync.Mutex
+	problems []string
+	changed  chan struct{}
+}
+
+func newReadiness() *readiness {
+	return &readiness{problems: []string{"starting"}, changed: make(chan struct{})}
+}
+
+func (r *readiness) set(problems ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.problems = problems
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// Ready returns what is in the way, and a channel that is closed when that may have changed.
+func (n *Node) Ready() ([]string, <-chan struct{}) {
+	n.ready.mu.Lock()
+	defer n.ready.mu.Unlock()
+	return n.ready.problems, n.ready.changed
+}

@@ -1,0 +1,181 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+)
+
+// Limits of what is kept of peers' chains.
+const (
+	chainWindow = 4096 // hashes remembered of each chain
+	chainLimit  = 4096 // chains followed
+	// aheadLimit bounds the observations of one chain that wait for a gap to close.
+	aheadLimit = 512
+	// gapPatience is how long a gap may close by itself, through gossip that came out of order.
+	gapPatience = 100 * time.Millisecond
+)
+
+// observer owns what is known of peers' chains: it follows them, stores what they signed, hands votes to
+// the tallies, and has gaps filled. Observations reach it decoded and with their signatures checked.
+type observer struct {
+	queue   chan *observation.Observation
+	group   *group.Group
+	self    domain.PublicKey
+	chains  *observation.Chains
+	ahead   map[observation.ChainID]map[uint64]*observation.Observation
+	asked   map[observation.ChainID]time.Time
+	heard   map[domain.PublicKey]time.Time
+	online  chan chan group.Weight
+	store   *store.Store
+	alarms  *alarms
+	log     *slog.Logger
+	metrics *Metrics
+
+	count func(ctx context.Context, b ballots)
+	saw   func(observation.Head)
+	pull  func(id observation.ChainID, from, to uint64)
+	fail  func(error)
+
+	save    []*observation.Observation
+	ballots []ballots
+}
+
+// offer queues an observation; false says that the queue is full and the observation is left to a later
+// pull.
+func (ob *observer) offer(o *observation.Observation) bool {
+	select {
+	case ob.queue <- o:
+		return true
+	default:
+		ob.metrics.droppedObservations.Inc()
+		return false
+	}
+}
+
+func (ob *observer) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case reply := <-ob.online:
+			reply <- ob.heardWeight()
+			continue
+		case o := <-ob.queue:
+			ob.take(o)
+		}
+		for range cap(ob.queue) {
+			select {
+			case o := <-ob.queue:
+				ob.take(o)
+				continue
+			default:
+			}
+			break
+		}
+		// Votes count only once they are stored: what becomes final by them must be provable.
+		if err := ob.store.SaveObservations(ob.save); err != nil {
+			ob.fail(err)
+			return
+		}
+		for _, b := range ob.ballots {
+			ob.count(ctx, b)
+		}
+		clear(ob.save)
+		clear(ob.ballots)
+		ob.save, ob.ballots = ob.save[:0], ob.ballots[:0]
+	}
+}
+
+// take follows one observation. Its votes count whatever its place in the chain.
+func (ob *observer) take(o *observation.Observation) {
+	voter, ok := ob.group.Voter(o.Header.Key)
+	if !ok {
+		return
+	}
+	out := ob.chains.Follow(&o.Header, o.Hash)
+	switch out.Standing {
+	case observation.Duplicate:
+		return
+	case observation.Gap:
+		if !ob.keepAhead(o, out) {
+			return
+		}
+	case observation.Fork:
+		ob.metrics.forks.Inc()
+		ob.log.Warn("a peer signed two observations at one height", "key", o.Header.Key, "height", out.Height)
+	case observation.Full, observation.TooOld:
+		return
+	case observation.Extends:
+		ob.heard[o.Header.Key] = time.Now()
+		ob.saw(o.Head())
+	}
+	ob.save = append(ob.save, o)
+	ob.ballots = append(ob.ballots, ballots{o, ob.group, voter})
+	if out.Standing == observation.Extends {
+		ob.closeGap(o)
+	}
+}
+
+// keepAhead keeps an observation that came before its predecessors and has these fetched, unless they
+// come by themselves. It reports whether the observation is new.
+func (ob *observer) keepAhead(o *observation.Observation, out observation.Outcome) bool {
+	id := o.Header.Chain()
+	ahead := ob.ahead[id]
+	if ahead == nil {
+		ahead = make(map[uint64]*observation.Observation)
+		ob.ahead[id] = ahead
+	}
+	if known := ahead[o.Header.Height]; known != nil && known.Hash == o.Hash {
+		return false
+	}
+	if len(ahead) < aheadLimit {
+		ahead[o.Header.Height] = o
+	}
+	if time.Since(ob.asked[id]) > gapPatience {
+		ob.asked[id] = time.Now()
+		ob.alarms.after(gapPatience, func() { ob.pull(id, out.From, out.To) })
+	}
+	return true
+}
+
+// closeGap follows what waited for this observation.
+func (ob *observer) closeGap(o *observation.Observation) {
+	id := o.Header.Chain()
+	ahead := ob.ahead[id]
+	for height := o.Header.Height + 1; len(ahead) > 0; height++ {
+		next := ahead[height]
+		if next == nil {
+			break
+		}
+		delete(ahead, height)
+		if out := ob.chains.Follow(&next.Header, next.Hash); out.Standing == observation.Extends {
+			ob.saw(next.Head())
+		}
+	}
+	for height := range ahead {
+		if height <= o.Header.Height {
+			delete(ahead, height)
+		}
+	}
+	if len(ahead) == 0 {
+		delete(ob.ahead, id)
+		delete(ob.asked, id)
+	}
+}
+
+// heardWeight is the weight of the members heard from within three heartbeats, this node included.
+func (ob *observer) heardWeight() group.Weight {
+	w := ob.group.Share(ob.self)
+	for key, at := range ob.heard {
+		if time.Since(at) < 3*heartbeatDefault {
+			w += ob.group.Share(key)
+		}
+	}
+	return w
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// states are the names of the machine's states in the API.
+var states = map[lifecycle.State]notaryv1.TransactionState{
+	lifecycle.New:       notaryv1.TransactionState_TRANSACTION_STATE_RESOLVING,
+	lifecycle.Resolving: notaryv1.TransactionState_TRANSACTION_STATE_RESOLVING,
+	lifecycle.Held:      notaryv1.TransactionState_TRANSACTION_STATE_HELD,
+	lifecycle.Valid:     notaryv1.TransactionState_TRANSACTION_STATE_VALID,
+	lifecycle.Pending:   notaryv1.TransactionState_TRANSACTION_STATE_PENDING,
+	lifecycle.Accepted:  notaryv1.TransactionState_TRANSACTION_STATE_ACCEPTED,
+	lifecycle.Final:     notaryv1.TransactionState_TRANSACTION_STATE_FINAL,
+	lifecycle.Rejected:  notaryv1.TransactionState_TRANSACTION_STATE_REJECTED,
+	lifecycle.Contested: notaryv1.TransactionState_TRANSACTION_STATE_CONTESTED,
+}
+
+// status is where a flight stands.
+func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionStatus {
+	state, err, _ := f.snapshot()
+	f.mu.Lock()
+	finalMS := f.finalMS
+	f.mu.Unlock()
+	s := &notaryv1.TransactionStatus{
+		TransactionId: f.tx.ID[:], State: states[state], ReceivedMs: f.receivedMS, FinalMs: finalMS,
+		GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight), Rejection: rejection(err),
+	}
+	if w, err := sh.counting.weights(ctx, f.tx.ID); err == nil {
+		s.Round, s.PendingWeight, s.AcceptedWeight = w.round, uint64(w.pending), uint64(w.accepted)
+	}
+	return s
+}
+
+// rejection is an error as clients see it.
+func rejection(err error) *notaryv1.Rejection {
+	if err == nil {
+		return nil
+	}
+	r := &notaryv1.Rejection{Reason: refusal.ReasonOf(err), Detail: err.Error()}
+	var e *refusal.Error
+	if errors.As(err, &e) {
+		r.Field, r.Detail = e.Field, e.Detail
+	}
+	return r
+}
+
+// finalStatus is the status of a transaction that is final here, or nil.
+func (sh *shell) finalStatus(id domain.Hash) (*notaryv1.TransactionStatus, error) {
+	t, found, err := sh.store.Transaction(id)
+	if err != nil || !found || t.Final == nil {
+		return nil, err
+	}
+	return sh.statusOf(id, t.Final), nil
+}
+
+func (sh *shell) statusOf(id domain.Hash, info *store.FinalInfo) *notaryv1.TransactionStatus {
+	s := &notaryv1.TransactionStatus{
+		TransactionId: id[:], State: notaryv1.TransactionState_TRANSACTION_STATE_FINAL, Round: info.Round,
+		GroupEpoch: info.GroupEpoch, QuorumWeight: uint64(group.QuorumWeight), FinalMs: info.FinalMS,
+	}
+	if info.Link == sh.group.Link() {
+		for _, e := range info.Edges {
+			s.AcceptedWeight += uint64(sh.group.Share(e.Key))
+		}
+	}
+	return s
+}
+
+// Transaction is what is known of a transaction, and its bytes where they are here.
+func (n *Node) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error) {
+	sh := n.sh
+	if f := sh.flights.get(id); f != nil {
+		return sh.status(ctx, f), f.tx.Raw, nil
+	}
+	t, found, err := sh.store.Transaction(id)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case found && t.Final != nil:
+		return sh.statusOf(id, t.Final), t.Raw, nil
+	}
+	if g, ok := sh.graves.find(id); ok {
+		return &notaryv1.TransactionStatus{
+			TransactionId: id[:], State: notaryv1.TransactionState_TRANSACTION_STATE_REJECTED,
+			GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight),
+			ReceivedMs: g.receivedMS, Rejection: rejection(g.err),
+		}, nil, nil
+	}
+	return nil, nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "%s is not known here", id)
+}
+
+// Proof is the canonical acceptance proof of a final transaction.
+func (n *Node) Proof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error) {
+	sh := n.sh
+	t, found, err := sh.store.Transaction(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found || t.Final == nil:
+		if _, _, err := n.Transaction(ctx, id); err != nil {
+			return nil, err
+		}
+		return nil, refusal.New(notaryv1.Reason_REASON_NOT_FINAL, "transaction_id", "%s is not final here", id)
+	}
+	return sh.prove(id, t.Raw, t.Final, withTransaction)
+}
+
+// prove builds a proof from the observations that the quorum's votes lie in.
+func (sh *shell) prove(id domain.Hash, raw []byte, info *store.FinalInfo, withTransaction bool) ([]byte, error) {
+	item := observation.Item{ID: id, Round: info.Round}
+	if withTransaction {
+		item.Raw = raw
+	}
+	for _, ref := range info.Edges {
+		o, found, err := sh.store.EdgeObservation(ref, id, info.Round)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, fmt.Errorf("observation %d of %s, part of the proof of %s, is not here", ref.Height, ref.Key, id)
+		}
+		item.Edges = append(item.Edges, o.Edge(int(ref.Leaf)))
+	}
+	p, err := observation.BuildProof(sh.group, nil, []observation.Item{item})
+	if err != nil {
+		return nil, fmt.Errorf("proof of %s: %w", id, err)
+	}
+	return p.Encode(), nil
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// shell is the set of owners that flights and handlers reach. Nobody in it holds a pointer back.
+type shell struct {
+	ctx    context.Context // ends with the node; flights end with it
+	config Config
+	log    *slog.Logger
+
+	genesis  *group.Genesis
+	group    *group.Group
+	self     domain.PublicKey
+	rules    utxo.Rules
+	obsRules observation.Rules
+
+	store      *store.Store
+	net        *gossip.Net
+	flights    *directory
+	graves     *graveyard
+	admission  *admission
+	waiting    *waiting
+	alarms     *alarms
+	verifier   *verifier
+	contention *contention
+	counting   *counting
+	batcher    *batcher
+	committer  *committer
+	observer   *observer
+	fetcher    *fetcher
+	news       *news
+	metrics    *Metrics
+
+	running sync.WaitGroup
+	fail    func(error)
+}
+
+// publish passes a transaction on. What the network's queue has no room for is pulled by whoever sees a
+// vote on it.
+func (sh *shell) publish(raw []byte) {
+	if err := sh.net.PublishTransactions([][]byte{raw}); err != nil {
+		sh.log.Debug("transaction not passed on", "err", err)
+	}
+}
+
+// publishObservation passes an observation of this node on. What the network's queue has no room for
+// leaves a gap in the chain, which others pull.
+func (sh *shell) publishObservation(raw []byte) {
+	if err := sh.net.PublishObservation(raw); err != nil {
+		sh.log.Debug("observation not passed on", "err", err)
+	}
+}
+
+// finals is told of every group commit: winners wake their children and end their rivals, and whoever
+// follows the log of finals has news.
+func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final) {
+	for i, f := range fs {
+		f.mu.Lock()
+		f.finalMS = finals[i].FinalMS
+		f.mu.Unlock()
+		sh.contention.won(ctx, f)
+		sh.waiting.wake(f.tx.ID)
+		sh.batcher.release(ctx, f.tx.Spends())
+		sh.metrics.finalSeconds.Observe(float64(finals[i].FinalMS-f.receivedMS) / 1000)
+	}
+	sh.news.announce()
+}
+
+// news tells followers of the log of finals that there is more.
+type news struct {
+	mu   sync.Mutex
+	more chan struct{}
+}
+
+func newNews() *news { return &news{more: make(chan struct{})} }
+
+// announce wakes all followers.
+func (n *news) announce() {
+	n.mu.Lock()
+	close(n.more)
+	n.more = make(chan struct{})
+	n.mu.Unlock()
+}
+
+// next is closed at the next announcement.
+func (n *news) next() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.more
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// waiting holds flights until a parent is final or a time comes, bounded in number, per origin and in
+// time.
+type waiting struct {
+	mu       sync.Mutex
+	byParent map[domain.Hash][]*flight
+	byOrigin map[string]int
+	held     map[*flight]bool
+
+	most, mostPerOrigin int
+	patience            time.Duration
+	alarms              *alarms
+	fetch               func(ids []domain.Hash, from Origin)
+}
+
+func newWaiting(c Config, a *alarms, fetch func([]domain.Hash, Origin)) *waiting {
+	return &waiting{
+		byParent: make(map[domain.Hash][]*flight), byOrigin: make(map[string]int), held: make(map[*flight]bool),
+		most: c.MaxHeld, mostPerOrigin: c.MaxHeldPerOrigin, patience: c.HoldPatience, alarms: a, fetch: fetch,
+	}
+}
+
+// hold registers a flight. A parent may have become final between the flight's look and now, so
+// whenever a parent is registered anew the flight is woken to look once more.
+func (w *waiting) hold(f *flight, e lifecycle.Hold) {
+	first, fresh, room := w.register(f, e.Parents)
+	if !room {
+		f.box.post(lifecycle.Expired{})
+		return
+	}
+	if first {
+		w.alarms.after(w.patience, func() { f.box.post(lifecycle.Expired{}) })
+		if len(e.Parents) > 0 {
+			w.fetch(e.Parents, f.origin)
+		}
+	}
+	if fresh {
+		f.box.post(lifecycle.Woken{})
+	}
+	if now := nowMS(); e.UntilMS > now {
+		if d := time.Duration(e.UntilMS-now) * time.Millisecond; d < w.patience {
+			w.alarms.after(d, func() { f.box.post(lifecycle.Woken{}) })
+		}
+	}
+}
+
+func (w *waiting) register(f *flight, parents []domain.Hash) (first, fresh, room bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	origin := f.origin.key()
+	if !w.held[f] {
+		if len(w.held) >= w.most || w.byOrigin[origin] >= w.mostPerOrigin {
+			return false, false, false
+		}
+		w.byOrigin[origin]++
+		w.held[f], first = true, true
+	}
+	for _, p := range parents {
+		if !slices.Contains(w.byParent[p], f) {
+			w.byParent[p] = append(w.byParent[p], f)
+			fresh = true
+		}
+	}
+	return first, fresh, true
+}
+
+// wake looks again at everything that waits for a parent.
+func (w *waiting) wake(parent domain.Hash) {
+	w.mu.Lock()
+	children := w.byParent[parent]
+	delete(w.byParent, parent)
+	w.mu.Unlock()
+	for _, f := range children {
+		f.box.post(lifecycle.Woken{})
+	}
+}
+
+// drop forgets a flight that has ended.
+func (w *waiting) drop(f *flight) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.held[f] {
+		return
+	}
+	delete(w.held, f)
+	if w.byOrigin[f.origin.key()]--; w.byOrigin[f.origin.key()] <= 0 {
+		delete(w.byOrigin, f.origin.key())
+	}
+	for _, in := range f.tx.Inputs {
+		p := in.Outpoint.Tx
+		left := slices.DeleteFunc(w.byParent[p], func(other *flight) bool { return other == f })
+		if len(left) == 0 {
+			delete(w.byParent, p)
+		} else {
+			w.byParent[p] = left
+		}
+	}
+}
