@@ -22,6 +22,8 @@ type Metrics struct {
 	AskedSeconds *prometheus.HistogramVec
 	// Served counts pulls answered by protocol and outcome: ok, malformed, busy, limited, failed.
 	Served *prometheus.CounterVec
+	// Mesh is how many neighbours are in the mesh of each topic.
+	Mesh *prometheus.GaugeVec
 	// Peers is how many peers are connected.
 	Peers prometheus.Gauge
 	// Dials counts attempts to reach kept peers by outcome: ok, failed.
@@ -60,13 +62,15 @@ func NewMetrics(registry prometheus.Registerer) Metrics {
 		Served:       counters("pulls_served_total", "Pulls answered by protocol and outcome.", "protocol", "outcome"),
 		Peers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: ns, Subsystem: sub, Name: "peers", Help: "Connected peers."}),
+		Mesh: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: ns, Subsystem: sub, Name: "mesh_peers", Help: "Neighbours in the mesh of a topic."}, []string{"topic"}),
 		Dials:    counters("dials_total", "Attempts to reach kept peers by outcome.", "outcome"),
 		Offences: counters("offences_total", "Misdeeds of peers by kind.", "kind"),
 		Bans:     counter("bans_total", "Peers shut out for their misdeeds."),
 	}
 	if registry != nil {
 		registry.MustRegister(m.Messages, m.Bytes, m.Validation, m.RPCDropped, m.BatchTransactions,
-			m.Asked, m.AskedSeconds, m.Served, m.Peers, m.Dials, m.Offences, m.Bans)
+			m.Asked, m.AskedSeconds, m.Served, m.Peers, m.Mesh, m.Dials, m.Offences, m.Bans)
 	}
 	return m
 }

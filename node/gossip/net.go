@@ -41,6 +41,7 @@ type Net struct {
 	log     *slog.Logger
 
 	router *pubsub.PubSub
+	tracer *tracer
 	topics [numTopics]*pubsub.Topic
 	scores atomic.Pointer[map[peer.ID]float64]
 
@@ -122,8 +123,9 @@ func others(self peer.ID, list []peer.AddrInfo) []peer.AddrInfo {
 // start brings up the router, the topics, discovery and the goroutines.
 func (n *Net) start(ctx context.Context, bootstrap, direct []peer.AddrInfo) error {
 	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected})
+	n.tracer = newTracer(&n.config, n.metrics)
 	var err error
-	n.router, err = newRouter(ctx, n.host, &n.config, direct, n.standing, n.inspect, newTracer(&n.config, n.metrics), n.log)
+	n.router, err = newRouter(ctx, n.host, &n.config, direct, n.standing, n.inspect, n.tracer, n.log)
 	if err != nil {
 		return fmt.Errorf("gossipsub: %w", err)
 	}

@@ -22,6 +22,8 @@ type Peer struct {
 	Since time.Time
 	// Topics is how many of the four topics it relays.
 	Topics int
+	// Meshes is in how many of their meshes it is, seen from here.
+	Meshes int
 	// Score is the router's, at most a second old.
 	Score float64
 	// Points of offences stand against it; they halve every five minutes.
@@ -41,7 +43,7 @@ func (n *Net) Peers() []Peer {
 	if s := n.scores.Load(); s != nil {
 		scores = *s
 	}
-	now := time.Now()
+	now, meshes := time.Now(), n.tracer.meshes()
 	oldest := map[domain.PublicKey]Peer{}
 	for _, c := range n.host.Network().Conns() {
 		id := c.RemotePeer()
@@ -54,7 +56,7 @@ func (n *Net) Peers() []Peer {
 		}
 		oldest[key] = Peer{
 			Key: key, Addr: c.RemoteMultiaddr().String(), Inbound: c.Stat().Direction == network.DirInbound,
-			Since: c.Stat().Opened, Topics: relays[id], Score: scores[id],
+			Since: c.Stat().Opened, Topics: relays[id], Meshes: meshes[id], Score: scores[id],
 			Points: n.ledger.points(key, now), Member: n.ledger.isMember(key),
 		}
 	}

@@ -25,7 +25,12 @@ func (n *Net) Serve(ctx context.Context, b Backend) {
 			n.metrics.Served.WithLabelValues(p.String(), outcome).Inc()
 		})
 	}
-	n.spawn(ctx, func(ctx context.Context) {
+	if !n.enter() {
+		cancel()
+		return
+	}
+	go func() {
+		defer n.running.Done()
 		defer cancel()
 		select {
 		case <-ctx.Done():
@@ -34,7 +39,7 @@ func (n *Net) Serve(ctx context.Context, b Backend) {
 		for p := range numPulls {
 			n.host.RemoveStreamHandler(pullProtocol(n.config.Network, p))
 		}
-	})
+	}()
 }
 
 // serve answers one request and returns the outcome for metrics.
@@ -65,6 +70,8 @@ func (n *Net) serve(ctx context.Context, p pull, s network.Stream, b Backend) st
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	s.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
 	request, err := readFrame(s, maxRequest)
 	if err != nil {
 		return n.refuseRequest(s, from, err)
