@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -23,6 +24,7 @@ type Client struct {
 	conn    *grpc.ClientConn
 	api     notaryv1.NotaryServiceClient
 	retry   Retry
+	now     func() time.Time
 	genesis *group.Genesis
 }
 
@@ -34,6 +36,7 @@ type options struct {
 	dial    []grpc.DialOption
 	retry   Retry
 	network domain.Hash
+	now     func() time.Time
 }
 
 // WithTLS connects with transport security. Without it the connection is in the clear, which suits a
@@ -51,6 +54,9 @@ func WithGenesis(g *group.Genesis) Option { return WithNetwork(g.ID) }
 // WithRetry replaces DefaultRetry.
 func WithRetry(r Retry) Option { return func(o *options) { o.retry = r } }
 
+// WithClock replaces the machine's clock, by which validity windows are set and time locks judged.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
 // WithDialOptions hands options to grpc, such as a dialer.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
@@ -60,7 +66,7 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 // genesis document must hash to the network id, and to the one expected where WithNetwork or
 // WithGenesis said so. Without them the first answer is believed: keep Genesis and expect it next time.
 func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
-	o := options{creds: insecure.NewCredentials(), retry: DefaultRetry}
+	o := options{creds: insecure.NewCredentials(), retry: DefaultRetry, now: time.Now}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -77,7 +83,7 @@ func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", target, err)
 	}
-	c := &Client{conn: conn, api: notaryv1.NewNotaryServiceClient(conn), retry: o.retry}
+	c := &Client{conn: conn, api: notaryv1.NewNotaryServiceClient(conn), retry: o.retry, now: o.now}
 	if err := c.meet(ctx, o.network); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", target, err), conn.Close())
 	}

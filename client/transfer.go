@@ -118,7 +118,7 @@ func (c *Client) BuildStamps(ctx context.Context, from *Account, terms Terms, st
 // Spend makes a transaction of chosen coins, for callers that select themselves. What the outputs
 // leave over of any product goes back to the account. The coins must be the account's own.
 func (c *Client) Spend(from *Account, terms Terms, coins []Coin, outputs []utxo.Output) (*Transaction, error) {
-	return c.assemble(from, terms, coins, outputs, time.Now())
+	return c.assemble(from, terms, coins, outputs, c.now())
 }
 
 // issued stands for the product that the transaction under construction issues: its id depends on the
@@ -136,7 +136,7 @@ func (c *Client) build(ctx context.Context, from *Account, terms Terms, outputs 
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := c.now()
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	chosen, err := from.choose(coins, needs(outputs, terms.Fee), uint64(now.UnixMilli()))

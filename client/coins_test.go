@@ -1,0 +1,153 @@
+package client
+
+import (
+	"errors"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+func coin(i uint32, amount uint64) Coin {
+	return Coin{
+		Outpoint: utxo.Outpoint{Tx: domain.Hash{1}, Index: i},
+		Output:   utxo.Output{Address: utxo.Address{7}, Amount: amount, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT},
+	}
+}
+
+func coins(amounts ...uint64) []Coin {
+	var out []Coin
+	for i, a := range amounts {
+		out = append(out, coin(uint32(i), a))
+	}
+	return out
+}
+
+func TestPick(t *testing.T) {
+	many := make([]uint64, maxSelected+10)
+	for i := range many {
+		many[i] = 1
+	}
+	for name, tt := range map[string]struct {
+		have   []uint64
+		amount uint64
+		want   []uint32 // indexes
+		most   uint64
+	}{
+		"nothing there":          {nil, 1, nil, 0},
+		"exact":                  {[]uint64{3, 5, 9}, 5, []uint32{1}, 5},
+		"smallest that suffices": {[]uint64{9, 3, 7}, 5, []uint32{2}, 7},
+		"equal: lowest outpoint": {[]uint64{7, 7, 7}, 5, []uint32{0}, 7},
+		"several, largest first": {[]uint64{1, 5, 3, 4}, 8, []uint32{1, 3}, 9},
+		"all":                    {[]uint64{1, 2, 3}, 6, []uint32{2, 1, 0}, 6},
+		"too little":             {[]uint64{1, 2, 3}, 7, nil, 6},
+		"too many":               {many, maxSelected + 1, nil, maxSelected},
+		"sum beyond 64 bits":     {[]uint64{1 << 63, 1 << 63}, ^uint64(0), []uint32{1, 0}, ^uint64(0)},
+	} {
+		picked, most := pick(coins(tt.have...), tt.amount)
+		var got []uint32
+		for _, c := range picked {
+			got = append(got, c.Outpoint.Index)
+		}
+		if len(got) != len(tt.want) || most != tt.most {
+			t.Errorf("%s: picked %v, most %d; want %v, %d", name, got, most, tt.want, tt.most)
+			continue
+		}
+		for i := range got {
+			if got[i] != tt.want[i] {
+				t.Errorf("%s: picked %v, want %v", name, got, tt.want)
+			}
+		}
+	}
+}
+
+// Whatever there is: picked coins are some of those there, none twice, enough, and no coin among them
+// could be left out.
+func TestPickProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		amounts := rapid.SliceOfN(rapid.Uint64Range(1, 1000), 0, 40).Draw(t, "amounts")
+		amount := rapid.Uint64Range(1, 5000).Draw(t, "amount")
+		var total uint64
+		for _, a := range amounts {
+			total += a
+		}
+		picked, most := pick(coins(amounts...), amount)
+		if (picked != nil) != (total >= amount) {
+			t.Fatalf("%d of %d wanted: picked %v", amount, total, picked)
+		}
+		if picked == nil {
+			if most != total {
+				t.Fatalf("most %d of %d", most, total)
+			}
+			return
+		}
+		seen := map[uint32]bool{}
+		var sum, least uint64
+		least = ^uint64(0)
+		for _, c := range picked {
+			i := c.Outpoint.Index
+			if seen[i] || c.Output.Amount != amounts[i] {
+				t.Fatalf("coin %d is picked twice or not there", i)
+			}
+			seen[i] = true
+			sum += c.Output.Amount
+			least = min(least, c.Output.Amount)
+		}
+		if sum != most || sum < amount || sum-least >= amount {
+			t.Fatalf("%d wanted, %d picked, the least of it %d", amount, sum, least)
+		}
+	})
+}
+
+func TestSpendable(t *testing.T) {
+	const now = 1_000
+	for name, tt := range map[string]struct {
+		change func(*Coin)
+		want   bool
+	}{
+		"payment":         {func(*Coin) {}, true},
+		"fee":             {func(c *Coin) { c.Output.Kind = notaryv1.OutputKind_OUTPUT_KIND_FEE }, true},
+		"lock open":       {func(c *Coin) { c.Output.NotBeforeMS = now }, true},
+		"lock closed":     {func(c *Coin) { c.Output.NotBeforeMS = now + 1 }, false},
+		"old enough":      {func(c *Coin) { c.FinalMS, c.Output.MinAgeMS = now-5, 5 }, true},
+		"too young":       {func(c *Coin) { c.FinalMS, c.Output.MinAgeMS = now-5, 6 }, false},
+		"from the future": {func(c *Coin) { c.FinalMS = now + 1 }, false},
+		"counterparty":    {func(c *Coin) { c.Output.Counterparty = utxo.Address{1} }, false},
+		"record":          {func(c *Coin) { c.Output.Kind = notaryv1.OutputKind_OUTPUT_KIND_DATA }, false},
+		"reward":          {func(c *Coin) { c.Output.Kind = notaryv1.OutputKind_OUTPUT_KIND_REWARD }, false},
+		"nothing":         {func(c *Coin) { c.Output.Amount = 0 }, false},
+	} {
+		c := coin(0, 5)
+		tt.change(&c)
+		if got := c.Spendable(now); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+func TestChooseSaysWhatIsMissing(t *testing.T) {
+	a := NewAccount(domain.NewPrivateKey([32]byte{1}))
+	have := coins(5, 7, 11)
+	have[1].Output.NotBeforeMS = 2000
+	a.Tie(have[2].Outpoint)
+	_, err := a.choose(have, []need{{amount: 6}}, 1000)
+	var short *FundsError
+	if !errors.As(err, &short) || *short != (FundsError{Need: 6, Have: 5, Tied: 11, Locked: 7}) {
+		t.Errorf("got %+v", err)
+	}
+	a.Release(have[2].Outpoint)
+	if got, err := a.choose(have, []need{{amount: 6}}, 1000); err != nil || len(got) != 1 || got[0].Outpoint.Index != 2 {
+		t.Errorf("released: %v %v", got, err)
+	}
+	var dust []uint64
+	for range maxSelected + 2 {
+		dust = append(dust, 1)
+	}
+	_, err = a.choose(coins(dust...), []need{{amount: maxSelected + 1}}, 1000)
+	if !errors.As(err, &short) || *short != (FundsError{Need: maxSelected + 1, Have: maxSelected, Scattered: 2}) {
+		t.Errorf("dust: %+v", err)
+	}
+}
