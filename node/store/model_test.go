@@ -1,0 +1,273 @@
+package store
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// machine drives a store and its twin with the same random calls.
+type machine struct {
+	t       testing.TB // for helpers that stop the test
+	options Options
+	s       *Store
+	w       *twin
+	salt    uint64
+	txs     []*utxo.Tx // every transaction ever made
+}
+
+func newMachine(t testing.TB, o Options) *machine {
+	return &machine{t: t, options: o, s: mustOpen(t, o), w: newTwin(o)}
+}
+
+// make draws a transaction that spends some of these outpoints.
+func (m *machine) make(t *rapid.T, from []utxo.Outpoint) *utxo.Tx {
+	spends := rapid.SliceOfNDistinct(rapid.SampledFrom(from), 1, min(3, len(from)), rapid.ID[utxo.Outpoint]).Draw(t, "spends")
+	outputs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) utxo.Output {
+		to := rapid.SampledFrom(owners).Draw(t, "owner")
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			return document(to, rapid.SampledFrom([]int{1, 600, 3000}).Draw(t, "bytes"))
+		case 1:
+			o := payment(to, 3)
+			o.Product = gold
+			return o
+		}
+		return payment(to, rapid.Uint64Range(1, 1000).Draw(t, "amount"))
+	}), 1, 3).Draw(t, "outputs")
+	m.salt++
+	tx := makeTx(m.t, m.salt, spends, outputs...)
+	m.txs = append(m.txs, tx)
+	return tx
+}
+
+// commit makes up to three transactions final, new ones or some that were voted on; a later one may
+// spend what an earlier one creates, and rivals go in the same batch.
+func (m *machine) commit(t *rapid.T) {
+	var finals []Final
+	live := m.w.set.Live()
+	gone := map[utxo.Outpoint]bool{}
+	for range rapid.IntRange(1, 3).Draw(t, "finals") {
+		free := slices.DeleteFunc(slices.Clone(live), func(o utxo.Outpoint) bool { return gone[o] })
+		if len(free) == 0 {
+			break
+		}
+		tx := m.voted(t, gone)
+		if tx == nil {
+			tx = m.make(t, free)
+		}
+		f := finalOf(tx, now+uint64(len(m.w.finals)))
+		f.Round, f.GroupEpoch = uint32(len(finals)), rapid.Uint64().Draw(t, "epoch")
+		for _, o := range tx.Spends() {
+			gone[o] = true
+		}
+		for _, rival := range m.rivals(tx) {
+			f.Rivals = append(f.Rivals, m.rejection(t, rival, tx.ID))
+		}
+		for _, c := range f.Delta.Created {
+			live = append(live, c.Outpoint)
+		}
+		finals = append(finals, f)
+	}
+	if err := m.s.CommitFinal(finals); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range finals {
+		m.w.commit(f)
+	}
+}
+
+// voted is a pending or rejected transaction that could become final, or nil.
+func (m *machine) voted(t *rapid.T, gone map[utxo.Outpoint]bool) *utxo.Tx {
+	var list []*utxo.Tx
+	for _, tx := range m.txs {
+		_, pending := m.w.pending[tx.ID]
+		free := !slices.ContainsFunc(tx.Spends(), func(o utxo.Outpoint) bool {
+			e, ok := m.w.set.Lookup(o)
+			return gone[o] || !ok || !e.SpentBy.IsZero()
+		})
+		if free && (pending || m.w.rejection(tx.ID) >= 0) {
+			list = append(list, tx)
+		}
+	}
+	if len(list) == 0 || rapid.Bool().Draw(t, "a new one") {
+		return nil
+	}
+	return rapid.SampledFrom(list).Draw(t, "voted")
+}
+
+// rivals are the pending transactions that share an outpoint with tx.
+func (m *machine) rivals(tx *utxo.Tx) (list []*utxo.Tx) {
+	for _, r := range m.txs {
+		_, pending := m.w.pending[r.ID]
+		if pending && r.ID != tx.ID && slices.ContainsFunc(r.Spends(), func(o utxo.Outpoint) bool {
+			return slices.Contains(tx.Spends(), o)
+		}) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (m *machine) rejection(t *rapid.T, tx *utxo.Tx, rival domain.Hash) Rejected {
+	r := Rejected{Rejection: Rejection{
+		Tx: tx.ID, Rival: rival, Reason: notaryv1.Reason_REASON_DOUBLE_SPEND,
+		Field: rapid.SampledFrom([]string{"", "inputs[1]"}).Draw(t, "field"), TimeMS: rapid.Uint64().Draw(t, "time"),
+	}}
+	for _, rec := range recordsOf(tx, observation.Accepted, 0) {
+		if old, known := m.w.records[slot(rec)]; known && old.Tx == tx.ID {
+			old.Released = true
+			r.Released = append(r.Released, old)
+		}
+	}
+	return r
+}
+
+// refuse tries what must not be written, in a batch behind something that could be.
+func (m *machine) refuse(t *rapid.T) {
+	live := m.w.set.Live()
+	if len(live) == 0 {
+		return
+	}
+	good := finalOf(m.make(t, live), now)
+	var bad Final
+	want := ErrNotLive
+	switch kind := rapid.IntRange(0, 2).Draw(t, "kind"); {
+	case kind == 0:
+		bad = finalOf(m.make(t, good.Tx.Spends()), now)
+	case kind == 1 && len(m.w.finals) > 0:
+		bad = rapid.SampledFrom(m.w.finals).Draw(t, "final")
+		want = ErrAlreadyFinal
+	default:
+		bad = finalOf(m.make(t, []utxo.Outpoint{{Tx: good.Tx.ID, Index: 200}}), now)
+	}
+	before := dump(m.t, m.s)
+	if err := m.s.CommitFinal([]Final{good, bad}); !errors.Is(err, want) || errors.Is(err, ErrStoreFailed) {
+		t.Fatalf("got %v, want %v", err, want)
+	}
+	if dump(m.t, m.s) != before {
+		t.Fatal("a refused batch left something behind")
+	}
+}
+
+// vote saves a vote on new transactions, or again on old ones.
+func (m *machine) vote(t *rapid.T) {
+	b := VoteBatch{}
+	state := rapid.SampledFrom([]observation.State{observation.Pending, observation.Accepted}).Draw(t, "state")
+	for range rapid.IntRange(0, 3).Draw(t, "votes") {
+		var tx *utxo.Tx
+		if live := m.w.set.Live(); len(live) > 0 && (len(m.txs) == 0 || rapid.Bool().Draw(t, "new")) {
+			tx = m.make(t, live)
+		} else {
+			tx = rapid.SampledFrom(m.txs).Draw(t, "again")
+		}
+		b.Transactions = append(b.Transactions, tx)
+		b.Records = append(b.Records, recordsOf(tx, state, 0)...)
+	}
+	time := now + rapid.Uint64Range(0, 5).Draw(t, "time")
+	b.Observation = seal(own, m.s.Head(ownChain(0)), time)
+	if err := m.s.SaveVotes(b); err != nil {
+		t.Fatal(err)
+	}
+	m.w.vote(b)
+}
+
+func (m *machine) reject(t *rapid.T) {
+	var list []Rejected
+	for range rapid.IntRange(1, 3).Draw(t, "rejections") {
+		if len(m.txs) == 0 {
+			return
+		}
+		tx := rapid.SampledFrom(m.txs).Draw(t, "tx")
+		if m.w.final(tx.ID) == nil {
+			list = append(list, m.rejection(t, tx, domain.Hash{}))
+		}
+	}
+	if err := m.s.Reject(list); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
+		m.w.reject(r)
+	}
+}
+
+// observe brings observations of others at any height, in any order, forks and repetitions included.
+func (m *machine) observe(t *rapid.T) {
+	var list []*observation.Observation
+	for range rapid.IntRange(1, 4).Draw(t, "observations") {
+		head := observation.Head{
+			SigningEpoch: rapid.Uint32Range(0, 1).Draw(t, "epoch"),
+			Height:       rapid.Uint64Range(0, 9).Draw(t, "height"),
+		}
+		if head.Height > 0 {
+			head.Hash = domain.Hash{1}
+		}
+		list = append(list, seal(rapid.SampledFrom(peers).Draw(t, "peer"), head, now+rapid.Uint64Range(0, 5).Draw(t, "time")))
+	}
+	if err := m.s.SaveObservations(list); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range list {
+		m.w.see(o)
+	}
+}
+
+func (m *machine) reopen(t *rapid.T) {
+	if err := m.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.options.Create = rapid.Bool().Draw(t, "create")
+	s, err := Open("node/store", m.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.s = s
+}
+
+func (m *machine) flush(t *rapid.T) {
+	if err := m.s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) check(t *rapid.T) {
+	var ids []domain.Hash
+	for _, tx := range m.txs {
+		ids = append(ids, tx.ID)
+	}
+	if d := m.w.differ(m.s, append(ids, domain.Hash{})); d != "" {
+		t.Fatal(d)
+	}
+	for r, err := range m.s.GuardRecords() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.s.votes.has(&conflict.Record{Outpoint: r.Outpoint, Round: r.Round, State: r.State}) {
+			t.Fatalf("record %+v is not in the index", r)
+		}
+	}
+}
+
+// Whatever is called in whatever order, closing and opening included, the store answers as its twin.
+func TestStoreAgainstTwin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		o := testOptions(vfs.NewMem())
+		o.Genesis = genesis(8)
+		o.MaxRejected = 3
+		m := newMachine(t, o)
+		defer func() { mustClose(t, m.s) }()
+		rt.Repeat(map[string]func(*rapid.T){
+			"commit": m.commit, "refuse": m.refuse, "vote": m.vote, "reject": m.reject,
+			"observe": m.observe, "reopen": m.reopen, "flush": m.flush, "": m.check,
+		})
+	})
+}
