@@ -1,0 +1,100 @@
+package conflict
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// graphs of conflicts by name.
+var graphs = map[string][][]utxo.Outpoint{
+	"alone":    {outpoints(1)},
+	"pair":     {outpoints(1), outpoints(1)},
+	"triple":   {outpoints(1), outpoints(1), outpoints(1)},
+	"chain":    {outpoints(1, 2), outpoints(2, 3), outpoints(3, 4)},
+	"path":     {outpoints(1), outpoints(1, 2), outpoints(2, 3), outpoints(3)},
+	"ring":     {outpoints(1, 2), outpoints(2, 3), outpoints(3, 1)},
+	"star":     {outpoints(1, 2, 3), outpoints(1), outpoints(2), outpoints(3)},
+	"two ends": {outpoints(1, 2), outpoints(1), outpoints(2), outpoints(2)},
+}
+
+// adversaries by name: what a faulty node does when it sees a vote.
+var adversaries = map[string]func(c *cluster, from int, seen Vote){
+	"silent": nil,
+	"votes for everything": func(c *cluster, from int, seen Vote) {
+		for _, s := range []observation.State{observation.Pending, observation.Accepted} {
+			c.forge(from, seen, s, func(int) bool { return true })
+		}
+	},
+	"tells each half another story": func(c *cluster, from int, seen Vote) {
+		half := int(seen.Tx[4]) % 2
+		c.forge(from, seen, observation.Pending, func(to int) bool { return to%2 == half })
+		c.forge(from, seen, observation.Accepted, func(to int) bool { return to%2 == half })
+	},
+	"accepts to one node": func(c *cluster, from int, seen Vote) {
+		c.forge(from, seen, observation.Pending, func(to int) bool { return to == len(c.nodes)-1-from })
+		c.forge(from, seen, observation.Accepted, func(to int) bool { return to == len(c.nodes)-1-from })
+	},
+}
+
+// forge signs a vote like the one seen, once, and shows it to some.
+func (c *cluster) forge(from int, seen Vote, s observation.State, to func(int) bool) {
+	n := c.nodes[from]
+	key := fmt.Sprint(seen.Tx, seen.Round, s)
+	if n.acted[key] {
+		return
+	}
+	n.acted[key] = true
+	n.height++
+	v := Vote{Tx: seen.Tx, State: s, Round: seen.Round, Group: c.group, Voter: c.voter(from), Height: n.height}
+	for i := range c.nodes {
+		if to(i) {
+			c.after(c.hop(), func() { c.hear(i, []Vote{v}) })
+		}
+	}
+}
+
+// Whatever conflicts with whatever, and whatever up to 30 % of the nodes do, honest nodes agree on a maximal set.
+func TestClusterDecides(t *testing.T) {
+	for graph, spends := range graphs {
+		for adversary, act := range adversaries {
+			for _, loss := range []float64{0, 0.03} {
+				t.Run(fmt.Sprint(graph, "/", adversary, "/", loss), func(t *testing.T) {
+					for seed := range int64(6) {
+						c := newCluster(t, seed, 10, int(seed)%4)
+						c.byzantine, c.loss = act, loss
+						for id, s := range spends {
+							c.after(c.rng.Intn(60), func() { c.submit(tx(id), s, c.rng.Intn(10)) })
+							c.txs[tx(id)] = s
+						}
+						c.run(120_000)
+						c.check(true)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestClusterLatency(t *testing.T) {
+	for _, faulty := range []int{0, 4, 6} {
+		for _, adversary := range []string{"silent", "tells each half another story", "votes for everything"} {
+			var took []uint64
+			for seed := range int64(100) {
+				c := newCluster(t, seed, 20, faulty)
+				c.byzantine = adversaries[adversary]
+				for id := range 2 {
+					c.submit(tx(id), outpoints(1), 6+c.rng.Intn(14))
+				}
+				c.run(60_000)
+				c.check(true)
+				took = append(took, c.now)
+			}
+			slices.Sort(took)
+			t.Logf("%d %s: p50 %d p99 %d", faulty, adversary, took[50], took[99])
+		}
+	}
+}
