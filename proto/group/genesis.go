@@ -1,6 +1,8 @@
 package group
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/notarynet/notaryd/proto/canonical"
@@ -101,4 +103,26 @@ func named(s string, most int, more bool) bool {
 		}
 	}
 	return true
+}
+
+// Seeds are members as a genesis document lists them: by ascending peer id.
+func Seeds(members []Member) []*notaryv1.Member {
+	sorted := slices.SortedFunc(slices.Values(members), func(a, b Member) int { return a.PeerID.Compare(b.PeerID) })
+	out := make([]*notaryv1.Member, len(sorted))
+	for i := range sorted {
+		out[i] = sorted[i].proto()
+	}
+	return out
+}
+
+// Split divides the whole into n equal weights; the remainder goes to the first, one unit each.
+func Split(n int) []Weight {
+	out := make([]Weight, n)
+	for i := range out {
+		out[i] = Total / Weight(n)
+		if Weight(i) < Total%Weight(n) {
+			out[i]++
+		}
+	}
+	return out
 }

@@ -209,17 +209,22 @@ func shares(m Member) []Voter {
 	return out
 }
 
+func (m *Member) proto() *notaryv1.Member {
+	p := &notaryv1.Member{PeerId: m.PeerID[:], Weight: uint64(m.Weight)}
+	for i := range m.Keys {
+		k := &m.Keys[i]
+		p.Keys = append(p.Keys, &notaryv1.NodeKey{Key: k.Key[:], SigningEpoch: k.SigningEpoch, BlsKey: k.BLS})
+	}
+	return p
+}
+
 func (g *Group) encode() error {
 	p := &notaryv1.Group{Network: g.network[:], Epoch: g.epoch}
 	if !g.previous.IsZero() {
 		p.Previous = g.previous[:]
 	}
-	for _, m := range g.members {
-		q := &notaryv1.Member{PeerId: m.PeerID[:], Weight: uint64(m.Weight)}
-		for _, k := range m.Keys {
-			q.Keys = append(q.Keys, &notaryv1.NodeKey{Key: k.Key[:], SigningEpoch: k.SigningEpoch, BlsKey: k.BLS})
-		}
-		p.Members = append(p.Members, q)
+	for i := range g.members {
+		p.Members = append(p.Members, g.members[i].proto())
 	}
 	for _, e := range g.evidence {
 		p.Evidence = append(p.Evidence, e[:])

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/toml/v2"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/structs"
+	"github.com/knadh/koanf/v2"
+
+	"github.com/notarynet/notaryd/api"
+	"github.com/notarynet/notaryd/node"
+)
+
+// Config is all that an operator can set, in one TOML file, by NOTARYD_* variables or by --set. Paths
+// that are not absolute are relative to the folder of the file.
+type Config struct {
+	// Data is the data directory.
+	Data string `koanf:"data"`
+	// Genesis is the file of the genesis document, Key that of the node key.
+	Genesis string    `koanf:"genesis"`
+	Key     string    `koanf:"key"`
+	P2P     P2P       `koanf:"p2p"`
+	API     API       `koanf:"api"`
+	Metrics Metrics   `koanf:"metrics"`
+	Vote    Vote      `koanf:"vote"`
+	Limits  Limits    `koanf:"limits"`
+	Fees    Fees      `koanf:"fees"`
+	Store   StoreConf `koanf:"store"`
+	Log     Log       `koanf:"log"`
+}
+
+// P2P is how the node meets others: multiaddrs, those of Bootstrap with a /p2p/ part.
+type P2P struct {
+	Listen    []string `koanf:"listen"`
+	Announce  []string `koanf:"announce"`
+	Bootstrap []string `koanf:"bootstrap"`
+	MDNS      bool     `koanf:"mdns"`
+	DHT       bool     `koanf:"dht"`
+}
+
+// API is where clients and operators are served.
+type API struct {
+	// Public is host:port of gRPC and REST, Admin the path of the operator's Unix socket.
+	Public string `koanf:"public"`
+	Admin  string `koanf:"admin"`
+	// CallsPerSecond and CallBurst bound the calls of one client.
+	CallsPerSecond float64  `koanf:"calls_per_second"`
+	CallBurst      int      `koanf:"call_burst"`
+	CORSOrigins    []string `koanf:"cors_origins"`
+}
+
+// Metrics is host:port of the Prometheus endpoint; empty for none.
+type Metrics struct {
+	Listen string `koanf:"listen"`
+}
+
+// Vote is the rhythm of voting.
+type Vote struct {
+	MempoolDelay  time.Duration `koanf:"mempool_delay"`
+	FlushInterval time.Duration `koanf:"flush_interval"`
+	Heartbeat     time.Duration `koanf:"heartbeat"`
+}
+
+// Limits bound what is kept in memory.
+type Limits struct {
+	InFlight      int `koanf:"in_flight"`
+	Held          int `koanf:"held"`
+	HeldPerOrigin int `koanf:"held_per_origin"`
+}
+
+// Fees is what this node asks for, in base units (1 coin is 1e9); zero asks for nothing.
+type Fees struct {
+	MinUnits    uint64        `koanf:"min_units"`
+	UnitsPerKiB uint64        `koanf:"units_per_kib"`
+	WaiveUnits  uint64        `koanf:"waive_units"`
+	WaiveAge    time.Duration `koanf:"waive_age"`
+}
+
+// StoreConf bounds the store, in bytes.
+type StoreConf struct {
+	MemBytes     int64  `koanf:"mem_bytes"`
+	CacheBytes   int64  `koanf:"cache_bytes"`
+	ReserveBytes uint64 `koanf:"reserve_bytes"`
+}
+
+// Log is what is told: level debug, info, warn or error; format text or json.
+type Log struct {
+	Level  string `koanf:"level"`
+	Format string `koanf:"format"`
+}
+
+// defaultConfig suits one node on a machine of its own.
+func defaultConfig() Config {
+	n, a := node.DefaultConfig(), api.DefaultConfig()
+	return Config{
+		Data: "data", Genesis: "genesis.bin", Key: "node.key",
+		P2P:     P2P{Listen: []string{"/ip4/0.0.0.0/tcp/7700", "/ip4/0.0.0.0/udp/7700/quic-v1"}, DHT: true},
+		API:     API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
+		Metrics: Metrics{Listen: "127.0.0.1:7702"},
+		Vote:    Vote{MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
+		Limits:  Limits{InFlight: n.MaxInFlight, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
+		Store:   StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
+		Log:     Log{Level: "info", Format: "text"},
+	}
+}
+
+// envPrefix starts the variables that override the file: NOTARYD_API_PUBLIC sets api.public.
+const envPrefix = "NOTARYD_"
+
+// loadConfig reads defaults, then the file, the environment, and key=value settings, each over the one
+// before. Unknown keys are errors. origin says where each key's value came from.
+func loadConfig(path string, settings []string) (c Config, origin map[string]string, err error) {
+	k := koanf.New(".")
+	origin = make(map[string]string)
+	if err := k.Load(structs.Provider(defaultConfig(), "koanf"), nil); err != nil {
+		return c, nil, err
+	}
+	known := make(map[string]bool)
+	for _, key := range k.Keys() {
+		known[key], origin[key] = true, "default"
+	}
+	over := func(layer *koanf.Koanf, where func(key string) string) error {
+		for _, key := range layer.Keys() {
+			if !known[key] {
+				return fmt.Errorf("%s: no setting is called %q (see notaryd config show)", where(key), key)
+			}
+			origin[key] = where(key)
+		}
+		return k.Merge(layer)
+	}
+	if path != "" {
+		layer := koanf.New(".")
+		if err := layer.Load(file.Provider(path), toml.Parser()); err != nil {
+			return c, nil, fmt.Errorf("configuration %s: %w", path, err)
+		}
+		if err := over(layer, func(string) string { return path }); err != nil {
+			return c, nil, err
+		}
+	}
+	if err := over(fromEnv(known)); err != nil {
+		return c, nil, err
+	}
+	layer := koanf.New(".")
+	for _, s := range settings {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return c, nil, fmt.Errorf("--set %q: want key=value", s)
+		}
+		if err := layer.Set(key, value); err != nil {
+			return c, nil, err
+		}
+	}
+	if err := over(layer, func(string) string { return "--set" }); err != nil {
+		return c, nil, err
+	}
+	if err := decode(k, &c); err != nil {
+		return c, nil, fmt.Errorf("configuration: %w", err)
+	}
+	c.resolve(filepath.Dir(path))
+	return c, origin, c.Validate()
+}
+
+// fromEnv reads the variables that start with NOTARYD_. Underscores separate a section from its key.
+func fromEnv(known map[string]bool) (*koanf.Koanf, func(string) string) {
+	keys := make(map[string]string, len(known))
+	for key := range known {
+		keys[envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+	}
+	layer := koanf.New(".")
+	// The provider reads no file and cannot fail.
+	_ = layer.Load(env.Provider(".", env.Opt{
+		Prefix: envPrefix,
+		TransformFunc: func(name, value string) (string, any) {
+			if key, ok := keys[name]; ok {
+				return key, value
+			}
+			return name, value
+		},
+	}), nil)
+	return layer, func(key string) string {
+		return "environment " + envPrefix + strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(key, ".", "_")), envPrefix)
+	}
+}
+
+func decode(k *koanf.Koanf, c *Config) error {
+	return k.UnmarshalWithConf("", c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: c, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(
+			mapstructure.StringToTimeDurationHookFunc(),
+			mapstructure.StringToSliceHookFunc(","),
+		),
+	}})
+}
+
+// resolve makes paths absolute, seen from the folder of the file.
+func (c *Config) resolve(dir string) {
+	abs := func(p *string, base string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(base, *p)
+		}
+	}
+	if a, err := filepath.Abs(dir); err == nil {
+		dir = a
+	}
+	abs(&c.Data, dir)
+	abs(&c.Genesis, dir)
+	abs(&c.Key, dir)
+	abs(&c.API.Admin, c.Data)
+}
+
+// Validate reports what no node can run with.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Data == "" || c.Genesis == "" || c.Key == "" {
+		errs = append(errs, errors.New("data, genesis and key must be set"))
+	}
+	if c.API.Public == "" {
+		errs = append(errs, errors.New("api.public must be set"))
+	}
+	if len(c.API.Admin) > 100 {
+		errs = append(errs, fmt.Errorf("api.admin: a Unix socket's path has at most 100 bytes, %q has %d", c.API.Admin, len(c.API.Admin)))
+	}
+	if _, err := logLevel(c.Log.Level); err != nil {
+		errs = append(errs, err)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		errs = append(errs, fmt.Errorf("log.format must be text or json, not %q", c.Log.Format))
+	}
+	return errors.Join(append(errs, c.node().Validate(), c.api().Validate())...)
+}
+
+// node is the part that the node works by.
+func (c *Config) node() node.Config {
+	n := node.DefaultConfig()
+	n.MempoolDelay, n.FlushInterval, n.Heartbeat = c.Vote.MempoolDelay, c.Vote.FlushInterval, c.Vote.Heartbeat
+	n.MaxInFlight, n.MaxHeld, n.MaxHeldPerOrigin = c.Limits.InFlight, c.Limits.Held, c.Limits.HeldPerOrigin
+	n.Fees.MinUnits, n.Fees.UnitsPerKiB = c.Fees.MinUnits, c.Fees.UnitsPerKiB
+	n.Fees.WaiveUnits, n.Fees.WaiveAgeMS = c.Fees.WaiveUnits, uint64(max(c.Fees.WaiveAge, 0).Milliseconds())
+	return n
+}
+
+// api is the part that the API serves by.
+func (c *Config) api() api.Config {
+	a := api.DefaultConfig()
+	a.Version, a.CORSOrigins = version, c.API.CORSOrigins
+	a.Limits.CallsPerSecond, a.Limits.CallBurst = c.API.CallsPerSecond, c.API.CallBurst
+	return a
+}
+
+// table is the configuration as key, value and origin, by key.
+func (c *Config) table() (map[string]any, error) {
+	k := koanf.New(".")
+	if err := k.Load(structs.Provider(*c, "koanf"), nil); err != nil {
+		return nil, err
+	}
+	return k.All(), nil
+}
+
+// writeConfig writes a TOML file that sets just the given keys.
+func writeConfig(path string, set map[string]any) error {
+	k := koanf.New(".")
+	for key, value := range set {
+		if err := k.Set(key, value); err != nil {
+			return err
+		}
+	}
+	b, err := k.Marshal(toml.Parser())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
+// rewriteConfig changes keys of a file and keeps the others.
+func rewriteConfig(path string, set map[string]any) error {
+	k := koanf.New(".")
+	if err := k.Load(file.Provider(path), toml.Parser()); err != nil {
+		return err
+	}
+	all := k.All()
+	for key, value := range set {
+		all[key] = value
+	}
+	return writeConfig(path, all)
+}
+
+// printJSON writes a value as one JSON object, indented.
+func printJSON(v any) error {
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"time"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// A devnet's faucet owns this many outputs of this many coins each, so that many people and programs
+// can draw from it at once.
+const (
+	faucetOutputs = 256
+	faucetCoins   = 1_000_000
+	coin          = 1_000_000_000
+)
+
+// devnetGenesis gives every node the same weight and the faucet all coins.
+func devnetGenesis(nodes []*devnetNode, faucet domain.PublicKey) (*group.Genesis, error) {
+	doc := &notaryv1.Genesis{
+		Name: "devnet", AddressPrefix: "dnota", TimeMs: uint64(time.Now().UnixMilli()),
+		Rewards: &notaryv1.RewardSchedule{},
+	}
+	weights := group.Split(len(nodes))
+	var seeds []group.Member
+	for i, n := range nodes {
+		master, err := newKey()
+		if err != nil {
+			return nil, err
+		}
+		key := master.Public()
+		seeds = append(seeds, group.Member{
+			PeerID: domain.Sum(domain.TagPeer, key[:]), Weight: weights[i],
+			Keys: []group.NodeKey{{Key: n.key.Public()}},
+		})
+	}
+	doc.Seeds = group.Seeds(seeds)
+	address := utxo.KeyLock(faucet).Address()
+	for range faucetOutputs {
+		doc.Allocations = append(doc.Allocations, &notaryv1.Output{
+			Address: address[:], Amount: faucetCoins * coin, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT,
+		})
+	}
+	return group.MakeGenesis(doc)
+}

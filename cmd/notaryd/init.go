@@ -1,0 +1,103 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notarynet/notaryd/client/runtimefile"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+)
+
+// configName is the file that `notaryd run DIR` looks for.
+const configName = "notaryd.toml"
+
+// configPath is the configuration file of a folder, or the file itself.
+func configPath(dirOrFile string) string {
+	if info, err := os.Stat(dirOrFile); err == nil && info.IsDir() {
+		return filepath.Join(dirOrFile, configName)
+	}
+	return dirOrFile
+}
+
+func initCommand() *cobra.Command {
+	var genesis string
+	c := &cobra.Command{
+		Use:   "init DIR --genesis FILE",
+		Short: "Make a node: its key, its configuration and an empty store",
+		Long: `init makes a folder with all that a node needs: a fresh node key (node.key, keep it secret and in
+one place only), a configuration (notaryd.toml) and a store that holds the genesis outputs. Nothing
+that is there is overwritten. The node votes once a group of the network lists its key.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := os.ReadFile(genesis)
+			if err != nil {
+				return err
+			}
+			g, err := group.DecodeGenesis(doc)
+			if err != nil {
+				return fmt.Errorf("%s: %w", genesis, err)
+			}
+			key, err := newKey()
+			if err != nil {
+				return err
+			}
+			if err := initNode(args[0], g, key, map[string]any{"log.level": "info"}); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "network   %s (%s)\nnode key  %s\n\nnext: edit %s, then: notaryd run %s\n",
+				g.ID, g.Doc.Name, key.Public(), filepath.Join(args[0], configName), args[0])
+			return nil
+		},
+	}
+	c.Flags().StringVar(&genesis, "genesis", "", "genesis document of the network (canonical binary)")
+	if err := c.MarkFlagRequired("genesis"); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// newKey draws a key.
+func newKey() (domain.PrivateKey, error) {
+	var seed [32]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return domain.PrivateKey{}, err
+	}
+	return domain.NewPrivateKey(seed), nil
+}
+
+// initNode makes the folder of a node.
+func initNode(dir string, g *group.Genesis, key domain.PrivateKey, settings map[string]any) error {
+	path := filepath.Join(dir, configName)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is there already", path)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "genesis.bin"), g.Bytes, 0o644); err != nil {
+		return err
+	}
+	if err := runtimefile.SaveKey(filepath.Join(dir, "node.key"), key); err != nil {
+		return err
+	}
+	if err := writeConfig(path, settings); err != nil {
+		return err
+	}
+	config, _, err := loadConfig(path, nil)
+	if err != nil {
+		return err
+	}
+	st, err := openStore(config, g, key, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return st.Close()
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/notarynet/notaryd/client/runtimefile"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+func statusCommand() *cobra.Command {
+	var node string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "What a running node says of itself",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			targets := []string{node}
+			if node == "" {
+				var err error
+				if targets, err = devnetNodes(); err != nil {
+					return err
+				}
+			}
+			for _, t := range targets {
+				info, err := networkOf(cmd.Context(), t)
+				if err != nil {
+					return fmt.Errorf("node at %s: %w", t, err)
+				}
+				if asJSON {
+					fmt.Fprintln(cmd.OutOrStdout(), protojson.Format(info))
+					continue
+				}
+				printStatus(cmd.OutOrStdout(), t, info)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&node, "node", "", "host:port of the node (default: all nodes of the running devnet)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// devnetNodes are the nodes of the devnet that runs on this machine.
+func devnetNodes() ([]string, error) {
+	path, err := runtimefile.Path()
+	if err != nil {
+		return nil, err
+	}
+	file, err := runtimefile.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w (name a node with --node)", err)
+	}
+	var out []string
+	for _, n := range file.Nodes {
+		out = append(out, n.API)
+	}
+	return out, nil
+}
+
+// networkOf asks a node for GetNetwork.
+func networkOf(ctx context.Context, target string) (*notaryv1.GetNetworkResponse, error) {
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return notaryv1.NewNotaryServiceClient(conn).GetNetwork(ctx, &notaryv1.GetNetworkRequest{})
+}
+
+func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse) {
+	id, _ := domain.HashFrom(n.NetworkId)
+	key, _ := domain.HashFrom(n.NodeKey)
+	percent := func(w uint64) string { return fmt.Sprintf("%d.%01d %%", w*100/uint64(group.Total), w*1000/uint64(group.Total)%10) }
+	fmt.Fprintf(w, "node       %s, version %s\n", target, n.Version)
+	fmt.Fprintf(w, "network    %s (%s), epoch %d\n", n.Name, id, n.GroupEpoch)
+	fmt.Fprintf(w, "node key   %s, %s of the weight\n", key, percent(n.NodeWeight))
+	fmt.Fprintf(w, "online     %s of the weight heard from, more than 66.6 %% needed; %d peers\n", percent(n.OnlineWeight), n.ConnectedPeers)
+	fmt.Fprintf(w, "ledger     %d final transactions, %d live outputs\n\n", n.FinalTransactions, n.LiveOutputs)
+}
