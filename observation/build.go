@@ -132,7 +132,7 @@ func (b *builder) belongs(item *Item, e *Edge) error {
 	case !e.Included():
 		return invalid("path", "does not lead to the root of the header")
 	}
-	return h.check()
+	return refusal.Under("header", h.check())
 }
 
 // place takes the observation of an edge into the proof, once.

@@ -33,7 +33,7 @@ func TestBuildRefused(t *testing.T) {
 		{"state", func(_ *kit.Network, _ *observation.Item, e *observation.Edge) { e.Leaf.State = observation.Pending }, invalid, "items[0].edges[1].leaf.state"},
 		{"round", func(_ *kit.Network, _ *observation.Item, e *observation.Edge) { e.Leaf.Round++ }, invalid, "items[0].edges[1].leaf.round"},
 		{"path", func(_ *kit.Network, _ *observation.Item, e *observation.Edge) { e.Path[0]++ }, invalid, "items[0].edges[1].path"},
-		{"height", func(_ *kit.Network, _ *observation.Item, e *observation.Edge) { e.Header.Height = 0 }, invalid, "items[0].edges[1].height"},
+		{"height", func(_ *kit.Network, _ *observation.Item, e *observation.Edge) { e.Header.Height = 0 }, invalid, "items[0].edges[1].header.height"},
 		{"no edges", func(_ *kit.Network, item *observation.Item, _ *observation.Edge) { item.Edges = nil }, notaryv1.Reason_REASON_MISSING_FIELD, "transactions[0].edges"},
 		{"transaction", func(net *kit.Network, item *observation.Item, _ *observation.Edge) {
 			item.Raw = net.Spend("other", 0).Raw
