@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -128,20 +128,13 @@ func GenesisDelta(g *group.Genesis) (Delta, error) {
 
 // allocation checks one output of a genesis document as if a transaction had made it.
 func allocation(p *notaryv1.Output) (Output, error) {
-	hash := func(b []byte) domain.Hash {
-		var h domain.Hash
-		copy(h[:], b)
-		return h
+	b, err := canonical.Marshal(p)
+	if err != nil {
+		return Output{}, err
 	}
-	o := Output{
-		Address: hash(p.GetAddress()), Product: hash(p.GetProduct()), Amount: p.GetAmount(), Kind: p.GetKind(),
-		NotBeforeMS: p.GetNotBeforeMs(), MinAgeMS: p.GetMinAgeMs(), Counterparty: hash(p.GetCounterparty()),
-	}
-	if q := p.GetData(); q != nil {
-		o.Data = &Data{
-			Kind: q.GetKind(), Payload: q.GetPayload(), Hash: hash(q.GetHash()), Size: q.GetSize(),
-			MediaType: q.GetMediaType(), Location: q.GetLocation(),
-		}
+	o, err := DecodeOutput(b)
+	if err != nil {
+		return Output{}, err
 	}
 	return o, CheckOutput(&o)
 }

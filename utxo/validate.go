@@ -58,6 +58,11 @@ type judgement struct {
 	// entries are by input; known[i] reports whether entries[i] was found.
 	entries []Entry
 	known   []bool
+	// in are the sums of what is spent (checkInputSums), issued the product that may be issued, opened
+	// the addresses that witnesses open: what several rules ask.
+	in     map[Product]uint64
+	issued Product
+	opened map[Address]struct{}
 }
 
 // The rules of Validate in their order: what is wrong for ever comes before what can only wait, so
@@ -70,6 +75,7 @@ var (
 		checkKnown,
 	}
 	contentRules = [...]func(*judgement) error{
+		checkInputSums,
 		checkProducts,
 		checkBalance,
 		checkOwners,
@@ -91,6 +97,10 @@ func Validate(tx *Tx, v View, at Moment) (Delta, error) {
 		if err := check(j); err != nil {
 			return Delta{}, err
 		}
+	}
+	j.issued, j.opened = tx.Issues(), make(map[Address]struct{}, len(tx.Witnesses))
+	for i := range tx.Witnesses {
+		j.opened[tx.Witnesses[i].Address()] = struct{}{}
 	}
 	for _, check := range contentRules {
 		if err := check(j); err != nil {
@@ -195,18 +205,22 @@ func checkKnown(j *judgement) error {
 	return nil
 }
 
-// checkProducts: a product comes from the inputs or is issued here; the native coin always exists.
-func checkProducts(j *judgement) error {
-	issued := j.tx.Issues()
-	spent := make(map[Product]struct{}, 4)
+// checkInputSums: what is spent of one product adds up within 64 bits.
+func checkInputSums(j *judgement) error {
+	j.in = make(map[Product]uint64, 4)
 	for i := range j.entries {
-		if j.spends(i) {
-			spent[j.entries[i].Output.Product] = struct{}{}
+		if e := &j.entries[i]; j.spends(i) && !addTo(j.in, e.Output.Product, e.Output.Amount) {
+			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("inputs", i), "the inputs of a product sum above 64 bits")
 		}
 	}
+	return nil
+}
+
+// checkProducts: a product comes from the inputs or is issued here; the native coin always exists.
+func checkProducts(j *judgement) error {
 	for i := range j.tx.Outputs {
 		p := j.tx.Outputs[i].Product
-		if _, known := spent[p]; !known && !p.IsZero() && p != issued {
+		if _, spent := j.in[p]; !spent && !p.IsZero() && p != j.issued {
 			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_PRODUCT, element("outputs", i)+".product", "%s is neither spent nor issued here", p)
 		}
 	}
@@ -215,28 +229,22 @@ func checkProducts(j *judgement) error {
 
 // checkBalance: per product, what goes in comes out, fees included; what is issued comes from nowhere.
 func checkBalance(j *judgement) error {
-	in, out := make(map[Product]uint64, 4), make(map[Product]uint64, 4)
-	for i := range j.entries {
-		if e := &j.entries[i]; j.spends(i) && !addTo(in, e.Output.Product, e.Output.Amount) {
-			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("inputs", i), "the inputs of a product sum above 64 bits")
-		}
-	}
+	out := make(map[Product]uint64, 4)
 	for i := range j.tx.Outputs {
 		o := &j.tx.Outputs[i]
-		if !addTo(out, o.Product, o.Amount) {
+		if !addTo(out, o.Product, o.Amount) { // Decode has asked already; a Tx may come from elsewhere.
 			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("outputs", i)+".amount", "the outputs of a product sum above 64 bits")
 		}
 	}
-	issued := j.tx.Issues()
 	// In the order of the lists, not of a map: every node names the same field.
 	for i := range j.tx.Outputs {
-		if p := j.tx.Outputs[i].Product; p != issued && in[p] != out[p] {
-			return unbalanced(element("outputs", i), p, in[p], out[p])
+		if p := j.tx.Outputs[i].Product; p != j.issued && j.in[p] != out[p] {
+			return unbalanced(element("outputs", i), p, j.in[p], out[p])
 		}
 	}
 	for i := range j.entries {
-		if p := j.entries[i].Output.Product; j.spends(i) && in[p] != out[p] {
-			return unbalanced(element("inputs", i), p, in[p], out[p])
+		if p := j.entries[i].Output.Product; j.spends(i) && j.in[p] != out[p] {
+			return unbalanced(element("inputs", i), p, j.in[p], out[p])
 		}
 	}
 	return nil
@@ -248,9 +256,8 @@ func unbalanced(field string, p Product, in, out uint64) error {
 
 // checkOwners: a witness opens the address of everything that is consumed.
 func checkOwners(j *judgement) error {
-	opened := j.opened()
 	for i := range j.entries {
-		if _, found := opened[j.entries[i].Output.Address]; j.spends(i) && !found {
+		if _, found := j.opened[j.entries[i].Output.Address]; j.spends(i) && !found {
 			return refusal.New(notaryv1.Reason_REASON_MISSING_WITNESS, element("inputs", i), "nothing opens address %s", j.entries[i].Output.Address)
 		}
 	}
@@ -259,10 +266,9 @@ func checkOwners(j *judgement) error {
 
 // checkCounterparties: who must agree has signed.
 func checkCounterparties(j *judgement) error {
-	opened := j.opened()
 	for i := range j.entries {
 		c := j.entries[i].Output.Counterparty
-		if _, found := opened[c]; j.spends(i) && !c.IsZero() && !found {
+		if _, found := j.opened[c]; j.spends(i) && !c.IsZero() && !found {
 			return refusal.New(notaryv1.Reason_REASON_COUNTERPARTY_MISSING, element("inputs", i), "counterparty %s has not signed", c)
 		}
 	}
@@ -284,14 +290,6 @@ func checkNoneUnused(j *judgement) error {
 		}
 	}
 	return nil
-}
-
-func (j *judgement) opened() map[Address]struct{} {
-	opened := make(map[Address]struct{}, 4)
-	for i := range j.tx.Witnesses {
-		opened[j.tx.Witnesses[i].Address()] = struct{}{}
-	}
-	return opened
 }
 
 // checkLocksOpen: the time locks of everything that is consumed are open.
