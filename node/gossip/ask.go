@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"time"
 
@@ -154,11 +153,10 @@ func (n *Net) roundTrip(ctx context.Context, p pull, key domain.PublicKey, reque
 	if err != nil {
 		return nil, errors.Join(errUnreachable, err)
 	}
+	// The one clock of an attempt is its context: a stream deadline beside it might ring first, and
+	// the peer be blamed for the caller's impatience.
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
-	if deadline, ok := ctx.Deadline(); ok {
-		s.SetDeadline(deadline)
-	}
 	response, err := exchangeOn(s, p, request)
 	if err != nil {
 		s.Reset()
@@ -200,7 +198,7 @@ func classify(parent, attempt context.Context, response []byte, err error) strin
 		return "cancelled"
 	case errors.Is(err, errUnreachable):
 		return "unreachable"
-	case attempt.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case attempt.Err() != nil:
 		return "timeout"
 	case errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamRateLimited:
 		return "busy"

@@ -36,11 +36,12 @@ func (g *gate) ban(id peer.ID, now, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.banned) >= maxBans {
-		first, who := until, id
+		var first time.Time
+		var who peer.ID
 		for b, end := range g.banned {
 			if !end.After(now) {
 				delete(g.banned, b)
-			} else if end.Before(first) {
+			} else if who == "" || end.Before(first) {
 				first, who = end, b
 			}
 		}
