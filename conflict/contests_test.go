@@ -2,6 +2,8 @@ package conflict
 
 import (
 	"fmt"
+	"maps"
+	"math/rand"
 	"slices"
 	"testing"
 
@@ -96,5 +98,46 @@ func TestClusterLatency(t *testing.T) {
 			slices.Sort(took)
 			t.Logf("%d %s: p50 %d p99 %d", faulty, adversary, took[50], took[99])
 		}
+	}
+}
+
+// randomGraph spends up to three of the outpoints with each transaction.
+func randomGraph(rng *rand.Rand, txs, points int) [][]utxo.Outpoint {
+	spends := make([][]utxo.Outpoint, txs)
+	for i := range spends {
+		ns := rng.Perm(points)[:1+rng.Intn(3)]
+		spends[i] = outpoints(ns...)
+	}
+	return spends
+}
+
+func TestClusterRandomGraphsOf50(t *testing.T) {
+	names := slices.Sorted(maps.Keys(adversaries))
+	for seed := range int64(40) {
+		c := newCluster(t, seed, 7, int(seed)%3)
+		c.byzantine = adversaries[names[int(seed)%len(names)]]
+		c.loss = 0.03 * float64(seed%2)
+		for id, s := range randomGraph(c.rng, 50, 15+c.rng.Intn(40)) {
+			c.txs[tx(id)] = s
+			c.after(c.rng.Intn(300), func() { c.submit(tx(id), s, c.rng.Intn(7)) })
+		}
+		c.run(600_000)
+		c.check(true)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// A part of the network that is cut off catches up: nothing but late messages.
+func TestClusterSlowNodes(t *testing.T) {
+	for seed := range int64(30) {
+		c := newCluster(t, seed, 7, 0)
+		c.loss, c.repairMS = 0.4, 3000
+		for id, s := range graphs["chain"] {
+			c.submit(tx(id), s, c.rng.Intn(7))
+		}
+		c.run(600_000)
+		c.check(true)
 	}
 }
