@@ -18,6 +18,10 @@ const (
 	MaxSupply = 1_000_000_000_000_000_000
 	// MaxRewardEpochs is the number of reward epochs at most.
 	MaxRewardEpochs = 1000
+	// MaxTransactionBytes and MaxLeaves are the limits of this protocol version, which a network may
+	// narrow.
+	MaxTransactionBytes = 262_144
+	MaxLeaves           = 20_000
 )
 
 var genesisSchema = canonical.MustCompile(&notaryv1.Genesis{}, MaxGenesisBytes)
@@ -45,6 +49,9 @@ func DecodeGenesis(b []byte) (*Genesis, error) {
 	if !named(doc.AddressPrefix, 16, false) {
 		return nil, invalid("address_prefix", "want 1 to 16 lower-case letters")
 	}
+	if err := checkLimits(doc.GetLimits()); err != nil {
+		return nil, err
+	}
 	if err := checkSupply(&doc); err != nil {
 		return nil, err
 	}
@@ -67,6 +74,17 @@ func MakeGenesis(doc *notaryv1.Genesis) (*Genesis, error) {
 		return nil, err
 	}
 	return DecodeGenesis(b)
+}
+
+// checkLimits: a network narrows limits, it does not widen them.
+func checkLimits(l *notaryv1.NetworkLimits) error {
+	if l.GetMaxTransactionBytes() > MaxTransactionBytes {
+		return invalid("limits.max_transaction_bytes", "%d, at most %d", l.GetMaxTransactionBytes(), MaxTransactionBytes)
+	}
+	if l.GetMaxLeaves() > MaxLeaves {
+		return invalid("limits.max_leaves", "%d, at most %d", l.GetMaxLeaves(), MaxLeaves)
+	}
+	return nil
 }
 
 func checkSupply(doc *notaryv1.Genesis) error {

@@ -4,6 +4,7 @@
 package group
 
 import (
+	"bytes"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -101,7 +102,14 @@ func Decode(b []byte) (*Group, error) {
 		}
 		g.evidence = append(g.evidence, h)
 	}
-	return g.finish()
+	if g, err = g.finish(); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(g.body, b) {
+		// Zeros stated for "none": a second encoding, and a second link hash, of one group.
+		return nil, refusal.New(notaryv1.Reason_REASON_NON_CANONICAL, "previous", "zeros stated")
+	}
+	return g, nil
 }
 
 func membersFrom(in []*notaryv1.Member) ([]Member, error) {
