@@ -29,21 +29,36 @@ func newMachine(t testing.TB, o Options) *machine {
 	return &machine{t: t, options: o, s: mustOpen(t, o), w: newTwin(o)}
 }
 
+// pick and pickSome draw places, so that a failure prints numbers and not what is there.
+func pick[T any](t *rapid.T, from []T) T {
+	return from[rapid.IntRange(0, len(from)-1).Draw(t, "which")]
+}
+
+func pickSome[T any](t *rapid.T, from []T, most int) (some []T) {
+	at := rapid.IntRange(0, len(from)-1)
+	for _, i := range rapid.SliceOfNDistinct(at, 1, min(most, len(from)), rapid.ID[int]).Draw(t, "which") {
+		some = append(some, from[i])
+	}
+	return some
+}
+
 // make draws a transaction that spends some of these outpoints.
 func (m *machine) make(t *rapid.T, from []utxo.Outpoint) *utxo.Tx {
-	spends := rapid.SliceOfNDistinct(rapid.SampledFrom(from), 1, min(3, len(from)), rapid.ID[utxo.Outpoint]).Draw(t, "spends")
-	outputs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) utxo.Output {
-		to := rapid.SampledFrom(owners).Draw(t, "owner")
-		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	spends := pickSome(t, from, 3)
+	var outputs []utxo.Output
+	for range rapid.IntRange(1, 3).Draw(t, "outputs") {
+		to := pick(t, owners)
+		o := payment(to, 3)
+		switch rapid.IntRange(0, 4).Draw(t, "kind") {
 		case 0:
-			return document(to, rapid.SampledFrom([]int{1, 600, 3000}).Draw(t, "bytes"))
+			o = document(to, 1)
 		case 1:
-			o := payment(to, 3)
+			o = document(to, 3000)
+		case 2:
 			o.Product = gold
-			return o
 		}
-		return payment(to, rapid.Uint64Range(1, 1000).Draw(t, "amount"))
-	}), 1, 3).Draw(t, "outputs")
+		outputs = append(outputs, o)
+	}
 	m.salt++
 	tx := makeTx(m.t, m.salt, spends, outputs...)
 	m.txs = append(m.txs, tx)
@@ -102,7 +117,7 @@ func (m *machine) voted(t *rapid.T, gone map[utxo.Outpoint]bool) *utxo.Tx {
 	if len(list) == 0 || rapid.Bool().Draw(t, "a new one") {
 		return nil
 	}
-	return rapid.SampledFrom(list).Draw(t, "voted")
+	return pick(t, list)
 }
 
 // rivals are the pending transactions that share an outpoint with tx.
@@ -145,7 +160,7 @@ func (m *machine) refuse(t *rapid.T) {
 	case kind == 0:
 		bad = finalOf(m.make(t, good.Tx.Spends()), now)
 	case kind == 1 && len(m.w.finals) > 0:
-		bad = rapid.SampledFrom(m.w.finals).Draw(t, "final")
+		bad = pick(t, m.w.finals)
 		want = ErrAlreadyFinal
 	default:
 		bad = finalOf(m.make(t, []utxo.Outpoint{{Tx: good.Tx.ID, Index: 200}}), now)
@@ -168,7 +183,7 @@ func (m *machine) vote(t *rapid.T) {
 		if live := m.w.set.Live(); len(live) > 0 && (len(m.txs) == 0 || rapid.Bool().Draw(t, "new")) {
 			tx = m.make(t, live)
 		} else {
-			tx = rapid.SampledFrom(m.txs).Draw(t, "again")
+			tx = pick(t, m.txs)
 		}
 		b.Transactions = append(b.Transactions, tx)
 		b.Records = append(b.Records, recordsOf(tx, state, 0)...)
@@ -187,7 +202,7 @@ func (m *machine) reject(t *rapid.T) {
 		if len(m.txs) == 0 {
 			return
 		}
-		tx := rapid.SampledFrom(m.txs).Draw(t, "tx")
+		tx := pick(t, m.txs)
 		if m.w.final(tx.ID) == nil {
 			list = append(list, m.rejection(t, tx, domain.Hash{}))
 		}
@@ -211,7 +226,7 @@ func (m *machine) observe(t *rapid.T) {
 		if head.Height > 0 {
 			head.Hash = domain.Hash{1}
 		}
-		list = append(list, seal(rapid.SampledFrom(peers).Draw(t, "peer"), head, now+rapid.Uint64Range(0, 5).Draw(t, "time")))
+		list = append(list, seal(pick(t, peers), head, now+rapid.Uint64Range(0, 5).Draw(t, "time")))
 	}
 	if err := m.s.SaveObservations(list); err != nil {
 		t.Fatal(err)

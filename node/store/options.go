@@ -58,7 +58,8 @@ type Options struct {
 	// Exit ends the process when pebble cannot go on; nil is os.Exit.
 	Exit func(code int)
 
-	fs vfs.FS // tests break and crash it
+	fs        vfs.FS // tests break and crash it
+	neverSync bool   // tests see what a crash takes that was not synced
 }
 
 // Validate reports what no store can be opened with.

@@ -91,12 +91,30 @@ func (p *plan) release(r *Rejected, i int) {
 	p.w.set(p.w.key, value[:])
 }
 
+// knownRejected reports whether a rejection is remembered, by this batch or before it.
 func (p *plan) knownRejected(id domain.Hash) (bool, error) {
-	if _, here := p.rejected[id]; here || p.counts.Rejected == 0 {
-		return here, nil
+	if _, here := p.rejected[id]; here {
+		return true, nil
+	}
+	_, known, err := p.placeRejected(id)
+	return known, err
+}
+
+// placeRejected is the place of a stored rejection, unless this batch has pushed it out.
+func (p *plan) placeRejected(id domain.Hash) (seq uint64, known bool, err error) {
+	if p.counts.Rejected == 0 {
+		return 0, false, nil
 	}
 	p.w.key = appendHashKey(p.w.key[:0], ClassRejected, id)
-	return p.probe.has(p.w.key)
+	value, ok, err := p.probe.get(p.w.key)
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	v, err := decodeRejected(id, value)
+	if err != nil {
+		return 0, false, p.s.fail(err)
+	}
+	return v.Seq, v.Seq >= p.counts.RejectedFirst, nil
 }
 
 // forget drops the oldest rejections beyond the bound.
@@ -146,25 +164,14 @@ func (p *plan) unreject(id domain.Hash) error {
 	if _, here := p.rejected[id]; here {
 		return inconsistent("%s is rejected and final in one batch", id)
 	}
-	if p.counts.Rejected == 0 {
-		return nil
+	seq, known, err := p.placeRejected(id)
+	if err != nil || !known {
+		return err
 	}
 	w := p.w
 	w.key = appendHashKey(w.key[:0], ClassRejected, id)
-	value, ok, err := p.probe.get(w.key)
-	if err != nil || !ok {
-		return err
-	}
-	v, err := decodeRejected(id, value)
-	if err != nil {
-		return p.s.fail(err)
-	}
-	// An earlier rejection of this batch may have pushed it out.
-	if v.Seq < p.counts.RejectedFirst {
-		return nil
-	}
 	w.delete(w.key)
-	w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, v.Seq)
+	w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, seq)
 	w.delete(w.key)
 	p.counts.Rejected--
 	return nil

@@ -165,14 +165,14 @@ func (s *Store) commit(w *writes, synced bool) (wait func() error, err error) {
 	if err := w.fill(b); err != nil {
 		return nil, s.fail(err)
 	}
-	if !synced {
+	if !synced || s.options.neverSync {
 		if err := s.db.Apply(b, pebble.NoSync); err != nil {
 			return nil, s.fail(err)
 		}
 		if err := s.failed(); err != nil {
 			return nil, err
 		}
-		return nil, s.closeBatch(b)
+		return func() error { return nil }, s.closeBatch(b)
 	}
 	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
 		return nil, s.fail(err)
