@@ -1,0 +1,127 @@
+package observation_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"testing"
+
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+func leavesOf(n int) []byte {
+	var b []byte
+	for i := range n {
+		b = kit.Vote(domain.Sum(domain.TagTx, fmt.Append(nil, i)), observation.Pending, 0, uint64(i)).AppendTo(b)
+	}
+	return b
+}
+
+func BenchmarkRoot(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		leaves := leavesOf(n)
+		b.Run(fmt.Sprintf("fold/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				observation.RootOf(leaves)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/leaf")
+		})
+		b.Run(fmt.Sprintf("tree/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				observation.NewTree(leaves)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/leaf")
+		})
+	}
+}
+
+func BenchmarkVerifyPath(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		leaves := leavesOf(n)
+		tree := observation.NewTree(leaves)
+		root, at := tree.Root(), n/3
+		leaf, path := leaves[at*observation.LeafSize:(at+1)*observation.LeafSize], tree.Path(at)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !observation.VerifyPath(root, leaf, uint32(at), uint32(n), path) {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	net := kit.New("test", kit.Equal(4)...)
+	for _, n := range []int{1, 100, 10_000} {
+		leaves := make([]observation.Leaf, n)
+		for i := range leaves {
+			leaves[i] = kit.Vote(domain.Sum(domain.TagTx, fmt.Append(nil, i)), observation.Pending, 0, 1)
+		}
+		o := net.Signers[0].Observe(net.Group, 1, leaves...)
+		rules := observation.Rules{Network: net.Genesis.ID}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := observation.Decode(o.Raw, rules); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkProof verifies the file of one transaction without its bytes, all peers signing in batches of
+// 1,000 leaves, and reports its size.
+func BenchmarkProof(b *testing.B) {
+	for _, n := range []int{4, 20, 100} {
+		net := kit.New("test", kit.Equal(n)...)
+		for _, batch := range []int{1, 1000} {
+			tx := net.Spend("paid", 0)
+			p := must(observation.BuildProof(net.Group, nil, []observation.Item{{
+				ID: tx.ID, Edges: net.Accept(tx.ID, observation.Accepted, 0, n, batch),
+			}}))
+			file := p.EncodeFile()
+			for _, batched := range []bool{false, true} {
+				root := observation.NewRoot(net.Group)
+				name := fmt.Sprintf("%d peers/batches of %d/one by one", n, batch)
+				if batched {
+					root.VerifyBatch = func(c []domain.Check) []bool { return domain.VerifyBatch(c, rand.Reader) }
+					name = fmt.Sprintf("%d peers/batches of %d/batched", n, batch)
+				}
+				b.Run(name, func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						p, err := observation.DecodeFile(file, observation.Limits{})
+						if err != nil {
+							b.Fatal(err)
+						}
+						if v, err := p.Verify(root); err != nil || v.Conclusion != observation.Valid {
+							b.Fatal(v, err)
+						}
+					}
+					b.ReportMetric(float64(len(file)), "bytes")
+					b.ReportMetric(float64(len(file))/float64(n), "bytes/peer")
+				})
+			}
+		}
+	}
+}
+
+func BenchmarkFollow(b *testing.B) {
+	net := kit.New("test", kit.Equal(4)...)
+	chain := chainOf(net, *net.Signers[0], 1, 200)
+	b.ReportAllocs()
+	for b.Loop() {
+		c := observation.NewChains(64, 8)
+		for _, o := range chain {
+			if follow(c, o).Standing != observation.Extends {
+				b.Fatal("a gap")
+			}
+		}
+	}
+}
