@@ -111,7 +111,7 @@ func (c *Contests) admissible(t *contender, round uint32) bool {
 	if t.inWindow {
 		return true
 	}
-	if round == 0 {
+	if round == 0 || plantedWindow {
 		return false
 	}
 	e := c.tally.entries[t.id]

@@ -221,6 +221,9 @@ func (c *Contests) leave(k *contest, gone []*contender) {
 // the transactions they were started for.
 func (c *Contests) split(k *contest) {
 	members := k.members
+	if plantedLostTimers {
+		c.dropTimers(k)
+	}
 	c.stamp++
 	stamp := c.stamp
 	k.members, k.fresh = nil, nil

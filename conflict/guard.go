@@ -126,6 +126,9 @@ func (h *history) check(v *OwnVote) error {
 
 // lock is the record that holds: the ACCEPTED of the highest round, whenever it was made, that is not released.
 func (h *history) lock() *Record {
+	if plantedLatestLock {
+		return h.latestLock()
+	}
 	for i := len(h.records) - 1; i >= 0; i-- {
 		if r := &h.records[i]; r.State == observation.Accepted && !r.Released {
 			return r
@@ -182,7 +185,11 @@ func (g *Guard) Reject(tx domain.Hash, spends []utxo.Outpoint) []Record {
 	var changed []Record
 	for _, o := range spends {
 		h := g.histories[o]
-		if h == nil {
+		if h == nil || plantedKeptLocks {
+			continue
+		}
+		if plantedGuard {
+			g.Release(o)
 			continue
 		}
 		for i := range h.records {
@@ -242,6 +249,7 @@ func (g *Guard) put(r Record) {
 		return
 	}
 	h.records = slices.Insert(h.records, i, r)
+	h.noteLock(&r)
 }
 
 // find is where the record of a round and state is, or belongs.

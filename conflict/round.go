@@ -17,9 +17,9 @@ func (c *Contests) progress(k *contest) {
 		case group.Third(above):
 			c.enter(k, c.jumpTarget(k))
 			continue
-		case !group.Quorum(at):
+		case !group.Quorum(at) && !plantedFreeTimers:
 			return
-		case c.hopeless(k, at):
+		case group.Quorum(at) && c.hopeless(k, at):
 			c.enter(k, k.round+1)
 			continue
 		}

@@ -121,7 +121,7 @@ func (c *Contests) supportAgain(ts []*contender) {
 // was decided lacks votes: it is handed the proof, and gets this node's PENDING, and on a certificate its ACCEPTED,
 // in that round too. Without this a peer that missed a few votes is left behind for ever.
 func (c *Contests) support(t *contender, v *Vote) {
-	if c.me < 0 || !c.present(v.Group) || v.Voter == c.me || v.State == observation.Accepted {
+	if plantedNoSupport || c.me < 0 || !c.present(v.Group) || v.Voter == c.me || v.State == observation.Accepted {
 		return
 	}
 	if t.status == final {

@@ -122,11 +122,11 @@ func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
 		if !group.Third(before) && group.Third(c.weight) {
 			report(Third)
 		}
-		if !group.Quorum(before) && group.Quorum(c.weight) {
+		if !quorum(before) && quorum(c.weight) {
 			report(Certificate)
 		}
 	case observation.Accepted:
-		if !group.Quorum(before) && group.Quorum(c.weight) {
+		if !quorum(before) && quorum(c.weight) {
 			report(Final)
 		}
 	}
@@ -277,6 +277,9 @@ func (t *Tally) ballot(e *entry, v *Vote) *ballot {
 	}
 	b.group, b.round, b.opener = v.Group, v.Round, v.Voter
 	e.ballots = slices.Insert(e.ballots, i, b)
+	if plantedCarriedVote {
+		e.carryPending(b)
+	}
 	return b
 }
 

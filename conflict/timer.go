@@ -70,7 +70,7 @@ const maxBackoff = 5
 // wantCertificate sees to it that an ACCEPTED without its certificate is not left so: a liar's vote shown to one
 // node alone could leave two honest locks that nobody can undo.
 func (c *Contests) wantCertificate(t *contender, v *Vote) {
-	if v.State == observation.Accepted && t.contest.pull == 0 && c.uncertified(t) != nil {
+	if !plantedNoPull && v.State == observation.Accepted && t.contest.pull == 0 && c.uncertified(t) != nil {
 		t.contest.pull = c.start(PullTimer, t.contest, c.params.PullMS)
 	}
 }

@@ -1,0 +1,75 @@
+//go:build planted
+
+package conflict
+
+import (
+	"fmt"
+
+	"github.com/notarynet/notaryd/observation"
+)
+
+var (
+	plantedQuorum, plantedGuard, plantedLatestLock, plantedNoPull, plantedKeptLocks bool
+	plantedNoSupport, plantedLostTimers, plantedCarriedVote, plantedFreeTimers      bool
+	plantedWindow                                                                   bool
+)
+
+// Planted are the bugs that Plant knows.
+var Planted = []string{
+	"quorum-at-least", "guard-by-contest", "latest-lock", "no-pull", "kept-locks", "no-support", "lost-timers",
+	"carried-votes", "free-timers", "window-gates-rounds",
+}
+
+// Plant switches one bug on, and all others off; an empty name switches all off. Builds with the tag planted only.
+func Plant(name string) error {
+	for i, bug := range []*bool{
+		&plantedQuorum, &plantedGuard, &plantedLatestLock, &plantedNoPull, &plantedKeptLocks, &plantedNoSupport, &plantedLostTimers,
+		&plantedCarriedVote, &plantedFreeTimers, &plantedWindow,
+	} {
+		*bug = Planted[i] == name
+		if *bug {
+			name = ""
+		}
+	}
+	if name != "" {
+		return fmt.Errorf("no planted bug %q", name)
+	}
+	return nil
+}
+
+// latest is the round of the lock made last, by history.
+var latest = make(map[*history]uint32)
+
+func (h *history) noteLock(r *Record) {
+	if plantedLatestLock && r.State == observation.Accepted {
+		latest[h] = r.Round
+	}
+}
+
+func (h *history) latestLock() *Record {
+	i, found := h.find(latest[h], observation.Accepted)
+	if !found || h.records[i].Released {
+		return nil
+	}
+	return &h.records[i]
+}
+
+// carryPending counts PENDING of lower rounds in a new ballot.
+func (e *entry) carryPending(b *ballot) {
+	for _, lower := range e.ballots {
+		if lower.group != b.group || lower.round >= b.round {
+			continue
+		}
+		for _, p := range lower.of(observation.Pending).places {
+			b.of(observation.Pending).add(&Vote{Group: b.group, Voter: int(p.voter)})
+		}
+	}
+}
+
+func (c *Contests) dropTimers(k *contest) {
+	for _, id := range []TimerID{k.running, k.wait} {
+		if r := c.timers[id]; r != nil {
+			r.txs = nil
+		}
+	}
+}
