@@ -490,6 +490,144 @@ func (x *ChainHead) GetHash() []byte {
 	return nil
 }
 
+// PullVotesRequest asks for the observations that hold certain votes on a transaction, on
+// /notary/<network id>/pull/votes/1: the certificate behind an ACCEPTED, or the votes that made it
+// final. The answer is a PullObservationsResponse, observations in any order, forks included.
+type PullVotesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 bytes.
+	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	Round         uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	// Link hash under which the votes count. 32 bytes.
+	Link []byte `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	// VoteState: PENDING or ACCEPTED.
+	State         uint32 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullVotesRequest) Reset() {
+	*x = PullVotesRequest{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullVotesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullVotesRequest) ProtoMessage() {}
+
+func (x *PullVotesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullVotesRequest.ProtoReflect.Descriptor instead.
+func (*PullVotesRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PullVotesRequest) GetTransactionId() []byte {
+	if x != nil {
+		return x.TransactionId
+	}
+	return nil
+}
+
+func (x *PullVotesRequest) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *PullVotesRequest) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+func (x *PullVotesRequest) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+// FinalHint tells a peer that still votes that a transaction is final here, one way, on
+// /notary/<network id>/push/final/1. It proves nothing: the peer pulls the ACCEPTED votes.
+type FinalHint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 bytes.
+	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	Round         uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	// 32 bytes.
+	Link          []byte `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinalHint) Reset() {
+	*x = FinalHint{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinalHint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinalHint) ProtoMessage() {}
+
+func (x *FinalHint) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinalHint.ProtoReflect.Descriptor instead.
+func (*FinalHint) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FinalHint) GetTransactionId() []byte {
+	if x != nil {
+		return x.TransactionId
+	}
+	return nil
+}
+
+func (x *FinalHint) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *FinalHint) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
 var File_notary_v1_gossip_proto protoreflect.FileDescriptor
 
 const file_notary_v1_gossip_proto_rawDesc = "" +
@@ -521,7 +659,16 @@ const file_notary_v1_gossip_proto_rawDesc = "" +
 	"\bnode_key\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\anodeKey\x12#\n" +
 	"\rsigning_epoch\x18\x02 \x01(\rR\fsigningEpoch\x12\x16\n" +
 	"\x06height\x18\x03 \x01(\x04R\x06height\x12\x1a\n" +
-	"\x04hash\x18\x04 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04hashB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
+	"\x04hash\x18\x04 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04hash\"\x89\x01\n" +
+	"\x10PullVotesRequest\x12-\n" +
+	"\x0etransaction_id\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\rtransactionId\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
+	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\"l\n" +
+	"\tFinalHint\x12-\n" +
+	"\x0etransaction_id\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\rtransactionId\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
+	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04linkB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
 
 var (
 	file_notary_v1_gossip_proto_rawDescOnce sync.Once
@@ -535,7 +682,7 @@ func file_notary_v1_gossip_proto_rawDescGZIP() []byte {
 	return file_notary_v1_gossip_proto_rawDescData
 }
 
-var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_notary_v1_gossip_proto_goTypes = []any{
 	(*TransactionBatch)(nil),         // 0: notary.v1.TransactionBatch
 	(*PullTransactionsRequest)(nil),  // 1: notary.v1.PullTransactionsRequest
@@ -546,6 +693,8 @@ var file_notary_v1_gossip_proto_goTypes = []any{
 	(*PullHeadsRequest)(nil),         // 6: notary.v1.PullHeadsRequest
 	(*PullHeadsResponse)(nil),        // 7: notary.v1.PullHeadsResponse
 	(*ChainHead)(nil),                // 8: notary.v1.ChainHead
+	(*PullVotesRequest)(nil),         // 9: notary.v1.PullVotesRequest
+	(*FinalHint)(nil),                // 10: notary.v1.FinalHint
 }
 var file_notary_v1_gossip_proto_depIdxs = []int32{
 	3, // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
@@ -569,7 +718,7 @@ func file_notary_v1_gossip_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_gossip_proto_rawDesc), len(file_notary_v1_gossip_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
