@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
-	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -37,23 +36,31 @@ type batcher struct {
 	fail    func(error)
 	metrics *Metrics
 
-	waiting []cast
 	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
 	leaves  []observation.Leaf
 	batch   store.VoteBatch
 	answers []cast // those of the batch, to be answered
 }
 
-// cast is a vote that a flight asks for.
+// cast is a vote that is asked for, by a flight or by the contests.
 type cast struct {
-	flight *flight
-	lifecycle.Cast
+	tx    *utxo.Tx
+	state observation.State
+	round uint32
+	// certificate justifies the vote where rules N2 and N3 ask for one.
+	certificate conflict.CertRound
+	// answer is called once, on the batcher's goroutine, when the vote is on disk or the guard has
+	// refused it. It must not block.
+	answer func(err error, own []conflict.Record)
+	// join, in place of a vote, asks for the guard's records of the outpoints that tx spends, those of
+	// votes on their way to disk included.
+	join func(ctx context.Context, own []conflict.Record)
 }
 
-// cast asks for a vote; answered by Voted or Refused in the flight's mailbox.
-func (b *batcher) cast(ctx context.Context, f *flight, e lifecycle.Cast) bool {
+// send queues a vote or a question.
+func (b *batcher) send(ctx context.Context, c cast) bool {
 	select {
-	case b.casts <- cast{f, e}:
+	case b.casts <- c:
 		return true
 	case <-ctx.Done():
 		return false
@@ -116,8 +123,10 @@ func (b *batcher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case c := <-b.casts:
-			b.waiting = append(b.waiting, c)
-			b.gather()
+			if err := b.gather(ctx, c); err != nil {
+				b.fail(err)
+				return
+			}
 		case h := <-b.seen:
 			b.heads[h.Key] = h
 		case spent := <-b.released:
@@ -132,8 +141,8 @@ func (b *batcher) run(ctx context.Context) {
 		case <-heartbeat.C:
 			beat = true
 		}
-		full := len(b.waiting) >= b.config.MaxLeaves
-		if !beat && !full && !(ready && len(b.waiting) > 0) {
+		full := len(b.answers) >= b.config.MaxLeaves
+		if !beat && !full && !(ready && len(b.answers) > 0) {
 			continue
 		}
 		start := time.Now()
@@ -148,16 +157,32 @@ func (b *batcher) run(ctx context.Context) {
 	}
 }
 
-// gather takes what else is queued, up to a full batch.
-func (b *batcher) gather() {
-	for len(b.waiting) < b.config.MaxLeaves {
+// gather takes a request and what else is queued, up to a full batch.
+func (b *batcher) gather(ctx context.Context, c cast) error {
+	for {
+		if c.join != nil {
+			c.join(ctx, b.records(c.tx))
+		} else if err := b.admit(c); err != nil {
+			return err
+		}
+		if len(b.answers) >= b.config.MaxLeaves {
+			return nil
+		}
 		select {
-		case c := <-b.casts:
-			b.waiting = append(b.waiting, c)
+		case c = <-b.casts:
 		default:
-			return
+			return nil
 		}
 	}
+}
+
+// records are this node's votes on the outpoints that a transaction spends.
+func (b *batcher) records(tx *utxo.Tx) []conflict.Record {
+	var own []conflict.Record
+	for _, o := range tx.Spends() {
+		own = append(own, b.guard.Records(o)...)
+	}
+	return own
 }
 
 func (b *batcher) forget(spent []utxo.Outpoint) {
@@ -166,18 +191,10 @@ func (b *batcher) forget(spent []utxo.Outpoint) {
 	}
 }
 
-// flush signs and saves one observation: all votes that the guard allows and what was seen of peers.
+// flush signs and saves one observation: the votes that the guard has let through since the last one,
+// and what was seen of peers.
 func (b *batcher) flush(ctx context.Context) error {
 	now := nowMS()
-	b.leaves, b.answers = b.leaves[:0], b.answers[:0]
-	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
-	for _, c := range b.waiting {
-		if err := b.admit(c, now); err != nil {
-			return err
-		}
-	}
-	clear(b.waiting)
-	b.waiting = b.waiting[:0]
 	for key, h := range b.heads {
 		b.leaves = append(b.leaves, observation.Leaf{
 			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: now,
@@ -193,22 +210,24 @@ func (b *batcher) flush(ctx context.Context) error {
 	b.publish(o.Raw)
 	b.count(ctx, o)
 	for _, c := range b.answers {
-		c.flight.box.post(lifecycle.Voted{State: c.State, Round: c.Round})
+		c.answer(nil, nil)
 	}
-	clear(b.answers)
 	b.metrics.flushed(len(b.leaves))
+	clear(b.answers)
+	clear(b.batch.Transactions)
+	b.leaves, b.answers = b.leaves[:0], b.answers[:0]
+	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
 	return nil
 }
 
 // admit passes one vote through the guard into the batch, or answers that it is refused.
-func (b *batcher) admit(c cast, now uint64) error {
-	tx := c.flight.tx
+func (b *batcher) admit(c cast) error {
 	vote := conflict.OwnVote{
-		Tx: tx.ID, Spends: tx.Spends(), State: c.State, Round: c.Round, Epoch: b.group.Epoch(), Certificate: c.Certificate,
+		Tx: c.tx.ID, Spends: c.tx.Spends(), State: c.state, Round: c.round, Epoch: b.group.Epoch(), Certificate: c.certificate,
 	}
 	switch err := b.guard.Check(vote); {
 	case errors.Is(err, conflict.ErrAlreadyCast):
-		c.flight.box.post(lifecycle.Voted{State: c.State, Round: c.Round})
+		c.answer(nil, nil)
 		return nil
 	case err != nil:
 		b.refuse(c, err)
@@ -216,7 +235,7 @@ func (b *batcher) admit(c cast, now uint64) error {
 	}
 	// The guard forgets outpoints that are spent for good; what it does not know must be live, or spent
 	// by this very transaction, which needs no guarding any more.
-	spent, err := b.spent(vote.Spends, tx.ID)
+	spent, err := b.spent(vote.Spends, c.tx.ID)
 	switch {
 	case errors.Is(err, errSpentByRival):
 		b.refuse(c, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "%v", err))
@@ -225,10 +244,10 @@ func (b *batcher) admit(c cast, now uint64) error {
 		return err
 	case !spent:
 		b.batch.Records = append(b.batch.Records, b.guard.Record(vote)...)
-		b.batch.Transactions = append(b.batch.Transactions, tx)
+		b.batch.Transactions = append(b.batch.Transactions, c.tx)
 	}
 	b.leaves = append(b.leaves, observation.Leaf{
-		Subject: tx.ID, Type: observation.SubjectTx, State: c.State, Round: c.Round, TimeMS: now,
+		Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS(),
 	})
 	b.answers = append(b.answers, c)
 	return nil
@@ -236,7 +255,7 @@ func (b *batcher) admit(c cast, now uint64) error {
 
 func (b *batcher) refuse(c cast, err error) {
 	b.metrics.refusedVotes.Inc()
-	c.flight.box.post(lifecycle.Refused{State: c.State, Round: c.Round, Err: err})
+	c.answer(err, b.records(c.tx))
 }
 
 var errSpentByRival = errors.New("spent for good by a rival")

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -30,6 +31,10 @@ type Config struct {
 	HoldPatience              time.Duration
 	// Shards is the number of tallies; a power of two.
 	Shards int
+	// StallAfter is how long a voted transaction may wait for others' votes before rounds begin.
+	StallAfter time.Duration
+	// Contests are the rounds of contests.
+	Contests conflict.Params
 	// Fees is what this node asks for before it relays or votes in round 0.
 	Fees utxo.FeePolicy
 }
@@ -50,6 +55,8 @@ func DefaultConfig() Config {
 		MaxHeldPerOrigin: 1024,
 		HoldPatience:     time.Minute,
 		Shards:           shards,
+		StallAfter:       2 * time.Second,
+		Contests:         conflict.DefaultParams(),
 	}
 }
 
@@ -69,5 +76,6 @@ func (c Config) Validate() error {
 	check(c.MaxHeldPerOrigin > 0 && c.MaxHeld >= c.MaxHeldPerOrigin, "max_held (%d) must not be below max_held_per_origin (%d), which must be positive", c.MaxHeld, c.MaxHeldPerOrigin)
 	check(c.HoldPatience > 0, "hold_patience must be positive, not %v", c.HoldPatience)
 	check(c.Shards > 0 && c.Shards <= 256 && c.Shards&(c.Shards-1) == 0, "shards must be a power of two up to 256, not %d", c.Shards)
-	return errors.Join(errs...)
+	check(c.StallAfter >= 100*time.Millisecond, "stall_after must be at least 100ms, not %v", c.StallAfter)
+	return errors.Join(append(errs, c.Contests.Validate())...)
 }

@@ -25,9 +25,14 @@ type countingShard struct {
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	metrics *Metrics
 	recent  []dated // transactions with votes, by age of their first
-	out     []conflict.Milestone
-	index   byte
-	mask    byte
+	// contested are the transactions whose votes the contests want to hear, and heard those of the
+	// observation at hand.
+	contested map[domain.Hash]bool
+	hear      func(ctx context.Context, votes []conflict.Vote)
+	heard     []conflict.Vote
+	out       []conflict.Milestone
+	index     byte
+	mask      byte
 }
 
 // dated is a transaction in the order of age.
@@ -43,15 +48,17 @@ type ballots struct {
 	voter       int
 }
 
-// tallied is what is known of a transaction's votes.
-type tallied struct {
-	tx    domain.Hash
-	reply chan<- talliedReply
+// contesting says that a transaction is contested from now on: all votes counted so far go to its
+// contest in one piece, and every further one as it comes.
+type contesting struct {
+	tx   domain.Hash
+	join func(ctx context.Context, votes []conflict.Vote)
 }
 
-type talliedReply struct {
-	round             uint32
-	pending, accepted group.Weight
+// voting asks for the votes on a transaction.
+type voting struct {
+	tx    domain.Hash
+	reply chan<- []conflict.Vote
 }
 
 // joined says that a flight exists now: it is told what was counted before it came.
@@ -61,12 +68,12 @@ type joined struct{ flight *flight }
 // the store all the same.
 const tallyRetention = time.Minute
 
-func newCounting(n int, flights *directory, unknown func(domain.Hash, domain.PublicKey), m *Metrics) *counting {
+func newCounting(n int, flights *directory, m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
 	c := &counting{metrics: m}
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
 			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, unknown: unknown,
-			metrics: m, index: byte(i), mask: byte(n - 1),
+			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]bool), hear: hear,
 		})
 	}
 	return c
@@ -95,20 +102,69 @@ func (c *counting) join(ctx context.Context, f *flight) {
 	}
 }
 
+// contest marks a transaction as contested.
+func (c *counting) contest(ctx context.Context, m contesting) {
+	select {
+	case c.shard(m.tx).queue <- m:
+	case <-ctx.Done():
+	}
+}
+
+// retire ends a transaction's mark.
+func (c *counting) retire(ctx context.Context, tx domain.Hash) {
+	select {
+	case c.shard(tx).queue <- retired{tx}:
+	case <-ctx.Done():
+	}
+}
+
+// retired says that the contests have forgotten a transaction.
+type retired struct{ tx domain.Hash }
+
+// votes are those counted for a transaction.
+func (c *counting) votes(ctx context.Context, tx domain.Hash) ([]conflict.Vote, error) {
+	reply := make(chan []conflict.Vote, 1)
+	select {
+	case c.shard(tx).queue <- voting{tx, reply}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case votes := <-reply:
+		return votes, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // weights are the votes counted for a transaction in the highest round seen.
-func (c *counting) weights(ctx context.Context, tx domain.Hash) (talliedReply, error) {
-	reply := make(chan talliedReply, 1)
-	select {
-	case c.shard(tx).queue <- tallied{tx, reply}:
-	case <-ctx.Done():
-		return talliedReply{}, ctx.Err()
+func (c *counting) weights(ctx context.Context, tx domain.Hash) (w weights, err error) {
+	votes, err := c.votes(ctx, tx)
+	if err != nil {
+		return w, err
 	}
-	select {
-	case r := <-reply:
-		return r, nil
-	case <-ctx.Done():
-		return talliedReply{}, ctx.Err()
+	for _, v := range votes {
+		share := v.Group.Voters()[v.Voter].Share
+		switch {
+		case v.Round > w.round:
+			w = weights{round: v.Round}
+		case v.Round < w.round:
+			continue
+		}
+		switch v.State {
+		case observation.Pending:
+			w.pending += share
+		case observation.Accepted:
+			w.accepted += share
+		}
 	}
+	return w, nil
+}
+
+// weights are what stands behind a transaction in one round.
+type weights struct {
+	round             uint32
+	pending, accepted group.Weight
 }
 
 func (s *countingShard) run(ctx context.Context) {
@@ -123,31 +179,45 @@ func (s *countingShard) run(ctx context.Context) {
 		case m := <-s.queue:
 			switch m := m.(type) {
 			case ballots:
-				s.count(m)
+				s.count(ctx, m)
 			case joined:
 				s.join(m.flight)
-			case tallied:
-				m.reply <- s.status(m.tx)
+			case contesting:
+				s.contested[m.tx] = true
+				s.tally.Know(m.tx)
+				m.join(ctx, s.tally.Votes(m.tx))
+			case retired:
+				delete(s.contested, m.tx)
+			case voting:
+				m.reply <- s.tally.Votes(m.tx)
 			}
 		}
 	}
 }
 
 // count counts the leaves of this shard. Every validly signed leaf counts, once.
-func (s *countingShard) count(b ballots) {
+func (s *countingShard) count(ctx context.Context, b ballots) {
 	o := b.observation
 	for i := range int(o.Header.LeafCount) {
 		leaf := o.Leaf(i)
 		if leaf.Type != observation.SubjectTx || leaf.Subject[31]&s.mask != s.index {
 			continue
 		}
-		s.out = s.tally.Count(conflict.Vote{
+		v := conflict.Vote{
 			Tx: leaf.Subject, State: leaf.State, Round: leaf.Round, Group: b.group, Voter: b.voter,
 			SigningEpoch: o.Header.SigningEpoch, Height: o.Header.Height, Leaf: uint32(i), TimeMS: leaf.TimeMS,
-		}, s.out[:0])
+		}
+		s.out = s.tally.Count(v, s.out[:0])
 		for _, m := range s.out {
 			s.reached(m, o.Header.Key)
 		}
+		if len(s.contested) > 0 && s.contested[v.Tx] {
+			s.heard = append(s.heard, v)
+		}
+	}
+	if len(s.heard) > 0 {
+		s.hear(ctx, s.heard)
+		s.heard = nil // the contests keep it
 	}
 	s.metrics.votes.Add(float64(o.Header.LeafCount))
 }
@@ -187,6 +257,9 @@ func (s *countingShard) join(f *flight) {
 	}
 	told := make(map[ballot]bool)
 	for _, v := range s.tally.Votes(id) {
+		if len(told) == 0 {
+			f.box.post(lifecycle.Supported{})
+		}
 		b := ballot{v.Group.Link(), v.Round}
 		if told[b] {
 			continue
@@ -202,22 +275,11 @@ func (s *countingShard) join(f *flight) {
 	}
 }
 
-func (s *countingShard) status(tx domain.Hash) talliedReply {
-	var r talliedReply
-	for _, v := range s.tally.Votes(tx) {
-		if v.Round >= r.round {
-			r.round = v.Round
-			r.pending, r.accepted = s.tally.Weights(tx, v.Group.Link(), v.Round)
-		}
-	}
-	return r
-}
-
 // forgetOld drops the votes of transactions that ended, or never came, a while ago.
 func (s *countingShard) forgetOld() {
 	keep := s.recent[:0]
 	for _, c := range s.recent {
-		if time.Since(c.since) < tallyRetention || s.flights.get(c.tx) != nil {
+		if time.Since(c.since) < tallyRetention || s.contested[c.tx] || s.flights.get(c.tx) != nil {
 			keep = append(keep, c)
 			continue
 		}

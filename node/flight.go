@@ -25,6 +25,7 @@ type flight struct {
 	mu      sync.Mutex
 	state   lifecycle.State
 	err     error
+	since   time.Time // of the state
 	finalMS uint64
 	changed chan struct{} // closed at the next change; nil while nobody watches
 }
@@ -53,7 +54,7 @@ func (f *flight) snapshot() (lifecycle.State, error, <-chan struct{}) {
 
 func (f *flight) report(state lifecycle.State, err error) {
 	f.mu.Lock()
-	f.state, f.err = state, err
+	f.state, f.err, f.since = state, err, time.Now()
 	if f.changed != nil {
 		close(f.changed)
 		f.changed = nil
@@ -102,11 +103,18 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 	case lifecycle.Wait:
 		sh.alarms.after(sh.config.MempoolDelay, func() { f.box.post(lifecycle.Waited{}) })
 	case lifecycle.Cast:
-		return sh.batcher.cast(ctx, f, e)
+		return sh.batcher.send(ctx, cast{tx: f.tx, state: e.State, round: e.Round, certificate: e.Certificate,
+			answer: func(err error, _ []conflict.Record) {
+				if err != nil {
+					f.box.post(lifecycle.Refused{State: e.State, Round: e.Round, Err: err})
+				} else {
+					f.box.post(lifecycle.Voted{State: e.State, Round: e.Round})
+				}
+			}})
 	case lifecycle.Hold:
 		sh.waiting.hold(f, e)
 	case lifecycle.Contest:
-		sh.log.Debug("contested", "tx", f.tx.ID, "rivals", len(e.Rivals))
+		return sh.contest(ctx, f, e.InWindow)
 	case lifecycle.Commit:
 		return sh.committer.commit(ctx, f, final(f, e))
 	case lifecycle.Report:

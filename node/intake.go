@@ -216,6 +216,11 @@ func (sh *shell) landed(f *flight) {
 	if state == lifecycle.Rejected && lasting(err) {
 		sh.batcher.reject(sh.ctx, f.tx, err)
 	}
+	if state == lifecycle.Rejected && outlived(err) {
+		if err := sh.support(sh.ctx, f); err != nil && sh.ctx.Err() == nil {
+			sh.fail(err)
+		}
+	}
 	sh.waiting.drop(f)
 	sh.flights.remove(f)
 	sh.admission.leave()

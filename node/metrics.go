@@ -23,6 +23,8 @@ type Metrics struct {
 	signatures          prometheus.Counter
 	signatureSeconds    prometheus.Counter
 	forks               prometheus.Counter
+	contested           prometheus.Counter
+	broken              prometheus.Counter
 	droppedObservations prometheus.Counter
 }
 
@@ -53,11 +55,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		commits:             counter("commits_total", "Synced writes of final transactions."),
 		signatures:          counter("signatures_verified_total", "Signatures verified."),
 		signatureSeconds:    counter("signature_seconds_total", "Time spent verifying signatures."),
+		contested:           counter("transactions_contested_total", "Transactions that went into a contest."),
+		broken:              counter("safety_breaks_total", "Final quorums seen for two rivals: more than a third of the weight is faulty."),
 		forks:               counter("forks_seen_total", "Observations that contradict another of the same key and height."),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
 	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes,
-		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.droppedObservations)
+		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations)
 	return m
 }
 

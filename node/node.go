@@ -68,14 +68,22 @@ func New(c Config, p Parts) (*Node, error) {
 			sh.fetcher.want(wanted{id: id, from: from.peers()})
 		}
 	})
-	sh.counting = newCounting(c.Shards, sh.flights, func(tx domain.Hash, key domain.PublicKey) {
+	contests, err := conflict.NewContests(c.Contests, sh.self, sh.group)
+	if err != nil {
+		return nil, err
+	}
+	sh.arena = newArena(sh.alarms, p.Log, p.Metrics, contests)
+	sh.counting = newCounting(c.Shards, sh.flights, p.Metrics, func(tx domain.Hash, key domain.PublicKey) {
 		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
-	}, p.Metrics)
+	}, sh.arena.hear)
 	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, done: sh.finals, fail: n.fail, metrics: p.Metrics}
 	if err := n.wireBatcher(p); err != nil {
 		return nil, err
 	}
 	n.wireObserver()
+	sh.arena.votes = sh.batcher.casts
+	sh.arena.retire = func(tx domain.Hash) { sh.counting.retire(sh.ctx, tx) }
+	sh.arena.need, sh.arena.hand = func(conflict.NeedCertificate) {}, func(conflict.SendProof) {}
 	return n, nil
 }
 
@@ -208,7 +216,7 @@ func (n *Node) running() []func(context.Context) {
 	sh := n.sh
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.contention.run, sh.batcher.run,
-		sh.committer.run, sh.observer.run, sh.fetcher.run,
+		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.arena.run, sh.sweep,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

@@ -35,6 +35,7 @@ type shell struct {
 	verifier   *verifier
 	contention *contention
 	counting   *counting
+	arena      *arena
 	batcher    *batcher
 	committer  *committer
 	observer   *observer

@@ -37,8 +37,9 @@ type (
 		UntilMS uint64
 		Err     error
 	}
-	// Contest hands the decision over to the contest of the transaction and its rivals.
-	Contest struct{ Rivals []domain.Hash }
+	// Contest hands the decision over to the contest of the transaction and its rivals. InWindow says
+	// that the validity window was open when the transaction was judged.
+	Contest struct{ InWindow bool }
 	// Commit writes the transaction's outputs to the live set, all or nothing; answered by Committed.
 	Commit struct {
 		Delta utxo.Delta

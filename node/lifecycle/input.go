@@ -46,6 +46,13 @@ type (
 	Committed struct{ FinalMS uint64 }
 	// Lost says that a rival is final.
 	Lost struct{ Rival domain.Hash }
+	// Stalled says that nothing has come of the votes for longer than they should take.
+	Stalled struct{}
+	// Supported says that a member of the group has voted for the transaction: its window no longer
+	// keeps it out of rounds above 0.
+	Supported struct{}
+	// Displaced says that the contest has no room for the transaction.
+	Displaced struct{ Err error }
 	// Expired says that a held transaction has waited as long as it may.
 	Expired struct{}
 	// Restored tells a machine, before Begin, what this node voted in an earlier life.
@@ -68,5 +75,8 @@ func (Counted) input()   {}
 func (Woken) input()     {}
 func (Committed) input() {}
 func (Lost) input()      {}
+func (Stalled) input()   {}
+func (Supported) input() {}
+func (Displaced) input() {}
 func (Expired) input()   {}
 func (Restored) input()  {}

@@ -48,8 +48,11 @@ type Machine struct {
 	waiting  bool // the mempool delay runs
 	waited   bool // the mempool delay is over
 
+	inWindow  bool               // the window was open when the transaction was judged
+	supported bool               // a member has voted for it
 	pending   bool               // own PENDING(0) asked for or cast
-	rivals    []domain.Hash      // known rivals
+	rivalled  bool               // a rival is known
+	contested bool               // handed over to the contest
 	accepting map[uint32]bool    // rounds in which ACCEPTED was asked for or cast
 	cert      conflict.Milestone // certificate of the highest round; Group nil for none
 	final     conflict.Milestone // finality; Group nil for none
@@ -91,10 +94,21 @@ func (m *Machine) Step(in Input) []Effect {
 		m.verified(in)
 	case Claimed:
 		m.claimed = true
-		m.meet(in.Rivals)
+		m.rivalled = m.rivalled || len(in.Rivals) > 0
 		m.proceed()
 	case Rivaled:
-		m.meet([]domain.Hash{in.Rival})
+		m.rivalled = true
+		m.proceed()
+	case Stalled:
+		if m.resolved && m.signed {
+			m.contest(nil)
+		}
+	case Supported:
+		m.supported = true
+	case Displaced:
+		if !m.writing {
+			m.reject(in.Err)
+		}
 	case Waited:
 		m.waited = true
 		m.proceed()
@@ -138,15 +152,21 @@ func (m *Machine) restore(in Restored) {
 	}
 }
 
-// looked judges the transaction against what is known. The verdict on a transaction that the network
-// has certified is not bound to windows (rule: they gate round 0 only).
+// looked judges the transaction against what is known. Windows gate round 0 only: one that is closed,
+// or not open yet, does not hold back what the network has certified or members have voted for.
 func (m *Machine) looked(in Looked) {
 	if m.resolved {
 		return
 	}
-	at := utxo.Moment{NowMS: in.NowMS, IgnoreWindow: m.certified() || m.pending}
-	delta, err := utxo.Validate(m.tx, view{m.tx, in}, at)
-	if err == nil && !at.IgnoreWindow {
+	v := view{m.tx, in}
+	at := utxo.Moment{NowMS: in.NowMS}
+	delta, err := utxo.Validate(m.tx, v, at)
+	m.inWindow = !windowed(err)
+	if windowed(err) && (m.certified() || m.pending || m.supported) {
+		at.IgnoreWindow = true
+		delta, err = utxo.Validate(m.tx, v, at)
+	}
+	if err == nil && !at.IgnoreWindow && !m.certified() && !m.pending {
 		err = m.fees.At(in.NowMS).Check(m.tx, delta)
 	}
 	switch {
@@ -162,10 +182,16 @@ func (m *Machine) looked(in Looked) {
 		m.do(Verify{})
 	case utxo.NotYet(err):
 		m.enter(Held, err)
-		m.do(Hold{Parents: missing(m.tx, in), UntilMS: utxo.OpensMS(m.tx, view{m.tx, in}), Err: err})
+		m.do(Hold{Parents: missing(m.tx, in), UntilMS: utxo.OpensMS(m.tx, v), Err: err})
 	default:
 		m.reject(err)
 	}
+}
+
+// windowed reports whether a refusal is about the validity window alone.
+func windowed(err error) bool {
+	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_NOT_OPEN)) ||
+		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_CLOSED))
 }
 
 // verified may come before Begin, where whoever brought the transaction has checked its signatures.
@@ -194,31 +220,16 @@ func (m *Machine) ready() {
 	m.proceed()
 }
 
-// meet takes note of rivals; the first one turns a transaction of its own into a contested one.
-func (m *Machine) meet(rivals []domain.Hash) {
-	var fresh []domain.Hash
-	for _, r := range rivals {
-		if !m.knows(r) && r != m.tx.ID {
-			m.rivals = append(m.rivals, r)
-			fresh = append(fresh, r)
-		}
-	}
-	if len(fresh) == 0 || !m.signed {
+// contest hands the decision over, once.
+func (m *Machine) contest(err error) {
+	if m.contested || m.writing {
 		return
 	}
-	if m.state != Contested {
-		m.enter(Contested, nil)
+	m.contested = true
+	if m.state != Accepted {
+		m.enter(Contested, err)
 	}
-	m.do(Contest{Rivals: fresh})
-}
-
-func (m *Machine) knows(rival domain.Hash) bool {
-	for _, r := range m.rivals {
-		if r == rival {
-			return true
-		}
-	}
-	return false
+	m.do(Contest{InWindow: m.inWindow})
 }
 
 // counted takes note of a milestone. The highest round's certificate counts; finality is once and for
@@ -262,7 +273,14 @@ func (m *Machine) proceed() {
 		m.do(Commit{Delta: m.delta, Round: m.final.Round, Group: m.final.Group})
 		return
 	}
-	if !m.claimed || m.pending || len(m.rivals) > 0 || m.certified() {
+	if !m.claimed {
+		return
+	}
+	if m.rivalled || !m.inWindow {
+		m.contest(nil)
+		return
+	}
+	if m.pending || m.contested || m.certified() {
 		return
 	}
 	if !m.waited {
@@ -293,14 +311,14 @@ func (m *Machine) voted(in Voted) {
 	}
 }
 
-// refused leaves the decision to the contest where a vote of this node for a rival is on disk, and ends
-// where an outpoint is spent for good.
+// refused leaves the decision to the contest, since a vote of this node for a rival is on disk; and ends
+// the transaction where an outpoint is spent for good.
 func (m *Machine) refused(in Refused) {
 	switch {
 	case errors.Is(in.Err, refusal.Because(notaryv1.Reason_REASON_OUTPOINT_SPENT)):
 		m.reject(in.Err)
-	case in.State == observation.Pending && m.state != Contested:
-		m.enter(Contested, in.Err)
+	default:
+		m.contest(in.Err)
 	}
 }
 

@@ -1,0 +1,237 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// arena owns the contests: every transaction that has a rival, or whose round 0 has failed, is decided
+// here in rounds. It waits for nobody: what it asks of others waits in outbox until they have room, while
+// it goes on listening, so that no cycle of full queues can stop the node.
+type arena struct {
+	queue    chan any // conflict.Heard and entry, in the order in which the tallies send them
+	contests *conflict.Contests
+	entrants map[domain.Hash]entrant
+	outbox   []cast
+	rung     bell
+
+	alarms  *alarms
+	log     *slog.Logger
+	metrics *Metrics
+	record  *record
+
+	// votes passes a vote on to the batcher's queue; retire, need and hand are told of what the contests
+	// ask for and must not block.
+	votes  chan<- cast
+	retire func(domain.Hash)
+	need   func(conflict.NeedCertificate)
+	hand   func(conflict.SendProof)
+}
+
+// entrant is a transaction in a contest, with its flight while it has one.
+type entrant struct {
+	tx     *utxo.Tx
+	flight *flight
+}
+
+// entry is a Join with what the shell needs beside it.
+type entry struct {
+	conflict.Join
+	entrant
+}
+
+// bell collects the timers that rang, which is never refused.
+type bell struct {
+	mu   sync.Mutex
+	rung []conflict.Input
+	wake chan struct{}
+}
+
+func newArena(a *alarms, log *slog.Logger, m *Metrics, contests *conflict.Contests) *arena {
+	return &arena{
+		queue: make(chan any, 1024), contests: contests, entrants: make(map[domain.Hash]entrant),
+		rung: bell{wake: make(chan struct{}, 1)}, alarms: a, log: log, metrics: m, record: newRecord(),
+	}
+}
+
+// hear takes newly counted votes on contested transactions.
+func (ar *arena) hear(ctx context.Context, votes []conflict.Vote) {
+	select {
+	case ar.queue <- conflict.Heard{Votes: votes}:
+	case <-ctx.Done():
+	}
+}
+
+// join takes a transaction in.
+func (ar *arena) join(ctx context.Context, e entry) {
+	select {
+	case ar.queue <- e:
+	case <-ctx.Done():
+	}
+}
+
+// ask runs a question on the arena's goroutine and waits for it.
+func (ar *arena) ask(ctx context.Context, question func()) error {
+	done := make(chan struct{})
+	select {
+	case ar.queue <- func() { question(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ring leaves an input that must not be lost and whose sender must not wait.
+func (b *bell) ring(in conflict.Input) {
+	b.mu.Lock()
+	b.rung = append(b.rung, in)
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *bell) take() []conflict.Input {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rung := b.rung
+	b.rung = nil
+	return rung
+}
+
+func (ar *arena) run(ctx context.Context) {
+	for {
+		var votes chan<- cast
+		var first cast
+		if len(ar.outbox) > 0 {
+			votes, first = ar.votes, ar.outbox[0]
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case votes <- first:
+			ar.outbox[0] = cast{}
+			ar.outbox = ar.outbox[1:]
+		case m := <-ar.queue:
+			switch m := m.(type) {
+			case entry:
+				ar.enter(m)
+			case conflict.Heard:
+				ar.step(m)
+			case func():
+				m()
+			}
+		case <-ar.rung.wake:
+			for _, in := range ar.rung.take() {
+				ar.step(in)
+			}
+		}
+	}
+}
+
+// enter takes a transaction into the contests.
+func (ar *arena) enter(e entry) {
+	if old, there := ar.entrants[e.Tx]; there && e.flight == nil {
+		e.entrant.flight = old.flight
+	}
+	ar.entrants[e.Tx] = e.entrant
+	ar.metrics.contested.Inc()
+	ar.record.joined(e.Tx, e.Spends)
+	ar.step(e.Join)
+}
+
+func (ar *arena) step(in conflict.Input) {
+	for _, effect := range ar.contests.Step(in) {
+		ar.perform(effect)
+	}
+}
+
+func (ar *arena) perform(effect conflict.Effect) {
+	switch e := effect.(type) {
+	case conflict.CastVote:
+		ar.cast(e.Vote)
+	case conflict.StartTimer:
+		ar.record.reached(e.Tx, e.Round)
+		ar.alarms.after(time.Duration(e.AfterMS)*time.Millisecond, func() { ar.rung.ring(conflict.Fired{Timer: e.ID}) })
+	case conflict.NeedCertificate:
+		ar.need(e)
+	case conflict.SendProof:
+		ar.hand(e)
+	case conflict.Decided:
+		ar.record.decided(e)
+		ar.log.Info("contest decided", "final", e.Final, "round", e.Round, "rejected", len(e.Rejected))
+	case conflict.TooManyRivals:
+		ar.refuse(e.Tx)
+	case conflict.Retired:
+		delete(ar.entrants, e.Tx)
+		ar.record.forget(e.Tx)
+		ar.retire(e.Tx)
+	case conflict.Broken:
+		ar.metrics.broken.Inc()
+		ar.log.Error("two rivals have final quorums: more than a third of the weight is faulty; nothing is changed here",
+			"final", e.Final, "also", e.Also, "round", e.Round)
+	}
+}
+
+// cast asks the batcher for a vote. What the guard refuses goes back to the contests.
+func (ar *arena) cast(v conflict.OwnVote) {
+	in, ok := ar.entrants[v.Tx]
+	if !ok {
+		ar.log.Error("vote on a transaction that is not in a contest", "tx", v.Tx)
+		return
+	}
+	ar.outbox = append(ar.outbox, cast{
+		tx: in.tx, state: v.State, round: v.Round, certificate: v.Certificate,
+		answer: func(err error, own []conflict.Record) {
+			switch {
+			case err != nil:
+				ar.rung.ring(conflict.Refused{Tx: v.Tx, Spends: v.Spends, Own: own})
+			case in.flight != nil:
+				in.flight.box.post(lifecycle.Voted{State: v.State, Round: v.Round})
+			}
+		},
+	})
+}
+
+// refuse ends the flight of a rival too many.
+func (ar *arena) refuse(id domain.Hash) {
+	if f := ar.entrants[id].flight; f != nil {
+		f.box.post(lifecycle.Displaced{Err: refusal.New(notaryv1.Reason_REASON_TOO_MANY_RIVALS, "inputs",
+			"an outpoint has its fill of rivals with more weight")})
+	}
+	delete(ar.entrants, id)
+	ar.retire(id)
+}
+
+// contest hands a flight's transaction over to the contests, with this node's own votes on its outpoints
+// and all votes counted so far. On the way no vote is missed: own ones are on record before they are
+// counted, and from the moment in which the tally hands out what it has it passes on what comes.
+func (sh *shell) contest(ctx context.Context, f *flight, inWindow bool) bool {
+	return sh.enterContest(ctx, entrant{f.tx, f}, inWindow, nil)
+}
+
+func (sh *shell) enterContest(ctx context.Context, in entrant, inWindow bool, final *conflict.Finality) bool {
+	return sh.batcher.send(ctx, cast{tx: in.tx, join: func(ctx context.Context, own []conflict.Record) {
+		sh.counting.contest(ctx, contesting{tx: in.tx.ID, join: func(ctx context.Context, votes []conflict.Vote) {
+			sh.arena.join(ctx, entry{entrant: in, Join: conflict.Join{
+				Tx: in.tx.ID, Spends: in.tx.Spends(), Facilitators: in.tx.Facilitators,
+				InWindow: inWindow, Votes: votes, Own: own, Final: final,
+			}})
+		}})
+	}})
+}

@@ -1,0 +1,86 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// sweep tells flights whose votes have led to nothing for too long that rounds must begin. One walk over
+// all of them now and then is cheaper than a timer each.
+func (sh *shell) sweep(ctx context.Context) {
+	tick := time.NewTicker(sh.config.StallAfter / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, f := range sh.flights.all() {
+			f.mu.Lock()
+			waits := f.state == lifecycle.Valid || f.state == lifecycle.Pending || f.state == lifecycle.Accepted
+			stalled := waits && time.Since(f.since) > sh.config.StallAfter
+			f.mu.Unlock()
+			if stalled {
+				f.box.post(lifecycle.Stalled{})
+			}
+		}
+	}
+}
+
+// support takes a transaction that lost to a final rival, and that somebody still votes for, into the
+// contests together with the winner, so that the winner is supported there: without this, a peer that
+// missed a few votes can be left behind for ever.
+func (sh *shell) support(ctx context.Context, lost *flight) error {
+	votes, err := sh.counting.votes(ctx, lost.tx.ID)
+	if err != nil || len(votes) == 0 {
+		return err
+	}
+	for _, o := range lost.tx.Spends() {
+		entry, found, err := sh.store.Lookup(o)
+		if err != nil {
+			return err
+		}
+		if !found || entry.SpentBy.IsZero() {
+			continue
+		}
+		winner, at, err := sh.decided(entry.SpentBy)
+		if err != nil {
+			return err
+		}
+		if winner == nil || !sh.enterContest(ctx, entrant{tx: winner}, true, at) {
+			return nil
+		}
+	}
+	sh.enterContest(ctx, entrant{tx: lost.tx}, true, nil)
+	return nil
+}
+
+// decided reads a final transaction back.
+func (sh *shell) decided(id domain.Hash) (*utxo.Tx, *conflict.Finality, error) {
+	t, found, err := sh.store.Transaction(id)
+	if err != nil || !found || t.Final == nil || t.Raw == nil || t.Final.Link != sh.group.Link() {
+		return nil, nil, err
+	}
+	tx, err := utxo.Decode(t.Raw, sh.rules)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tx, &conflict.Finality{Round: t.Final.Round, Group: sh.group}, nil
+}
+
+// outlived reports whether a refusal means that a rival is final.
+func outlived(err error) bool {
+	switch refusal.ReasonOf(err) {
+	case notaryv1.Reason_REASON_OUTPOINT_SPENT, notaryv1.Reason_REASON_DOUBLE_SPEND:
+		return true
+	}
+	return false
+}
