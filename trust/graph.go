@@ -102,6 +102,9 @@ func FromRows(ids []domain.Hash, start, ratee []uint32, score []int16) (*Graph, 
 // finish derives the matrix of positive labels, raters by ratee, by counting.
 func (g *Graph) finish() (*Graph, error) {
 	n := len(g.ids)
+	if n > MaxPeers {
+		return nil, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "ids", "%d peers, at most %d", n, MaxPeers)
+	}
 	start := make([]uint32, n+1)
 	for k, to := range g.ratee {
 		if g.score[k] > 0 {
@@ -163,6 +166,12 @@ func (g *Graph) said(i int) row {
 		}
 	}
 	return row{ratee: g.ratee[g.start[i]:g.start[i+1]], score: g.score[g.start[i]:g.start[i+1]]}
+}
+
+// Said is what peer i says: whom it labels, by ascending number, and the scores. Not to be changed.
+func (g *Graph) Said(i int) (ratees []uint32, scores []int16) {
+	r := g.said(i)
+	return r.ratee, r.score
 }
 
 // Score is the label of one peer by another, by number.

@@ -53,7 +53,7 @@ func (n *Network) Filter(v *View) []bool {
 		mask[v.source] = true
 	}
 	for _, i := range v.reach {
-		mask[i] = v.cells[i].score >= 0
+		mask[i] = v.cells[i].mean >= 0
 	}
 	for i, bad := range n.convicted {
 		if bad {
@@ -77,8 +77,8 @@ func (n *Network) preference(v *View, mask []bool) ([]float64, error) {
 func (n *Network) addPreference(dst []float64, weight float64, v *View, mask []bool) error {
 	var trusted, seeded float64
 	for _, i := range v.reach {
-		if mask[i] && v.cells[i].score > 0 {
-			trusted += v.cells[i].score
+		if mask[i] && v.cells[i].mean > 0 {
+			trusted += v.score(i)
 		}
 	}
 	for _, s := range n.seeds {
@@ -98,8 +98,8 @@ func (n *Network) addPreference(dst []float64, weight float64, v *View, mask []b
 	if b < 1 {
 		f := weight * (1 - b) / trusted
 		for _, i := range v.reach {
-			if mask[i] && v.cells[i].score > 0 {
-				dst[i] += float64(f * v.cells[i].score)
+			if mask[i] && v.cells[i].mean > 0 {
+				dst[i] += float64(f * v.score(i))
 			}
 		}
 	}
@@ -122,22 +122,24 @@ type Expectation struct {
 
 // Expect is the Expectation of a peer by number.
 func (n *Network) Expect(i int) Expectation {
-	e := Expectation{own: n.View(i)}
-	if len(n.seeds) > 0 {
-		e.seeds = n.SeedView()
+	if len(n.seeds) == 0 {
+		return n.ExpectBeside(i, nil)
 	}
-	return e
+	return n.ExpectBeside(i, n.SeedView())
+}
+
+// ExpectBeside is Expect with the view of the seeds at hand, or nil, for asking about many peers.
+func (n *Network) ExpectBeside(i int, seeds *View) Expectation {
+	return Expectation{own: n.View(i), seeds: seeds}
 }
 
 // Of is the label, -1 to 1, to be expected for a peer; known is false where nobody says anything.
 func (e Expectation) Of(i int) (label float64, known bool) {
-	if label, known = e.own.Expect(i); known || e.seeds == nil {
+	label, known = e.own.Expect(i)
+	if known || e.seeds == nil {
 		return label, known
 	}
-	if theirs, known := e.seeds.Expect(i); known {
-		return theirs, true
-	}
-	return label, false
+	return e.seeds.expect(i, e.own.own, e.own.spoke)
 }
 
 // halfDistance is half the sum of absolute differences: the share on which two vectors differ.

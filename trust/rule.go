@@ -53,8 +53,8 @@ func (r Rule) Validate() error {
 		return bad("decay", "above 0 and at most 1", r.Decay)
 	case r.Roots < 0 || r.Roots > 4:
 		return bad("roots", "0 to 4", r.Roots)
-	case !(r.Negative >= 1 && r.Negative <= 100):
-		return bad("negative", "1 to 100", r.Negative)
+	case !(r.Negative >= 1 && r.Negative <= 16):
+		return bad("negative", "1 to 16", r.Negative)
 	case !(r.Equal >= 0 && r.Equal <= 1):
 		return bad("equal", "0 to 1", r.Equal)
 	case !(r.Prior >= 0 && r.Prior <= 100):
@@ -75,17 +75,24 @@ func (r Rule) value(score int16) float64 {
 	return math.Copysign(v, float64(score))
 }
 
-// scale holds value and weight of every label, by score + MaxScore.
+// unit is what views count in: sums of whole numbers of it are exact, so that a score does not depend on
+// the order in which labels are added up, and neither does who is in and who is out.
+const unit = 1 << 40
+
+// MaxPeers bounds a graph, so that the sums of a view fit 64 bits.
+const MaxPeers = 1 << 21
+
+// scale holds, by score + MaxScore, the value of a label times its weight, and the weight, in units.
 type scale [2*MaxScore + 1]struct{ value, weight float64 }
 
 func (r Rule) scale() *scale {
 	var s scale
 	for i := range s {
-		score := int16(i - MaxScore)
-		s[i].value, s[i].weight = r.value(score), 1
+		score, weight := int16(i-MaxScore), 1.0
 		if score < 0 {
-			s[i].weight = r.Negative
+			weight = r.Negative
 		}
+		s[i].value, s[i].weight = unit*weight*r.value(score), unit*weight
 	}
 	return &s
 }

@@ -8,22 +8,25 @@ import "slices"
 //
 // Guarantees, under every Rule: a label counts for no peer of a lower rank than its rater's; a peer whose
 // score is 0 or less keeps it, and its own labels count for nothing; a peer nobody has labelled changes
-// nothing; and no peer's labels count for itself.
+// nothing; no peer's labels count for itself; and scores depend on the labels alone, to the last bit,
+// not on how peers are numbered.
 type View struct {
 	graph  *Graph
 	rule   Rule
 	source int
 	cells  []cell
-	reach  []uint32 // peers of rank 1 and above, by rank
-	ends   []int    // reach[ends[k-1]:ends[k]] is rank k
-	own    float64  // the mean of the source's labels
-	spoke  bool     // whether it has any
+	reach  []uint32  // peers of rank 1 and above, by rank
+	ends   []int     // reach[ends[k-1]:ends[k]] is rank k
+	decay  []float64 // of rank k at k
+	own    float64   // the mean of the source's labels
+	spoke  bool      // whether it has any
 }
 
-// cell is one peer in a view. sum and weight are kept for expectations.
+// cell is one peer in a view.
 type cell struct {
-	score, sum, weight float64
-	rank               int32 // 0: the source, or not reached
+	sum, weight int64   // labels times their weights, and the weights, in units, before decay
+	mean        float64 // sum / weight: the score before decay
+	rank        int32   // 0: the source, or not reached
 }
 
 // ViewFrom computes the view of one peer, by number, breadth first: time linear in the labels of those
@@ -35,14 +38,16 @@ func (g *Graph) ViewFrom(source int, rule Rule) *View {
 // viewOf is the view of whoever says what is given; a source of -1 is nobody in the graph. Peers marked
 // silent are scored, but say nothing, as if their scores were negative.
 func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
-	b := &viewing{silent: silent, View: &View{graph: g, rule: rule, source: source, cells: make([]cell, g.Len()), ends: []int{0}}, scale: rule.scale()}
+	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, g.Len()), ends: []int{0}, decay: []float64{1}}
+	b := &viewing{View: v, scale: rule.scale(), silent: silent}
 	b.first(said)
-	for k := int32(2); ; k++ {
+	for k := 2; ; k++ {
+		v.decay = append(v.decay, v.decay[k-1]*rule.Decay)
 		b.spread(k)
-		if len(b.reach) == b.ends[len(b.ends)-1] {
-			return b.View
+		if len(v.reach) == v.ends[k-1] {
+			return v
 		}
-		b.ends = append(b.ends, len(b.reach))
+		v.ends = append(v.ends, len(v.reach))
 		b.settle(k)
 	}
 }
@@ -51,38 +56,39 @@ func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
 type viewing struct {
 	*View
 	scale  *scale
-	decay  float64 // of the rank last settled
 	silent []bool
 	held   []float64
 }
 
-// first settles rank 1: the source's own labels, whose raters are the source alone, with score 1.
+func (b *viewing) mute(i uint32) bool { return b.silent != nil && b.silent[i] }
+
+// first settles rank 1: the source's own labels, whose only rater is the source, with score 1.
 func (b *viewing) first(said row) {
-	var sum, weight float64
+	var sum float64
 	for i, to := range said.ratee {
-		label := b.scale[int(said.score[i])+MaxScore]
-		b.cells[to] = cell{score: label.value, sum: label.value, weight: 1, rank: 1}
-		sum += label.value
-		weight++
+		value := b.rule.value(said.score[i])
+		b.cells[to] = cell{sum: int64(value * unit), weight: unit, mean: value, rank: 1}
+		sum += value
 	}
 	b.reach = append(b.reach, said.ratee...)
 	b.ends = append(b.ends, len(b.reach))
-	if weight > 0 {
-		b.own, b.spoke = sum/weight, true
+	b.decay = append(b.decay, 1)
+	if len(said.ratee) > 0 {
+		b.own, b.spoke = sum/float64(len(said.ratee)), true
 	}
-	b.decay = 1
 }
 
-// spread reaches rank k and sums what rank k-1 says of it.
-func (b *viewing) spread(k int32) {
+// spread reaches rank k and sums what rank k-1 says of it. All raters are of one rank, so their scores
+// are taken before decay where they weigh, and with it where they multiply (plain DATT).
+func (b *viewing) spread(k int) {
 	for _, from := range b.reach[b.ends[k-2]:b.ends[k-1]] {
-		score := b.cells[from].score
+		score := b.cells[from].mean
 		if score <= 0 || b.mute(from) {
 			continue
 		}
-		weight := 1.0
-		if b.rule.ByRater {
-			weight = score
+		weight := score
+		if !b.rule.ByRater {
+			score, weight = score*b.View.decay[k-1], 1
 		}
 		said := b.graph.said(int(from))
 		for i, to := range said.ratee {
@@ -91,63 +97,59 @@ func (b *viewing) spread(k int32) {
 				if int(to) == b.source {
 					continue
 				}
-				c.rank = k
+				c.rank = int32(k)
 				b.reach = append(b.reach, to)
 			}
-			if c.rank == k {
-				c.add(b.scale[int(said.score[i])+MaxScore], score, weight)
+			if int(c.rank) == k {
+				label := &b.scale[int(said.score[i])+MaxScore]
+				c.sum += int64(score * label.value)
+				c.weight += int64(weight * label.weight)
 			}
 		}
 	}
 }
 
-func (b *viewing) mute(i uint32) bool { return b.silent != nil && b.silent[i] }
-
-func (c *cell) add(label struct{ value, weight float64 }, score, weight float64) {
-	c.sum += float64(float64(score*label.weight) * label.value)
-	c.weight += float64(weight * label.weight)
-}
-
 // settle scores rank k: from lower ranks first, then, where the rule says so, once more with what peers
-// of the same rank say, each counting by its first score.
-func (b *viewing) settle(k int32) {
-	b.decay *= b.rule.Decay
+// of the same rank say, each counting by its first score, a decay further away than a lower rank.
+func (b *viewing) settle(k int) {
 	peers := b.reach[b.ends[k-1]:b.ends[k]]
 	for _, i := range peers {
-		b.cells[i].settle(b.decay)
+		b.cells[i].settle()
 	}
 	if b.rule.Equal == 0 {
 		return
 	}
 	b.held = b.held[:0]
 	for _, i := range peers {
-		b.held = append(b.held, b.cells[i].score)
+		b.held = append(b.held, b.cells[i].mean)
 	}
 	for n, from := range peers {
 		if b.held[n] <= 0 || b.mute(from) {
 			continue
 		}
-		weight := b.held[n] * b.rule.Equal
+		weight := b.held[n] * b.rule.Decay * b.rule.Equal
 		said := b.graph.said(int(from))
 		for i, to := range said.ratee {
-			if c := &b.cells[to]; c.rank == k {
-				c.add(b.scale[int(said.score[i])+MaxScore], weight, weight)
+			if c := &b.cells[to]; int(c.rank) == k {
+				label := &b.scale[int(said.score[i])+MaxScore]
+				c.sum += int64(weight * label.value)
+				c.weight += int64(weight * label.weight)
 			}
 		}
 	}
 	for _, i := range peers {
-		b.cells[i].settle(b.decay)
+		b.cells[i].settle()
 	}
 }
 
-func (c *cell) settle(decay float64) {
-	c.score = 0
+func (c *cell) settle() {
+	c.mean = 0
 	if c.weight > 0 {
-		c.score = decay * (c.sum / c.weight)
+		c.mean = float64(c.sum) / float64(c.weight)
 	}
 }
 
-// Source is the peer whose view it is, by number.
+// Source is the peer whose view it is, by number; -1 for the view of the seeds together.
 func (v *View) Source() int { return v.source }
 
 // Rank is 0 for the source and for whom it does not reach.
@@ -156,8 +158,12 @@ func (v *View) Rank(i int) int { return int(v.cells[i].rank) }
 // Score is the trust in a peer, -1 to 1; reached is false, and the score 0, for whom no label leads to,
 // and for the source itself.
 func (v *View) Score(i int) (score float64, reached bool) {
-	c := v.cells[i]
-	return c.score, c.rank > 0
+	return v.score(uint32(i)), v.cells[i].rank > 0
+}
+
+func (v *View) score(i uint32) float64 {
+	c := &v.cells[i]
+	return v.decay[c.rank] * c.mean
 }
 
 // Reached are the peers reached, by rank and then as found. Not to be changed.
@@ -166,30 +172,37 @@ func (v *View) Reached() []uint32 { return v.reach }
 // Expect is the label, -1 to 1, that the source may expect to give a peer: what is said of the peer,
 // with the source's own mean label as a prior of weight Rule.Prior. Where nobody reached says anything
 // it is that mean, and known is false. It predicts; it never decides.
-func (v *View) Expect(i int) (label float64, known bool) {
-	c := v.cells[i]
-	switch {
-	case c.rank == 1:
-		return c.score, true
-	case c.rank == 0 || c.weight+v.rule.Prior == 0:
-		return v.own, false
-	case !v.spoke:
-		return c.sum / c.weight, true
+func (v *View) Expect(i int) (label float64, known bool) { return v.expect(i, v.own, v.spoke) }
+
+// expect is Expect with the mean label of somebody, if that has one.
+func (v *View) expect(i int, own float64, spoke bool) (label float64, known bool) {
+	c := &v.cells[i]
+	if c.rank == 0 || c.weight == 0 {
+		return own, false
 	}
-	return (c.sum + float64(v.rule.Prior*v.own)) / (c.weight + v.rule.Prior), true
+	if c.rank == 1 || !spoke {
+		return c.mean, true
+	}
+	// Evidence from afar is evidence of less weight.
+	evidence := float64(c.weight) / unit
+	if v.rule.ByRater {
+		evidence *= v.decay[c.rank-1]
+	}
+	prior := v.rule.Prior
+	return (float64(evidence*c.mean) + float64(prior*own)) / (evidence + prior), true
 }
 
 // Trusted are the peers with a positive score, ascending by number, and their scores.
 func (v *View) Trusted() (peers []uint32, scores []float64) {
 	for _, i := range v.reach {
-		if v.cells[i].score > 0 {
+		if v.cells[i].mean > 0 {
 			peers = append(peers, i)
 		}
 	}
 	slices.Sort(peers)
 	scores = make([]float64, len(peers))
 	for n, i := range peers {
-		scores[n] = v.cells[i].score
+		scores[n] = v.score(i)
 	}
 	return peers, scores
 }
