@@ -31,7 +31,18 @@ type call struct {
 	agent   string
 	start   time.Time
 	in, out atomic.Uint64 // messages
+	bytes   atomic.Uint64 // of the messages in
 	notes   []slog.Attr   // of the handler's goroutine
+}
+
+// receive takes one message in and counts it.
+func (c *call) receive(recv func(any) error, m any, limit int) error {
+	size, err := receive(recv, m, limit)
+	c.bytes.Add(uint64(size))
+	if err == nil {
+		c.in.Add(1)
+	}
+	return err
 }
 
 type callKey struct{}

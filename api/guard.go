@@ -27,6 +27,8 @@ type guard struct {
 	table   *throttle.Table
 	metrics *Metrics
 	log     *slog.Logger
+	// messageBytes is the size of the largest request.
+	messageBytes int
 	// soft ends when a stop is asked for, and with it the streams of events; hard ends when the grace
 	// has passed, and with it everything.
 	soft, hard context.Context
@@ -71,11 +73,7 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 	return func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (answer any, err error) {
 		err = g.run(ctx, method, "call", func(ctx context.Context, c *call) error {
 			answer, err = next(srv, ctx, func(m any) error {
-				if err := decode(m); err != nil {
-					return undecodable(err)
-				}
-				c.in.Add(1)
-				return nil
+				return c.receive(decode, m, g.messageBytes)
 			}, nil)
 			if err == nil {
 				c.out.Add(1)
@@ -90,7 +88,7 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 func (g *guard) stream(method string, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(srv any, stream grpc.ServerStream) error {
 		return g.run(stream.Context(), method, "stream", func(ctx context.Context, c *call) error {
-			return next(srv, &guardedStream{ServerStream: stream, ctx: ctx, call: c})
+			return next(srv, &guardedStream{ServerStream: stream, ctx: ctx, call: c, limit: g.messageBytes})
 		})
 	}
 }
@@ -166,7 +164,7 @@ func (g *guard) end(c *call, err error) error {
 	attrs := append([]slog.Attr{
 		slog.String("method", c.method), slog.String("code", code.String()), slog.String("call", c.id),
 		slog.String("client", c.client), slog.String("via", c.via), slog.String("agent", c.agent),
-		slog.Duration("took", took), slog.Uint64("in", c.in.Load()), slog.Uint64("out", c.out.Load()),
+		slog.Duration("took", took), slog.Uint64("in", c.in.Load()), slog.Uint64("in_bytes", c.bytes.Load()), slog.Uint64("out", c.out.Load()),
 	}, c.notes...)
 	if err != nil {
 		attrs = append(attrs, slog.String("reason", reason), slog.String("error", err.Error()))
@@ -185,18 +183,6 @@ func tooMuch(over *throttle.Refusal) error {
 	return delayed{refusal.New(notaryv1.Reason_REASON_RATE_LIMITED, "", "%s", text), over.RetryAfter}
 }
 
-// undecodable gives a reason to an error of gRPC in receiving a message.
-func undecodable(err error) error {
-	switch status.Code(err) {
-	case codes.ResourceExhausted:
-		return refusal.New(notaryv1.Reason_REASON_TOO_LARGE, "", "the request is larger than this node takes")
-	case codes.Internal:
-		return refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "the request is not a message of this method")
-	default:
-		return err
-	}
-}
-
 // unknown answers calls of methods that do not exist.
 func unknown(_ any, stream grpc.ServerStream) error {
 	name, _ := grpc.MethodFromServerStream(stream)
@@ -207,8 +193,9 @@ func unknown(_ any, stream grpc.ServerStream) error {
 // guardedStream is a stream whose context ends with the server, and which counts its messages.
 type guardedStream struct {
 	grpc.ServerStream
-	ctx  context.Context
-	call *call
+	ctx   context.Context
+	call  *call
+	limit int // bytes of a message
 }
 
 // Context implements grpc.ServerStream.
@@ -216,11 +203,7 @@ func (s *guardedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *guardedStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return undecodable(err)
-	}
-	s.call.in.Add(1)
-	return nil
+	return s.call.receive(s.ServerStream.RecvMsg, m, s.limit)
 }
 
 // SendMsg implements grpc.ServerStream.

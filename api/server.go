@@ -62,7 +62,7 @@ func NewServer(config Config, backends Backends, metrics *Metrics, log *slog.Log
 			PerSecond: l.CallsPerSecond, Burst: l.CallBurst,
 			Calls: l.CallsPerClient, Streams: l.OpenStreamsPerClient, Clients: l.Clients,
 		}, time.Now),
-		metrics: metrics, log: log, soft: soft, hard: hard, prefix: newPrefix(),
+		metrics: metrics, log: log, messageBytes: l.MessageBytes, soft: soft, hard: hard, prefix: newPrefix(),
 		finishing: map[string]bool{Domain + ".NotaryService/SubmitTransactions": true},
 	}
 	s.register()
@@ -106,7 +106,8 @@ func (s *Server) register() {
 // returned, no handler uses a backend any more.
 func (s *Server) grpcServer(options ...grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(options,
-		grpc.MaxRecvMsgSize(s.config.Limits.MessageBytes),
+		grpc.ForceServerCodecV2(newEnvelopes()),
+		grpc.MaxRecvMsgSize(2*s.config.Limits.MessageBytes), // above it gRPC answers, without a reason
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.WaitForHandlers(true),
 		grpc.UnknownServiceHandler(s.guard.stream("unknown", unknown)),

@@ -150,7 +150,9 @@ func TestWaitUntil(t *testing.T) {
 func TestSubmitterThatBreaksItsContract(t *testing.T) {
 	for _, broken := range []*notaryv1.TransactionStatus{nil, statusOf(hash(1), notaryv1.TransactionState_TRANSACTION_STATE_ACCEPTED)} {
 		n := serve(t, quick(), &script{
-			submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) { return broken, nil },
+			submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+				return broken, nil
+			},
 		})
 		_, err := n.client.SubmitTransaction(within(t), &notaryv1.SubmitTransactionRequest{Transaction: []byte("tx"), WaitFor: levelFinal})
 		wantReason(t, err, notaryv1.Reason_REASON_INTERNAL)
@@ -165,7 +167,9 @@ type gate struct {
 	arrived chan string
 }
 
-func newGate() *gate { return &gate{doors: map[string]chan struct{}{}, arrived: make(chan string, 10_000)} }
+func newGate() *gate {
+	return &gate{doors: map[string]chan struct{}{}, arrived: make(chan string, 10_000)}
+}
 
 func (g *gate) door(name string) chan struct{} {
 	g.mu.Lock()

@@ -5,7 +5,9 @@ package split
 
 import (
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -105,10 +107,11 @@ func (s *Splitter) Close() error {
 		return nil
 	}
 	s.closed = true
-	for c := range s.unread {
+	unread := slices.Collect(maps.Keys(s.unread))
+	s.mu.Unlock()
+	for _, c := range unread { // not under the lock: closing gives back the connection's place
 		c.Close()
 	}
-	s.mu.Unlock()
 	s.http2.Close()
 	s.http1.Close()
 	return s.inner.Close()

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that is wrapped here
+	"google.golang.org/grpc/mem"
+
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// envelope receives one message, or says why not. gRPC itself sends a bare status to the client as soon
+// as receiving fails; inside an envelope receiving does not fail, so that the guard can give the reason.
+type envelope struct {
+	message any
+	limit   int // bytes
+	size    int // bytes
+	refused error
+}
+
+// receive takes a message out of a stream through an envelope.
+func receive(recv func(any) error, m any, limit int) (size int, err error) {
+	e := &envelope{message: m, limit: limit}
+	if err := recv(e); err != nil {
+		return 0, err
+	}
+	return e.size, e.refused
+}
+
+// envelopes is the protobuf codec that knows envelopes.
+type envelopes struct{ encoding.CodecV2 }
+
+func newEnvelopes() envelopes { return envelopes{encoding.GetCodecV2("proto")} }
+
+// Unmarshal implements encoding.CodecV2.
+func (c envelopes) Unmarshal(data mem.BufferSlice, v any) error {
+	e, ok := v.(*envelope)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	e.size = data.Len()
+	if e.size > e.limit {
+		e.refused = refusal.New(notaryv1.Reason_REASON_TOO_LARGE, "", "a request has at most %d bytes, not %d", e.limit, e.size)
+		return nil
+	}
+	if c.CodecV2.Unmarshal(data, e.message) != nil {
+		e.refused = refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "the request is not a message of this method")
+	}
+	return nil
+}
