@@ -227,11 +227,13 @@ func TestControlFloodEndsStream(t *testing.T) {
 	}
 }
 
-// Who sends invalid messages is no longer heard, then shut out.
+// Who sends invalid messages is shut out, also who never lets the node open a stream back, of whom the
+// router keeps no score.
 func TestInvalidMessagesCostTheConnection(t *testing.T) {
 	n := startNet(t, testConfig(0), judge{message: func(context.Context, topic, domain.PublicKey, []byte) Verdict { return Reject }})
 	s := newStranger(t, n, 9)
-	for i := range 5 {
+	s.RemoveStreamHandler(routerProtocol(testNetwork))
+	for i := range 4 {
 		s.publish(t, "obs", []byte{byte(i + 1)})
 	}
 	eventually(t, "shut out", func() bool {

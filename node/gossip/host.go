@@ -56,15 +56,7 @@ func newHost(c *Config, g *gate) (host.Host, error) {
 		libp2p.ForceReachabilityPublic(),
 		libp2p.Ping(false),
 		libp2p.DisableMetrics(), // they would register themselves globally
-	}
-	listen, err := parseAddrs(c.Listen)
-	if err != nil {
-		return nil, err
-	}
-	if len(listen) == 0 {
-		opts = append(opts, libp2p.NoListenAddrs)
-	} else {
-		opts = append(opts, libp2p.ListenAddrs(listen...))
+		libp2p.NoListenAddrs,    // listen below: where New itself fails to, it leaves goroutines behind
 	}
 	if len(c.Announce) > 0 {
 		announce, err := parseAddrs(c.Announce)
@@ -80,6 +72,20 @@ func newHost(c *Config, g *gate) (host.Host, error) {
 		return nil, fmt.Errorf("libp2p host: %w", err)
 	}
 	return h, nil
+}
+
+// listen opens the node's doors.
+func listen(h host.Host, c *Config) error {
+	addrs, err := parseAddrs(c.Listen)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs { // all at once would succeed where one of them does
+		if err := h.Network().Listen(a); err != nil {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
+	}
+	return nil
 }
 
 // newResourceManager bounds connections, streams and memory, for all and for each peer.

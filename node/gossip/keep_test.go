@@ -127,7 +127,7 @@ func TestCloseIsPromptAndIdempotent(t *testing.T) {
 func TestNewFailsClean(t *testing.T) {
 	taken := startNet(t, testConfig(0), judge{})
 	c := testConfig(1)
-	c.Listen = []string{taken.host.Addrs()[0].String()}
+	c.Listen = []string{"/ip4/127.0.0.1/tcp/0", taken.host.Addrs()[0].String()}
 	if n, err := New(context.Background(), c, judge{}, taken.metrics, discard()); err == nil {
 		n.Close()
 		t.Fatal("two nodes on one port")

@@ -88,12 +88,12 @@ func New(ctx context.Context, c Config, h Handlers, m Metrics, log *slog.Logger)
 	n := &Net{
 		config: c, key: c.Key.Public(), host: base, gate: g, ledger: newLedger(), metrics: m, log: log,
 		keeper:  newKeeper(base, m, others(base.ID(), append(bootstrap, direct...))),
-		inbox:   newInbox(base.ID(), h, m, c.Queue),
 		outbox:  make(chan outgoing, c.Queue),
 		asking:  newSlots(c.PullsPerPeer),
 		serving: newSlots(c.PullsPerPeer),
 		budgets: newBudgets(c.PullRate),
 	}
+	n.inbox = newInbox(base.ID(), h, m, c.Queue, n.Penalise)
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.quit = ctx.Done()
 	if err := n.start(ctx, bootstrap, others(base.ID(), direct)); err != nil {
@@ -123,7 +123,7 @@ func others(self peer.ID, list []peer.AddrInfo) []peer.AddrInfo {
 // start brings up the router, the topics, discovery and the goroutines.
 func (n *Net) start(ctx context.Context, bootstrap, direct []peer.AddrInfo) error {
 	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected})
-	n.tracer = newTracer(&n.config, n.metrics)
+	n.tracer = newTracer(&n.config, n.metrics, n.Penalise)
 	var err error
 	n.router, err = newRouter(ctx, n.host, &n.config, direct, n.standing, n.inspect, n.tracer, n.log)
 	if err != nil {
@@ -133,6 +133,10 @@ func (n *Net) start(ctx context.Context, bootstrap, direct []peer.AddrInfo) erro
 		if err := n.join(t); err != nil {
 			return fmt.Errorf("topic %s: %w", t, err)
 		}
+	}
+	// Only now: who comes in finds the topics there, and need not be told of them one by one.
+	if err := listen(n.host, &n.config); err != nil {
+		return err
 	}
 	n.coalescer = &coalescer{in: make(chan [][]byte, n.config.Queue),
 		wait: n.config.CoalesceWait, bytes: n.config.CoalesceBytes, send: n.sendBatch}

@@ -138,8 +138,9 @@ func scoreParams(c *Config, standing func(peer.ID) float64) (*pubsub.PeerScorePa
 			// Too few deliveries (P3) is not judged: where everybody floods, an honest neighbour
 			// may never be first.
 			//
-			// -10 n^2: one invalid message is survived, the fourth is not.
-			InvalidMessageDeliveriesWeight: -10,
+			// Nor are invalid messages (P4), here: they are offences, and offences come in
+			// through the application's part.
+			InvalidMessageDeliveriesWeight: 0,
 			InvalidMessageDeliveriesDecay:  pubsub.ScoreParameterDecay(10 * time.Minute),
 		}
 	}

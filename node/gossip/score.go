@@ -17,6 +17,8 @@ const (
 	OffenceSlow Offence = iota
 	// OffenceFlood: it asked for more than its share.
 	OffenceFlood
+	// OffenceInvalid: it sent a message that a handler rejects.
+	OffenceInvalid
 	// OffenceMalformed: it sent bytes that no correct node sends.
 	OffenceMalformed
 	// OffenceWrong: it answered with something else than what was asked, or with something false.
@@ -24,13 +26,15 @@ const (
 	numOffences
 )
 
-// offences name the kinds for metrics and give them points. Four false answers are a ban.
+// offences name the kinds for metrics and give them points. Four of
+// the grave ones are a ban.
 var offences = [numOffences]struct {
 	name   string
 	points float64
 }{
 	OffenceSlow:      {"slow", 1},
 	OffenceFlood:     {"flood", 5},
+	OffenceInvalid:   {"invalid", 25},
 	OffenceMalformed: {"malformed", 25},
 	OffenceWrong:     {"wrong", 25},
 }

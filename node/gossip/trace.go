@@ -6,11 +6,14 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/notarynet/notaryd/proto/domain"
 )
 
 // tracer counts what the router does without asking the validators, and follows its mesh.
 type tracer struct {
 	metrics Metrics
+	blame   func(domain.PublicKey, Offence)
 	// byName maps full topic names. The allow-list lets no others in.
 	byName map[string]topic
 
@@ -20,8 +23,8 @@ type tracer struct {
 
 var _ pubsub.RawTracer = (*tracer)(nil)
 
-func newTracer(c *Config, m Metrics) *tracer {
-	t := &tracer{metrics: m, byName: map[string]topic{}}
+func newTracer(c *Config, m Metrics, blame func(domain.PublicKey, Offence)) *tracer {
+	t := &tracer{metrics: m, blame: blame, byName: map[string]topic{}}
 	for k := range numTopics {
 		t.byName[Topic(c.Network, k.String())] = k
 		t.mesh[k] = map[peer.ID]struct{}{}
@@ -47,6 +50,9 @@ func (t *tracer) RejectMessage(m *pubsub.Message, reason string) {
 		t.count(m, "throttled")
 	case pubsub.RejectUnexpectedAuthInfo, pubsub.RejectUnexpectedSignature, pubsub.RejectSelfOrigin:
 		t.count(m, "malformed")
+		if key, ok := NodeKey(m.ReceivedFrom); ok {
+			t.blame(key, OffenceMalformed)
+		}
 	}
 }
 

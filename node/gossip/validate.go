@@ -16,13 +16,14 @@ type inbox struct {
 	self     peer.ID
 	handlers Handlers
 	metrics  Metrics
+	blame    func(domain.PublicKey, Offence)
 
 	transactions chan Batch
 	messages     [numTopics]chan Message // that of topicTx stays nil
 }
 
-func newInbox(self peer.ID, h Handlers, m Metrics, queue int) *inbox {
-	in := &inbox{self: self, handlers: h, metrics: m, transactions: make(chan Batch, queue)}
+func newInbox(self peer.ID, h Handlers, m Metrics, queue int, blame func(domain.PublicKey, Offence)) *inbox {
+	in := &inbox{self: self, handlers: h, metrics: m, blame: blame, transactions: make(chan Batch, queue)}
 	for t := topicObs; t < numTopics; t++ {
 		in.messages[t] = make(chan Message, queue)
 	}
@@ -38,15 +39,17 @@ func (in *inbox) validator(t topic) pubsub.ValidatorEx {
 		}
 		key, node := NodeKey(from)
 		switch {
-		case !node || len(m.Data) == 0:
-			return in.refuse(t, "malformed")
+		case !node:
+			return pubsub.ValidationReject // the gate lets none in
+		case len(m.Data) == 0:
+			return in.refuse(t, key, OffenceMalformed, "malformed")
 		case len(m.Data) > topics[t].maxBytes:
-			return in.refuse(t, "oversize")
+			return in.refuse(t, key, OffenceMalformed, "oversize")
 		case t == topicTx:
 			return in.batch(ctx, key, m.Data)
 		}
 		v := in.ask(ctx, t, func(ctx context.Context) Verdict { return in.handle(ctx, t, key, m.Data) })
-		return in.settle(t, v, len(m.Data), func() bool { return offer(in.messages[t], Message{From: key, Raw: m.Data}) })
+		return in.settle(t, key, v, len(m.Data), func() bool { return offer(in.messages[t], Message{From: key, Raw: m.Data}) })
 	}
 }
 
@@ -54,10 +57,10 @@ func (in *inbox) validator(t topic) pubsub.ValidatorEx {
 func (in *inbox) batch(ctx context.Context, from domain.PublicKey, data []byte) pubsub.ValidationResult {
 	raws, ok := splitBatch(data)
 	if !ok {
-		return in.refuse(topicTx, "malformed")
+		return in.refuse(topicTx, from, OffenceMalformed, "malformed")
 	}
 	v := in.ask(ctx, topicTx, func(ctx context.Context) Verdict { return in.handlers.ValidateTransactions(ctx, from, raws) })
-	return in.settle(topicTx, v, len(data), func() bool { return offer(in.transactions, Batch{From: from, Raws: raws}) })
+	return in.settle(topicTx, from, v, len(data), func() bool { return offer(in.transactions, Batch{From: from, Raws: raws}) })
 }
 
 // splitBatch returns the transactions of a canonical batch, sharing memory with it; false where the batch
@@ -99,7 +102,7 @@ func (in *inbox) ask(ctx context.Context, t topic, handler func(context.Context)
 
 // settle turns a verdict into the router's, and delivers. A message whose queue is full is relayed all the
 // same: others may have room.
-func (in *inbox) settle(t topic, v Verdict, size int, deliver func() bool) pubsub.ValidationResult {
+func (in *inbox) settle(t topic, from domain.PublicKey, v Verdict, size int, deliver func() bool) pubsub.ValidationResult {
 	switch v {
 	case Accept:
 		if !deliver() {
@@ -112,14 +115,17 @@ func (in *inbox) settle(t topic, v Verdict, size int, deliver func() bool) pubsu
 		in.count(t, "taken", size)
 		return pubsub.ValidationAccept
 	case Reject:
-		return in.refuse(t, "rejected")
+		return in.refuse(t, from, OffenceInvalid, "rejected")
 	default:
 		in.metrics.Messages.WithLabelValues(t.String(), "ignored").Inc()
 		return pubsub.ValidationIgnore
 	}
 }
 
-func (in *inbox) refuse(t topic, outcome string) pubsub.ValidationResult {
+// refuse drops a message and books it against its sender here, since the router keeps no score of a
+// neighbour that does not let it open a stream back.
+func (in *inbox) refuse(t topic, from domain.PublicKey, o Offence, outcome string) pubsub.ValidationResult {
+	in.blame(from, o)
 	in.metrics.Messages.WithLabelValues(t.String(), outcome).Inc()
 	return pubsub.ValidationReject
 }
