@@ -39,7 +39,8 @@ type Config struct {
 	// Banned networks are neither dialled nor let in.
 	Banned []netip.Prefix
 
-	// MaxConnections bounds all connections. Above three quarters of it, idle ones are closed.
+	// MaxConnections bounds all connections. The last quarter is for members and configured peers;
+	// above five eighths the least useful are closed.
 	MaxConnections int
 	// MaxPerSubnet bounds the connections from one IPv4 /24 or IPv6 /48; loopback is free.
 	MaxPerSubnet int

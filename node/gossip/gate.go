@@ -3,6 +3,7 @@ package gossip
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
@@ -13,10 +14,16 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// gate decides who may connect: no banned peer, no banned network, nobody without a node key. How many
-// connections a subnet may hold is the resource manager's to count.
+// gate decides who may connect: no banned peer, no banned network, nobody without a node key. Of all
+// connections the last quarter is for members and configured peers, so that a crowd of others cannot
+// keep them out. How many a subnet may hold is the resource manager's to count.
 type gate struct {
 	networks []netip.Prefix
+	// most is how many connections there may be before the rest is reserved; open is how many there are.
+	most int64
+	open atomic.Int64
+	// reserved reports whether a peer may use the rest.
+	reserved func(peer.ID) bool
 
 	mu     sync.RWMutex
 	banned map[peer.ID]time.Time
@@ -24,8 +31,8 @@ type gate struct {
 
 var _ connmgr.ConnectionGater = (*gate)(nil)
 
-func newGate(networks []netip.Prefix) *gate {
-	return &gate{networks: networks, banned: map[peer.ID]time.Time{}}
+func newGate(c *Config, reserved func(peer.ID) bool) *gate {
+	return &gate{networks: c.Banned, most: int64(c.MaxConnections) * 3 / 4, reserved: reserved, banned: map[peer.ID]time.Time{}}
 }
 
 // maxBans bounds the bans remembered. Beyond it those that end first are lifted.
@@ -94,8 +101,11 @@ func (g *gate) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool { return g.admi
 func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool { return g.admits(c.RemoteMultiaddr()) }
 
 // InterceptSecured implements connmgr.ConnectionGater.
-func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
-	return g.InterceptPeerDial(id)
+func (g *gate) InterceptSecured(d network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
+	if !g.InterceptPeerDial(id) {
+		return false
+	}
+	return d == network.DirOutbound || g.open.Load() < g.most || g.reserved(id)
 }
 
 // InterceptUpgraded implements connmgr.ConnectionGater.

@@ -27,9 +27,9 @@ func newHost(c *Config, g *gate) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Idle connections are trimmed from the top down to three quarters, so that trimming is rare;
-	// a new one has 20 s to become useful.
-	conns, err := connmgr.NewConnManager(c.MaxConnections*5/8, c.MaxConnections*3/4,
+	// Above five eighths the least useful are closed down to a half, which leaves newcomers room below
+	// the gate's three quarters. A new one has 20 s to become useful.
+	conns, err := connmgr.NewConnManager(c.MaxConnections/2, c.MaxConnections*5/8,
 		connmgr.WithGracePeriod(20*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,14 +81,19 @@ func New(ctx context.Context, c Config, h Handlers, m Metrics, log *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
-	g := newGate(c.Banned)
+	book := newLedger()
+	kept := others(PeerID(c.Key.Public()), append(bootstrap, direct...))
+	g := newGate(&c, func(id peer.ID) bool {
+		key, _ := NodeKey(id)
+		return book.isMember(key) || slices.ContainsFunc(kept, func(p peer.AddrInfo) bool { return p.ID == id })
+	})
 	base, err := newHost(&c, g)
 	if err != nil {
 		return nil, err
 	}
 	n := &Net{
-		config: c, key: c.Key.Public(), host: base, gate: g, ledger: newLedger(), metrics: m, log: log,
-		keeper:  newKeeper(base, m, others(base.ID(), append(bootstrap, direct...))),
+		config: c, key: c.Key.Public(), host: base, gate: g, ledger: book, metrics: m, log: log,
+		keeper:  newKeeper(base, m, kept),
 		outbox:  make(chan outgoing, c.Queue),
 		asking:  newSlots(c.PullsPerPeer),
 		serving: newSlots(c.PullsPerPeer),
@@ -409,9 +415,13 @@ func (n *Net) inspect(scores map[peer.ID]float64) {
 	}
 }
 
-func (n *Net) connected(network.Network, network.Conn) { n.countPeers() }
+func (n *Net) connected(network.Network, network.Conn) {
+	n.gate.open.Add(1)
+	n.countPeers()
+}
 
 func (n *Net) disconnected(_ network.Network, c network.Conn) {
+	n.gate.open.Add(-1)
 	n.countPeers()
 	if n.host.Network().Connectedness(c.RemotePeer()) != network.Connected {
 		n.keeper.disconnected(c.RemotePeer())

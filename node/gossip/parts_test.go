@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/proto"
@@ -125,7 +126,20 @@ func TestLedger(t *testing.T) {
 }
 
 func TestGate(t *testing.T) {
-	g := newGate([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")})
+	c := testConfig(0)
+	c.MaxConnections = 100
+	c.Banned = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+	friend, other := PeerID(testKey(3).Public()), PeerID(testKey(4).Public())
+	g := newGate(&c, func(id peer.ID) bool { return id == friend })
+	for open, want := range map[int64]bool{74: true, 75: false} {
+		g.open.Store(open)
+		if got := g.InterceptSecured(network.DirInbound, other, nil); got != want {
+			t.Errorf("with %d connections: %v", open, got)
+		}
+		if !g.InterceptSecured(network.DirInbound, friend, nil) || !g.InterceptSecured(network.DirOutbound, other, nil) {
+			t.Error("the rest is for friends and for whom we dial")
+		}
+	}
 	now, id := time.Now(), PeerID(testKey(1).Public())
 	g.ban(id, now, now.Add(time.Hour))
 	if !g.isBanned(id, now) || g.isBanned(id, now.Add(time.Hour)) || g.InterceptPeerDial(id) || g.InterceptSecured(0, id, nil) {
@@ -210,5 +224,21 @@ func TestMessageID(t *testing.T) {
 	}
 	if messageID(&pb.Message{Topic: proto.String("a"), Data: []byte("x")}) != id("a", "x") {
 		t.Error("one message, two ids")
+	}
+}
+
+func TestFullOutboxRefuses(t *testing.T) {
+	n := &Net{quit: make(chan struct{}), outbox: make(chan outgoing, 1), metrics: NewMetrics(nil),
+		coalescer: &coalescer{in: make(chan [][]byte, 1)}}
+	for i, want := range []error{nil, ErrQueueFull} {
+		if err := n.PublishObservation([]byte("raw")); !isErr(err, want) {
+			t.Errorf("observation %d: %v", i, err)
+		}
+		if err := n.PublishTransactions([][]byte{[]byte("raw")}); !isErr(err, want) {
+			t.Errorf("transactions %d: %v", i, err)
+		}
+	}
+	if n.outcomes(topicObs, "dropped") != 1 || n.outcomes(topicTx, "dropped") != 1 {
+		t.Error("drops are not counted")
 	}
 }

@@ -16,46 +16,68 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
-// simulated gives run a function that starts node i of count, over simulated links of the given latency and
-// under a fake clock. All nodes know the addresses of all.
-func simulated(t *testing.T, count int, latency time.Duration, run func(t *testing.T, start func(i int) *Net)) {
+// sim is a world of simulated links under a fake clock.
+type sim struct {
+	world *simnet.Simnet
+	count int
+	nets  []*Net
+}
+
+// simAddr is in a subnet of its own for each node, but for those above 100, who share one.
+func simAddr(i int) string {
+	if i > 100 {
+		return fmt.Sprintf("/ip4/2.0.0.%d/udp/8000/quic-v1", i)
+	}
+	return fmt.Sprintf("/ip4/1.0.%d.1/udp/8000/quic-v1", i)
+}
+
+// transport puts a host into the world.
+func (s *sim) transport() libp2p.Option {
+	link := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
+	return simlibp2p.QUICSimnet(s.world, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link})
+}
+
+// start starts node i, which knows the addresses of the first count nodes.
+func (s *sim) start(t *testing.T, i int, adjust ...func(*Config)) *Net {
+	t.Helper()
+	c := testConfig(i)
+	c.Listen = []string{simAddr(i)}
+	for j := range s.count {
+		c.Bootstrap = append(c.Bootstrap, simAddr(j)+"/p2p/"+PeerID(testKey(j).Public()).String())
+	}
+	c.hostOptions = []libp2p.Option{s.transport()}
+	for _, a := range adjust {
+		a(&c)
+	}
+	n, err := New(context.Background(), c, judge{}, NewMetrics(prometheus.NewRegistry()), discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.nets = append(s.nets, n)
+	return n
+}
+
+// simulated runs a test among count nodes that know each other, over links of the given latency.
+func simulated(t *testing.T, count int, latency time.Duration, run func(t *testing.T, s *sim)) {
 	synctest.Test(t, func(t *testing.T) {
 		world := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(latency),
 			Logger: slog.New(slog.DiscardHandler)} // it reports every packet to nobody
-		link := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
-		var all []string
-		for i := range count {
-			all = append(all, fmt.Sprintf("/ip4/1.0.%d.1/udp/8000/quic-v1/p2p/%s", i, PeerID(testKey(i).Public())))
-		}
 		world.Start()
 		defer world.Close()
-		var nets []*Net
+		s := &sim{world: world, count: count}
 		defer func() {
-			for _, n := range nets {
+			for _, n := range s.nets {
 				n.Close()
 			}
 		}()
-		run(t, func(i int) *Net {
-			c := testConfig(i)
-			c.Listen = []string{fmt.Sprintf("/ip4/1.0.%d.1/udp/8000/quic-v1", i)}
-			c.Bootstrap = all
-			c.hostOptions = []libp2p.Option{
-				simlibp2p.QUICSimnet(world, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}),
-			}
-			n, err := New(context.Background(), c, judge{}, NewMetrics(prometheus.NewRegistry()), discard())
-			if err != nil {
-				t.Fatal(err)
-			}
-			nets = append(nets, n)
-			return n
-		})
+		run(t, s)
 	})
 }
 
 // A peer that is away for an hour is tried now and then, and found soon after it comes.
 func TestSimulatedOutage(t *testing.T) {
-	simulated(t, 2, 20*time.Millisecond, func(t *testing.T, start func(int) *Net) {
-		n := start(0)
+	simulated(t, 2, 20*time.Millisecond, func(t *testing.T, s *sim) {
+		n := s.start(t, 0)
 		time.Sleep(time.Hour) // the fake clock
 		failed := count(n.metrics.Dials.WithLabelValues("failed"))
 		// Each attempt takes its wait and the dial's own time: between 7.5 s and 25 s.
@@ -63,7 +85,7 @@ func TestSimulatedOutage(t *testing.T) {
 			t.Errorf("%v attempts in an hour", failed)
 		}
 		back := time.Now()
-		start(1)
+		s.start(t, 1)
 		awaitNeighbours(t, n, 1)
 		if took := time.Since(back); took > redialCap+dialTimeout {
 			t.Errorf("found after %v", took)
@@ -74,10 +96,10 @@ func TestSimulatedOutage(t *testing.T) {
 // Over links of 40 ms a message takes one hop, and a pull one round trip.
 func TestSimulatedLatency(t *testing.T) {
 	const latency = 40 * time.Millisecond
-	simulated(t, 6, latency, func(t *testing.T, launch func(int) *Net) {
+	simulated(t, 6, latency, func(t *testing.T, world *sim) {
 		var nets []*Net
 		for i := range 6 {
-			nets = append(nets, launch(i))
+			nets = append(nets, world.start(t, i))
 		}
 		for _, n := range nets {
 			awaitNeighbours(t, n, len(nets)-1)
@@ -102,6 +124,77 @@ func TestSimulatedLatency(t *testing.T) {
 		}
 		if took := time.Since(start); took > 3*latency {
 			t.Errorf("pull took %v", took)
+		}
+	})
+}
+
+// A kept peer that is connected but relays nothing is reconnected to, again and again but not often.
+func TestSimulatedDeafPeer(t *testing.T) {
+	simulated(t, 2, 20*time.Millisecond, func(t *testing.T, s *sim) {
+		n := s.start(t, 0)
+		k, err := hostKey(testKey(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		deaf, err := libp2p.New(libp2p.Identity(k), libp2p.ListenAddrStrings(simAddr(1)), s.transport(),
+			libp2p.DisableMetrics(), libp2p.DisableIdentifyAddressDiscovery())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer deaf.Close()
+		time.Sleep(5 * time.Minute) // the fake clock
+		again := count(n.metrics.Dials.WithLabelValues("ok"))
+		if most := (5 * time.Minute / (2 * watchEvery)); again < 5 || again > float64(most)+1 {
+			t.Errorf("connected %v times in five minutes", again)
+		}
+	})
+}
+
+// One subnet holds MaxPerSubnet connections, and others still get in.
+func TestSimulatedSubnetLimit(t *testing.T) {
+	simulated(t, 1, 20*time.Millisecond, func(t *testing.T, s *sim) {
+		n := s.start(t, 0, func(c *Config) { c.MaxPerSubnet = 2 })
+		for i := range 6 {
+			s.start(t, 101+i)
+		}
+		time.Sleep(time.Minute) // the fake clock
+		if got := len(n.Peers()); got != 2 {
+			t.Errorf("%d peers of one subnet", got)
+		}
+		s.start(t, 50)
+		time.Sleep(time.Minute)
+		if got := len(n.Peers()); got != 3 {
+			t.Errorf("%d peers", got)
+		}
+	})
+}
+
+// Connections above MaxConnections are refused; those of members outlast trimming.
+func TestSimulatedConnectionLimit(t *testing.T) {
+	simulated(t, 1, 20*time.Millisecond, func(t *testing.T, s *sim) {
+		n := s.start(t, 0, func(c *Config) { c.MaxConnections = 8 })
+		members := []domain.PublicKey{testKey(21).Public(), testKey(22).Public()}
+		n.SetMembers(members)
+		for i := range 14 {
+			s.start(t, 10+i)
+			time.Sleep(time.Second)
+			if got := len(n.host.Network().Conns()); got > 8 {
+				t.Fatalf("%d connections", got)
+			}
+		}
+		time.Sleep(10 * time.Minute) // the fake clock
+		peers := n.Peers()
+		if len(peers) > 8 || len(peers) < 2 {
+			t.Errorf("%d peers", len(peers))
+		}
+		var here int
+		for _, p := range peers {
+			if p.Member {
+				here++
+			}
+		}
+		if here != len(members) {
+			t.Errorf("%d of %d members among %d peers", here, len(members), len(peers))
 		}
 	})
 }
