@@ -146,3 +146,8 @@ func (c *Client) Stream(ctx context.Context) (grpc.BidiStreamingClient[notaryv1.
 	stream, err := c.api.SubmitTransactions(ctx)
 	return stream, fromStatus(ctx, err)
 }
+
+// Explain asks the node why a transaction is where it is.
+func (c *Client) Explain(ctx context.Context, id domain.Hash) (*notaryv1.ExplainTransactionResponse, error) {
+	return call(ctx, c, c.api.ExplainTransaction, &notaryv1.ExplainTransactionRequest{TransactionId: id[:]})
+}

@@ -67,16 +67,19 @@ type Node struct {
 
 // Path is where the runtime file is looked for and written: $NOTARY_RUNTIME, else
 // $XDG_STATE_HOME/notary/devnet.json, else ~/.local/state/notary/devnet.json.
-func Path() (string, error) {
-	if p := os.Getenv(EnvPath); p != "" {
+func Path() (string, error) { return PathIn(os.Getenv) }
+
+// PathIn is Path in another environment.
+func PathIn(env func(string) string) (string, error) {
+	if p := env(EnvPath); p != "" {
 		return filepath.Abs(p)
 	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+	if dir := env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "notary", "devnet.json"), nil
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the runtime file: %w", err)
+	home := env("HOME")
+	if home == "" {
+		return "", fmt.Errorf("find the runtime file: neither $%s nor $HOME is set", EnvPath)
 	}
 	return filepath.Join(home, ".local", "state", "notary", "devnet.json"), nil
 }

@@ -39,17 +39,18 @@ type Store struct {
 // scryptLogN is age's own default: about a second and 256 MiB a guess.
 const scryptLogN = 18
 
-// Dir is where wallets live: $NOTARY_HOME, else $XDG_DATA_HOME/notary, else ~/.local/share/notary.
-func Dir() (string, error) {
-	if dir := os.Getenv(EnvHome); dir != "" {
+// Dir is where wallets live, by the environment given (os.Getenv): $NOTARY_HOME, else
+// $XDG_DATA_HOME/notary, else ~/.local/share/notary.
+func Dir(env func(string) string) (string, error) {
+	if dir := env(EnvHome); dir != "" {
 		return filepath.Abs(dir)
 	}
-	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+	if dir := env("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "notary"), nil
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the wallets: %w", err)
+	home := env("HOME")
+	if home == "" {
+		return "", fmt.Errorf("find the wallets: neither $%s nor $HOME is set", EnvHome)
 	}
 	return filepath.Join(home, ".local", "share", "notary"), nil
 }

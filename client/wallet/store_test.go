@@ -267,7 +267,7 @@ func TestDir(t *testing.T) {
 	} {
 		t.Setenv(EnvHome, tt.home)
 		t.Setenv("XDG_DATA_HOME", tt.data)
-		if got, err := Dir(); err != nil || got != tt.want {
+		if got, err := Dir(os.Getenv); err != nil || got != tt.want {
 			t.Errorf("Dir with %q, %q: %q %v, want %q", tt.home, tt.data, got, err, tt.want)
 		}
 	}

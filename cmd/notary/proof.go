@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/notarynet/notaryd/client"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+func (a *app) proofCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "proof", GroupID: "proofs", Short: "Fetch and check acceptance proofs", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.proofGet(), a.proofVerify())
+	return c
+}
+
+// idArg reads a transaction id.
+func idArg(text string) (domain.Hash, error) {
+	id, err := domain.ParseHash(text)
+	if err != nil {
+		return id, usage("%q is not a transaction id of 64 hexadecimal digits", text)
+	}
+	return id, nil
+}
+
+func (a *app) proofGet() *cobra.Command {
+	var path, format string
+	c := &cobra.Command{
+		Use: "get TX", Short: "Fetch the proof of a final transaction, verify it, and keep it in a file",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := idArg(args[0])
+			if err != nil {
+				return err
+			}
+			if format != "binary" && format != "json" {
+				return usage("--format %q is none of binary, json", format)
+			}
+			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+				proof, verdict, err := c.Proof(ctx, id)
+				if err != nil {
+					return err
+				}
+				if path == "" {
+					path = id.String()[:16] + proofSuffix
+					if format == "json" {
+						path += ".json"
+					}
+				}
+				if err := writeAs(path, format, proof); err != nil {
+					return err
+				}
+				return a.print(map[string]any{"proof_file": path, "verdict": verdict}, func(w io.Writer) { fmt.Fprintf(w, "proof: %s\n", path) })
+			})
+		},
+	}
+	c.Flags().StringVarP(&path, "output", "o", "", "write to this `file` (default: the id's first 16 digits with .notary)")
+	c.Flags().StringVar(&format, "format", "binary", "`form` of the proof: binary or json")
+	fixedValues(c, "format", "binary", "json")
+	return c
+}
+
+func writeAs(path, format string, p *observation.Proof) error {
+	if format == "binary" {
+		return writeProof(path, p)
+	}
+	b, err := p.JSON()
+	if err != nil {
+		return fmt.Errorf("proof: %w", err)
+	}
+	return renameio.WriteFile(path, append(b, '\n'), 0o644)
+}
+
+func (a *app) proofVerify() *cobra.Command {
+	var genesisFile string
+	c := &cobra.Command{
+		Use: "verify FILE", Short: "Check a proof file offline",
+		Long: "Checks every signature and path of a proof, binary or JSON, without any node. Exit codes: 0 valid,\n" +
+			"1 invalid, 2 not enough weight, 3 no trust root.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			j := &judgement{}
+			p, err := readProof(args[0])
+			switch {
+			case refusal.ReasonOf(err) != notaryv1.Reason_REASON_UNSPECIFIED:
+				j.invalid(err)
+			case err != nil:
+				return err
+			default:
+				if j, err = a.judge(p, genesisFile); err != nil {
+					return err
+				}
+			}
+			err = a.print(j, func(w io.Writer) {
+				j.write(w, args[0])
+				if j.Verdict != nil {
+					for i := range j.Verdict.Transactions {
+						j.writeTransaction(w, &j.Verdict.Transactions[i])
+					}
+				}
+			})
+			if err != nil {
+				return err
+			}
+			return j.exit()
+		},
+	}
+	c.Flags().StringVar(&genesisFile, "genesis", "", "trust this genesis `file` instead of the networks trusted here")
+	return c
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/notarynet/notaryd/client"
+	"github.com/notarynet/notaryd/client/wallet"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// outcome is what became of a submitted transaction, in JSON too.
+type outcome struct {
+	ID        string `json:"transaction_id"`
+	State     string `json:"state"`
+	Weight    uint64 `json:"accepted_weight"`
+	TimeMS    uint64 `json:"time_ms,omitempty"`
+	SpreadMS  uint64 `json:"spread_ms,omitempty"`
+	ElapsedMS int64  `json:"elapsed_ms"`
+	ProofFile string `json:"proof_file,omitempty"`
+
+	proof *observation.Proof
+}
+
+// String is one line for people.
+func (o *outcome) String() string {
+	if o.proof == nil {
+		return fmt.Sprintf("%s after %d ms, not final yet; follow it with notary tx watch %s", o.State, o.ElapsedMS, o.ID)
+	}
+	return fmt.Sprintf("final after %d ms with %s of the weight, notarised at %s", o.ElapsedMS, percent(o.Weight), instant(o.TimeMS))
+}
+
+// build makes a transaction of the wallet and keeps it on disk before anybody else sees it. Only one
+// program at a time builds for a wallet, so that no two choose one coin.
+func (a *app) build(ctx context.Context, c *client.Client, do func(context.Context, *client.Account) (*client.Transaction, error)) (tx *client.Transaction, err error) {
+	store, w, err := a.current()
+	if err != nil {
+		return nil, err
+	}
+	open, err := a.unlock(w)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := store.Lock(w.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	account := client.NewAccount(open.Key)
+	if err := a.tie(ctx, c, store, w.Name, account); err != nil {
+		return nil, err
+	}
+	if tx, err = do(ctx, account); err != nil {
+		return nil, err
+	}
+	return tx, store.AddPending(w.Name, wallet.Pending{Network: c.Genesis().ID, ID: tx.ID, Raw: tx.Raw, Spends: tx.Spends(), UntilMS: tx.ValidUntilMS})
+}
+
+// tie keeps the coins of transactions under way out of the choice, and forgets those that are decided
+// or that the network never heard of before their window closed.
+func (a *app) tie(ctx context.Context, c *client.Client, store *wallet.Store, name string, account *client.Account) error {
+	list, err := store.Pending(name)
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.Network != c.Genesis().ID {
+			continue
+		}
+		over, err := a.over(ctx, c, p)
+		if err != nil {
+			return err
+		}
+		if !over {
+			account.Tie(p.Spends...)
+			continue
+		}
+		if err := store.RemovePending(name, p.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// over reports whether a transaction under way is over, one way or the other.
+func (a *app) over(ctx context.Context, c *client.Client, p wallet.Pending) (bool, error) {
+	answer, err := c.Transaction(ctx, p.ID)
+	switch {
+	case errors.Is(err, refusal.Because(notaryv1.Reason_REASON_NOT_FOUND)):
+		return uint64(a.now().UnixMilli()) > p.UntilMS, nil
+	case err != nil:
+		return false, err
+	}
+	return client.Decided(answer.GetStatus()), nil
+}
+
+// settled forgets a transaction of the wallet that is final or dead.
+func (a *app) settled(id domain.Hash) error {
+	store, w, err := a.current()
+	if err != nil {
+		return err
+	}
+	unlock, err := store.Lock(w.Name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(store.RemovePending(w.Name, id), unlock())
+}
+
+// follow submits a transaction and waits, showing its weight, until it has reached a level. A final one
+// comes with its verified proof.
+func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
+	started := a.now()
+	status, err := c.Submit(ctx, raw, client.WaitNone)
+	if err == nil && level != client.WaitNone && !client.Decided(status) {
+		status, err = a.watch(ctx, c, id, level)
+	}
+	if err != nil {
+		return nil, a.undecided(ctx, id, err)
+	}
+	out := &outcome{ID: id.String(), State: stateName(status.GetState()), Weight: status.GetAcceptedWeight()}
+	if status.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
+		proof, verdict, err := c.Proof(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("transaction %s is final, but no proof came: %w", id, err)
+		}
+		out.proof = proof
+		for _, t := range verdict.Transactions {
+			if t.ID == id {
+				out.TimeMS, out.SpreadMS, out.Weight = t.TimeMS, t.SpreadMS, uint64(t.Weight)
+			}
+		}
+	}
+	out.ElapsedMS = a.now().Sub(started).Round(time.Millisecond).Milliseconds()
+	return out, nil
+}
+
+// finish is follow for a transaction of the wallet, which is forgotten as soon as it is decided.
+func (a *app) finish(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
+	out, err := a.follow(ctx, c, id, raw, level)
+	if err == nil && out.proof != nil || client.Refused(err) {
+		err = errors.Join(err, a.settled(id))
+	}
+	return out, err
+}
+
+// undecided says what to do when it is not known what will become of a transaction.
+func (a *app) undecided(ctx context.Context, id domain.Hash, err error) error {
+	if client.Refused(err) {
+		return err
+	}
+	f := explain(err)
+	switch {
+	case ctx.Err() != nil || f.exit == exitOpen:
+		return &failure{exitOpen, "WAIT_EXPIRED", "follow it with notary tx watch " + id.String(),
+			fmt.Errorf("transaction %s is not there yet and may still become final: %w", id, cause(ctx, err))}
+	case f.exit == exitUnreachable:
+		f.hint = "submit the very same transaction again with notary tx resubmit " + id.String() + ", which never pays twice"
+		f.err = fmt.Errorf("transaction %s may or may not have reached the node: %w", id, err)
+		return f
+	}
+	return err
+}
+
+// cause names our own limit where that is what ended a call.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	return err
+}
+
+// watch shows a transaction's weight until it has reached a level.
+func (a *app) watch(ctx context.Context, c *client.Client, id domain.Hash, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+	m := a.meter()
+	defer m.close()
+	for s, err := range c.WatchTransaction(ctx, id) {
+		if err != nil {
+			return nil, err
+		}
+		m.show(s)
+		if s.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_REJECTED {
+			r := s.GetRejection()
+			return nil, &client.RejectedError{ID: id, Reason: r.GetReason(), Field: r.GetField(), Detail: r.GetDetail()}
+		}
+		if reached(s.GetState(), level) {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("the node stopped telling about %s", id)
+}
+
+// reached reports whether a state is at least what a level waits for.
+func reached(s notaryv1.TransactionState, level notaryv1.WaitLevel) bool {
+	switch s {
+	case notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
+		return true
+	case notaryv1.TransactionState_TRANSACTION_STATE_ACCEPTED:
+		return level != client.WaitFinal
+	case notaryv1.TransactionState_TRANSACTION_STATE_PENDING:
+		return level == client.WaitPending || level == client.WaitNone
+	}
+	return level == client.WaitNone
+}

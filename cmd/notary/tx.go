@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/notarynet/notaryd/client"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+func (a *app) txCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "tx", GroupID: "money", Short: "Look at transactions and follow them", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.txGet(), a.txWatch(), a.txWhy(), a.txPending(), a.txResubmit())
+	return c
+}
+
+// statusView is a transaction's status in JSON.
+type statusView struct {
+	ID             string `json:"transaction_id"`
+	State          string `json:"state"`
+	Round          uint32 `json:"round"`
+	GroupEpoch     uint64 `json:"group_epoch"`
+	PendingWeight  uint64 `json:"pending_weight"`
+	AcceptedWeight uint64 `json:"accepted_weight"`
+	QuorumWeight   uint64 `json:"quorum_weight"`
+	ReceivedMS     uint64 `json:"received_ms,omitempty"`
+	FinalMS        uint64 `json:"final_ms,omitempty"`
+	Reason         string `json:"reason,omitempty"`
+	Field          string `json:"field,omitempty"`
+	Detail         string `json:"detail,omitempty"`
+}
+
+func viewStatus(s *notaryv1.TransactionStatus) statusView {
+	v := statusView{
+		ID: hex.EncodeToString(s.GetTransactionId()), State: stateName(s.GetState()), Round: s.GetRound(), GroupEpoch: s.GetGroupEpoch(),
+		PendingWeight: s.GetPendingWeight(), AcceptedWeight: s.GetAcceptedWeight(), QuorumWeight: s.GetQuorumWeight(),
+		ReceivedMS: s.GetReceivedMs(), FinalMS: s.GetFinalMs(),
+	}
+	if r := s.GetRejection(); r != nil {
+		v.Reason, v.Field, v.Detail = refusal.Name(r.GetReason()), r.GetField(), r.GetDetail()
+	}
+	return v
+}
+
+func (v statusView) write(w io.Writer) {
+	fmt.Fprintf(w, "transaction %s is %s\n", v.ID, v.State)
+	table(w, func(w io.Writer) {
+		fmt.Fprintf(w, "  weight\tpending %s, accepted %s, more than %s needed (round %d)\n",
+			percent(v.PendingWeight), percent(v.AcceptedWeight), percent(v.QuorumWeight), v.Round)
+		if v.ReceivedMS != 0 {
+			fmt.Fprintf(w, "  received\t%s\n", instant(v.ReceivedMS))
+		}
+		if v.FinalMS != 0 {
+			fmt.Fprintf(w, "  final\t%s\n", instant(v.FinalMS))
+		}
+		if v.Reason != "" {
+			fmt.Fprintf(w, "  reason\t%s [%s]\n", printable(v.Detail), v.Reason)
+		}
+	})
+}
+
+func (a *app) txGet() *cobra.Command {
+	return &cobra.Command{
+		Use: "get TX", Short: "Show what the node knows of a transaction", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := idArg(args[0])
+			if err != nil {
+				return err
+			}
+			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+				answer, err := c.Transaction(ctx, id)
+				if err != nil {
+					return err
+				}
+				view := struct {
+					statusView
+					Transaction string          `json:"transaction,omitempty"`
+					Body        json.RawMessage `json:"body,omitempty"`
+				}{statusView: viewStatus(answer.GetStatus()), Transaction: hex.EncodeToString(answer.GetTransaction())}
+				if answer.GetBody() != nil {
+					if view.Body, err = protojson.Marshal(answer.GetBody()); err != nil {
+						return fmt.Errorf("print: %w", err)
+					}
+				}
+				var tx *utxo.Tx
+				if raw := answer.GetTransaction(); len(raw) != 0 {
+					if tx, err = ofID(id, raw, c.Genesis().ID); err != nil {
+						return err
+					}
+				}
+				return a.print(view, func(w io.Writer) {
+					view.write(w)
+					if tx != nil {
+						writeBody(w, c, tx)
+					}
+				})
+			})
+		},
+	}
+}
+
+// ofID decodes a node's bytes of a transaction, which must be that transaction's.
+func ofID(id domain.Hash, raw []byte, network domain.Hash) (*utxo.Tx, error) {
+	tx, err := utxo.Decode(raw, utxo.Rules{Network: network})
+	if err != nil {
+		return nil, fmt.Errorf("the node's bytes of %s: %w", id, err)
+	}
+	if tx.ID != id {
+		return nil, fmt.Errorf("the node sent transaction %s for %s", tx.ID, id)
+	}
+	return tx, nil
+}
+
+// writeBody tells what a transaction does.
+func writeBody(w io.Writer, c *client.Client, tx *utxo.Tx) {
+	table(w, func(w io.Writer) {
+		for _, o := range tx.Spends() {
+			fmt.Fprintf(w, "  spends\t%s\n", o)
+		}
+		for _, o := range tx.Reads() {
+			fmt.Fprintf(w, "  reads\t%s\n", o)
+		}
+		for i := range tx.Outputs {
+			writeOutput(w, c, &tx.Outputs[i])
+		}
+		if len(tx.Memo) != 0 {
+			fmt.Fprintf(w, "  memo\t%s\n", printable(string(tx.Memo)))
+		}
+	})
+}
+
+func writeOutput(w io.Writer, c *client.Client, o *utxo.Output) {
+	to := "the common pool"
+	if !o.Address.IsZero() {
+		to = c.FormatAddress(o.Address)
+	}
+	switch {
+	case o.Data != nil && o.Data.Kind == notaryv1.DataKind_DATA_KIND_REFERENCE:
+		fmt.Fprintf(w, "  stamps\tsha-256 %s, %d bytes, %s\n", o.Data.Hash, o.Data.Size, printable(o.Data.Location))
+	case o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE:
+		fmt.Fprintf(w, "  fee\t%s to %s\n", coins(o.Amount), to)
+	case o.Product.IsZero():
+		fmt.Fprintf(w, "  pays\t%s to %s\n", coins(o.Amount), to)
+	default:
+		fmt.Fprintf(w, "  pays\t%d units of product %s to %s\n", o.Amount, o.Product, to)
+	}
+}
+
+func (a *app) txWatch() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch TX", Short: "Follow a transaction until it is final or rejected", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := idArg(args[0])
+			if err != nil {
+				return err
+			}
+			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+				s, err := a.watch(ctx, c, id, client.WaitFinal)
+				if err != nil {
+					return a.undecidedWatch(ctx, id, err)
+				}
+				v := viewStatus(s)
+				return a.print(v, v.write)
+			})
+		},
+	}
+}
+
+// undecidedWatch is undecided for a transaction that may never have been submitted.
+func (a *app) undecidedWatch(ctx context.Context, id domain.Hash, err error) error {
+	if ctx.Err() != nil {
+		return a.undecided(ctx, id, err)
+	}
+	return err
+}
+
+// voteView is one counted vote in JSON.
+type voteView struct {
+	NodeKey string `json:"node_key"`
+	PeerID  string `json:"peer_id"`
+	State   string `json:"state"`
+	Round   uint32 `json:"round"`
+	Epoch   uint64 `json:"group_epoch"`
+	Weight  uint64 `json:"weight"`
+	TimeMS  uint64 `json:"time_ms"`
+	Height  uint64 `json:"height"`
+}
+
+func (a *app) txWhy() *cobra.Command {
+	return &cobra.Command{
+		Use: "why TX", Short: "Explain where a transaction stands: who voted when, what weight is missing", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := idArg(args[0])
+			if err != nil {
+				return err
+			}
+			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+				answer, err := c.Explain(ctx, id)
+				if err != nil {
+					return err
+				}
+				view := struct {
+					statusView
+					Votes   []voteView `json:"votes"`
+					Rivals  []string   `json:"rivals"`
+					Account []string   `json:"account"`
+				}{viewStatus(answer.GetStatus()), viewVotes(answer.GetVotes()), []string{}, answer.GetAccount()}
+				for _, r := range answer.GetRivals() {
+					view.Rivals = append(view.Rivals, hex.EncodeToString(r))
+				}
+				return a.print(view, func(w io.Writer) {
+					view.write(w)
+					for _, r := range view.Rivals {
+						fmt.Fprintf(w, "  rival        %s\n", r)
+					}
+					writeVotes(w, view.Votes)
+					for _, line := range view.Account {
+						fmt.Fprintln(w, printable(line))
+					}
+				})
+			})
+		},
+	}
+}
+
+func viewVotes(list []*notaryv1.VoteRecord) []voteView {
+	views := make([]voteView, len(list))
+	for i, v := range list {
+		views[i] = voteView{
+			NodeKey: hex.EncodeToString(v.GetNodeKey()), PeerID: hex.EncodeToString(v.GetPeerId()), State: voteName(v.GetState()),
+			Round: v.GetRound(), Epoch: v.GetGroupEpoch(), Weight: v.GetWeight(), TimeMS: v.GetTimeMs(), Height: v.GetHeight(),
+		}
+	}
+	return views
+}
+
+func voteName(state uint32) string {
+	switch notaryv1.VoteState(state) {
+	case notaryv1.VoteState_VOTE_STATE_PENDING:
+		return "pending"
+	case notaryv1.VoteState_VOTE_STATE_ACCEPTED:
+		return "accepted"
+	case notaryv1.VoteState_VOTE_STATE_ABSTAIN:
+		return "abstain"
+	}
+	return "unknown"
+}
+
+func writeVotes(w io.Writer, votes []voteView) {
+	table(w, func(w io.Writer) {
+		for _, v := range votes {
+			fmt.Fprintf(w, "  %s\tround %d\t%s\t%s\t%s\n", v.State, v.Round, percent(v.Weight), short(v.NodeKey), instant(v.TimeMS))
+		}
+	})
+}
+
+// pendingView is a transaction of the wallet that is under way, in JSON.
+type pendingView struct {
+	ID      string `json:"transaction_id"`
+	Network string `json:"network_id"`
+	UntilMS uint64 `json:"until_ms"`
+}
+
+func (a *app) txPending() *cobra.Command {
+	return &cobra.Command{
+		Use: "pending", Short: "List the wallet's transactions under way", Args: cobra.NoArgs,
+		Long: "Lists what the wallet has built and not yet seen decided. Their coins are left alone until they are\n" +
+			"final or rejected, or until their window has closed without a vote.",
+		RunE: func(*cobra.Command, []string) error {
+			store, w, err := a.current()
+			if err != nil {
+				return err
+			}
+			list, err := store.Pending(w.Name)
+			if err != nil {
+				return err
+			}
+			views := make([]pendingView, len(list))
+			for i, p := range list {
+				views[i] = pendingView{p.ID.String(), p.Network.String(), p.UntilMS}
+			}
+			return a.print(views, func(w io.Writer) {
+				for _, v := range views {
+					fmt.Fprintf(w, "%s  window until %s\n", v.ID, instant(v.UntilMS))
+				}
+				if len(views) == 0 {
+					fmt.Fprintln(w, "nothing under way")
+				}
+			})
+		},
+	}
+}
+
+func (a *app) txResubmit() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: "resubmit TX", Short: "Submit a transaction of the wallet again, the very same, and wait until it is final",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := idArg(args[0])
+			if err != nil {
+				return err
+			}
+			store, w, err := a.current()
+			if err != nil {
+				return err
+			}
+			list, err := store.Pending(w.Name)
+			if err != nil {
+				return err
+			}
+			for _, p := range list {
+				if p.ID != id {
+					continue
+				}
+				return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+					out, err := a.finish(ctx, c, p.ID, p.Raw, client.WaitFinal)
+					if err != nil {
+						return err
+					}
+					if err := a.keepProof(out, path); err != nil {
+						return err
+					}
+					return a.print(out, func(w io.Writer) { fmt.Fprintf(w, "%s\nproof: %s\n", out, out.ProofFile) })
+				})
+			}
+			return &failure{exitFailed, "NOT_FOUND", "see notary tx pending", errors.New("the wallet has no such transaction under way")}
+		},
+	}
+	c.Flags().StringVarP(&path, "output", "o", "", "write the proof to this `file` (default: the id's first 16 digits with .notary)")
+	return c
+}
