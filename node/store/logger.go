@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -26,7 +27,9 @@ var _ pebble.Logger = (*logger)(nil)
 
 // Infof implements pebble.Logger. Flushes and compactions are told here: only for debugging.
 func (l *logger) Infof(format string, args ...any) {
-	l.log.Debug("store", "pebble", fmt.Sprintf(format, args...))
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("store", "pebble", fmt.Sprintf(format, args...))
+	}
 }
 
 // Errorf implements pebble.Logger.

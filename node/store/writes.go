@@ -24,7 +24,15 @@ type write struct {
 	delete     bool
 }
 
-func (w *writes) reset() { w.arena, w.list = w.arena[:0], w.list[:0] }
+// maxScratch is how much memory is kept for the next batch, in bytes.
+const maxScratch = 8 << 20
+
+func (w *writes) reset() {
+	if cap(w.arena) > maxScratch {
+		*w = writes{}
+	}
+	w.arena, w.list = w.arena[:0], w.list[:0]
+}
 
 func (w *writes) set(key, value []byte) {
 	e := write{key: len(w.arena), value: len(w.arena) + len(key)}
