@@ -343,3 +343,24 @@ const (
 	levelFinal = notaryv1.WaitLevel_WAIT_LEVEL_FINAL
 	stateFinal = notaryv1.TransactionState_TRANSACTION_STATE_FINAL
 )
+
+// serveForFuzz is the REST handler of a node that knows nothing and has no limits to speak of.
+func serveForFuzz(f *testing.F) http.Handler {
+	config := quick()
+	config.Limits.CallsPerSecond, config.Limits.CallBurst = 1e9, 1e9
+	s := &script{}
+	metrics, err := NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		f.Fatal(err)
+	}
+	server, err := NewServer(config, Backends{s, s, s, s, s, s, s}, metrics, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	r, err := server.start(Listeners{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { server.stop(r) })
+	return r.http.Handler
+}
