@@ -331,3 +331,54 @@ func TestGroupVector(t *testing.T) {
 		t.Errorf("%s is no longer what the code makes: %v", file, err)
 	}
 }
+
+// TestOneByteMakesAnother: whatever byte of a group is changed, it is refused or another group.
+func TestOneByteMakesAnother(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := genGroup(t)
+		b := bytes.Clone(g.Bytes())
+		b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
+		h, err := Decode(b)
+		if err == nil && (h.Link() == g.Link() || !bytes.Equal(h.Bytes(), b)) {
+			t.Fatalf("%x is taken for %x", b, g.Bytes())
+		}
+	})
+}
+
+// TestGroupKeepsNothing: what a group was made of may change afterwards.
+func TestGroupKeepsNothing(t *testing.T) {
+	keys := []NodeKey{nodeKey(2), nodeKey(1)}
+	members := []Member{{PeerID: hash(1), Weight: Total, Keys: keys}}
+	evidence := []domain.Hash{hash(2), hash(1)}
+	g, err := New(network, 1, link, members, evidence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys[0].Key != nodeKey(2).Key || evidence[0] != hash(2) {
+		t.Error("sorted what it was given")
+	}
+	keys[0], members[0].Weight, evidence[0] = nodeKey(9), 1, hash(9)
+	if g.Members()[0].Weight != Total || g.Members()[0].Keys[1].Key != nodeKey(2).Key || g.Evidence()[1] != hash(2) {
+		t.Error("changed behind its back")
+	}
+}
+
+// TestNetworksDoNotMix: the same members make another group on another network or after another link.
+func TestNetworksDoNotMix(t *testing.T) {
+	members := []Member{{PeerID: hash(1), Weight: Total, Keys: []NodeKey{nodeKey(1)}}}
+	seen := make(map[domain.Hash]bool)
+	for _, n := range []domain.Hash{network, hash(1)} {
+		for _, previous := range []domain.Hash{link, hash(2)} {
+			for epoch := range uint64(3) {
+				g, err := New(n, epoch+1, previous, members, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if seen[g.Link()] {
+					t.Errorf("network %s, epoch %d after %s is another's group", n, epoch+1, previous)
+				}
+				seen[g.Link()] = true
+			}
+		}
+	}
+}
