@@ -59,10 +59,12 @@ func (c *committer) run(ctx context.Context) {
 			return
 		}
 		c.metrics.committed(finals)
+		// First the rivals and children, then the flights: once told, a flight ends and gives up its
+		// claims, and its rivals would not be found any more.
+		c.done(ctx, flights, finals)
 		for i, f := range flights {
 			f.box.post(lifecycle.Committed{FinalMS: finals[i].FinalMS})
 		}
-		c.done(ctx, flights, finals)
 		clear(flights)
 		clear(finals)
 	}

@@ -155,10 +155,11 @@ func (m *Machine) restore(in Restored) {
 // looked judges the transaction against what is known. Windows gate round 0 only: one that is closed,
 // or not open yet, does not hold back what the network has certified or members have voted for.
 func (m *Machine) looked(in Looked) {
+	v := view{m.tx, in}
 	if m.resolved {
+		m.outlived(v)
 		return
 	}
-	v := view{m.tx, in}
 	at := utxo.Moment{NowMS: in.NowMS}
 	delta, err := utxo.Validate(m.tx, v, at)
 	m.inWindow = !windowed(err)
@@ -230,6 +231,19 @@ func (m *Machine) contest(err error) {
 		m.enter(Contested, err)
 	}
 	m.do(Contest{InWindow: m.inWindow})
+	// A rival may have become final before this transaction claimed its outpoints, and then nobody says
+	// so; one that becomes final later is told of by Lost.
+	m.do(Look{})
+}
+
+// outlived ends a contested transaction whose rival is final.
+func (m *Machine) outlived(v view) {
+	for _, o := range m.tx.Spends() {
+		if e, found := v.Lookup(o); found && !e.SpentBy.IsZero() && !m.writing {
+			m.reject(refusal.New(notaryv1.Reason_REASON_DOUBLE_SPEND, "inputs", "rival %s is final", e.SpentBy))
+			return
+		}
+	}
 }
 
 // counted takes note of a milestone. The highest round's certificate counts; finality is once and for
