@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -19,7 +20,7 @@ func BenchmarkLatency(b *testing.B) {
 		direct bool
 	}{{"flood", false}, {"direct", true}} {
 		b.Run(c.name, func(b *testing.B) {
-			nets := benchNets(b, c.direct)
+			nets := benchNets(b, c.direct, judge{})
 			samples := make([]time.Duration, 0, b.N)
 			raw := make([]byte, 1024)
 			b.ResetTimer()
@@ -49,9 +50,14 @@ func BenchmarkBatches(b *testing.B) {
 	for _, c := range []struct {
 		name   string
 		direct bool
-	}{{"flood", false}, {"direct", true}} {
+		// verify is how long a handler takes: about what 216 signatures do in one batch.
+		verify time.Duration
+	}{{"flood", false, 0}, {"direct", true, 0}, {"flood-verified", false, 4 * time.Millisecond}, {"direct-verified", true, 4 * time.Millisecond}} {
 		b.Run(c.name, func(b *testing.B) {
-			nets := benchNets(b, c.direct)
+			nets := benchNets(b, c.direct, judge{transactions: func(context.Context, domain.PublicKey, [][]byte) Verdict {
+				time.Sleep(c.verify) // stands for work
+				return Accept
+			}})
 			size := 0
 			b.ResetTimer()
 			sentBatches, landed := 0, 0
@@ -123,7 +129,7 @@ func benchLoopback(b *testing.B) {
 	}
 }
 
-func benchNets(b *testing.B, direct bool) []*Net {
+func benchNets(b *testing.B, direct bool, h Handlers) []*Net {
 	ports := freePorts(b, 4)
 	var all []string
 	for i, p := range ports {
@@ -137,7 +143,7 @@ func benchNets(b *testing.B, direct bool) []*Net {
 		if direct {
 			c.Direct = all
 		}
-		nets = append(nets, startNet(b, c, judge{}))
+		nets = append(nets, startNet(b, c, h))
 	}
 	for _, n := range nets {
 		awaitNeighbours(b, n, 3)
@@ -155,7 +161,7 @@ func benchNets(b *testing.B, direct bool) []*Net {
 
 // BenchmarkPull is one transaction of 300 bytes pulled over loopback.
 func BenchmarkPull(b *testing.B) {
-	nets := benchNets(b, false)
+	nets := benchNets(b, false, judge{})
 	s := newStore()
 	id := s.put(make([]byte, 300))
 	for _, n := range nets[1:] {
