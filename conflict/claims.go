@@ -63,6 +63,12 @@ func (c *Claims) Rivals(tx domain.Hash) []domain.Hash {
 	return rivals
 }
 
+// Claimed reports whether a transaction has entered its claim.
+func (c *Claims) Claimed(tx domain.Hash) bool {
+	_, ok := c.spends[tx]
+	return ok
+}
+
 // Claimants are the transactions that spend an outpoint, in the order of their claims.
 func (c *Claims) Claimants(o utxo.Outpoint) []domain.Hash {
 	at, taken := c.claimants[o]

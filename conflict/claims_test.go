@@ -36,6 +36,11 @@ func TestClaimsAgreeWithPairs(t *testing.T) {
 				rt.Fatalf("rivals %v, want %v", got, want)
 			}
 		}
+		for id := range spends {
+			if claims.Claimed(tx(id)) != live[id] {
+				rt.Fatalf("%d claimed: %v", id, claims.Claimed(tx(id)))
+			}
+		}
 		if claims.Len() != len(live) {
 			rt.Fatalf("%d claims, want %d", claims.Len(), len(live))
 		}
