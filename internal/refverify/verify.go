@@ -115,7 +115,12 @@ func verify(g *group, file []byte) (Verdict, error) {
 		return v, nil
 	}
 	for i := range p.observations {
-		if err := p.checkObservation(g, i); err != nil {
+		if err := p.checkSigner(g, i); err != nil {
+			return v, err
+		}
+	}
+	for i := range p.observations {
+		if err := p.checkSignature(g, i); err != nil {
 			return v, err
 		}
 	}
@@ -133,8 +138,8 @@ func verify(g *group, file []byte) (Verdict, error) {
 	return v, nil
 }
 
-// checkObservation rebuilds the 192 bytes of the header and verifies the signature over their hash.
-func (p *proof) checkObservation(g *group, i int) error {
+// checkSigner refuses a key that has no vote, or not in this signing epoch.
+func (p *proof) checkSigner(g *group, i int) error {
 	o := &p.observations[i]
 	at := fmt.Sprintf("observations[%d]", i)
 	if uint64(o.key) >= uint64(len(g.voters)) {
@@ -144,6 +149,13 @@ func (p *proof) checkObservation(g *group, i int) error {
 	if o.signingEpoch != signer.signingEpoch {
 		return refuse(at+".signing_epoch", "%d, but the group lists %d", o.signingEpoch, signer.signingEpoch)
 	}
+	return nil
+}
+
+// checkSignature rebuilds the 192 bytes of the header and verifies the signature over their hash.
+func (p *proof) checkSignature(g *group, i int) error {
+	o := &p.observations[i]
+	signer := &g.voters[o.key]
 	var h []byte
 	h = append(h, p.network[:]...)
 	h = append(h, signer.key[:]...)
@@ -159,7 +171,7 @@ func (p *proof) checkObservation(g *group, i int) error {
 	signed := append([]byte("notary/observation/v1\x00"), p.network[:]...)
 	signed = append(signed, name[:]...)
 	if !ed25519.Verify(signer.key[:], signed, o.signature) {
-		return refuse(at+".signature", "not by this key over this header")
+		return refuse(fmt.Sprintf("observations[%d].signature", i), "not by this key over this header")
 	}
 	return nil
 }

@@ -144,8 +144,8 @@ func (m fields) walk(path string, b []byte, each func(v value, at string) error)
 		}
 		v := value{number: tag >> 3}
 		f, known := m[v.number]
-		if !known {
-			return refuse(path, "unknown field %d", v.number)
+		if !known || tag&7 > 5 {
+			return refuse(path, "unknown field %d or wire type %d", v.number, tag&7)
 		}
 		at := join(path, f.name)
 		if v.number < last || (v.number == last && !f.list) {
