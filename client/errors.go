@@ -97,7 +97,7 @@ func fromStatus(ctx context.Context, err error) error {
 			}
 		case *errdetails.BadRequest:
 			if v := d.GetFieldViolations(); len(v) > 0 {
-				e.Field = v[0].GetField()
+				e.Field, e.Detail = v[0].GetField(), v[0].GetDescription()
 			}
 		case *errdetails.RetryInfo:
 			if d.GetRetryDelay() != nil {
@@ -107,8 +107,15 @@ func fromStatus(ctx context.Context, err error) error {
 			e.Status = d
 		}
 	}
-	if e.Reason == notaryv1.Reason_REASON_UNSPECIFIED && ctx.Err() != nil &&
-		(e.Code == codes.Canceled || e.Code == codes.DeadlineExceeded) {
+	if e.Reason != notaryv1.Reason_REASON_UNSPECIFIED {
+		return e
+	}
+	_, bounded := ctx.Deadline()
+	switch {
+	case e.Code == codes.DeadlineExceeded && bounded:
+		// The other side may notice a moment before ctx does.
+		return context.DeadlineExceeded
+	case e.Code == codes.Canceled && ctx.Err() != nil:
 		return ctx.Err()
 	}
 	return e

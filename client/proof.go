@@ -21,7 +21,7 @@ type ProofError struct {
 
 // Error implements error.
 func (e *ProofError) Error() string {
-	return fmt.Sprintf("the node's proof is %s: %v", e.Conclusion, e.Err)
+	return fmt.Sprintf("the node's proof does not convince: %v", e.Err)
 }
 
 // Unwrap is the reason.
@@ -56,7 +56,7 @@ func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, obser
 		return nil, verdict, &ProofError{Err: err}
 	}
 	if verdict.Conclusion != observation.Valid {
-		reason := refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "", "%s", verdict.Conclusion)
+		reason := refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "", "too little known weight stands behind it")
 		return nil, verdict, &ProofError{Conclusion: verdict.Conclusion, Err: reason}
 	}
 	for _, t := range verdict.Transactions {

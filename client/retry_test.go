@@ -113,6 +113,14 @@ func TestFromStatus(t *testing.T) {
 	if err := fromStatus(ended, status.FromContextError(ended.Err()).Err()); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled here: %v", err)
 	}
+	late, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
+	if err := fromStatus(late, status.Error(codes.DeadlineExceeded, "a moment early")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("deadline: %v", err)
+	}
+	if err := fromStatus(ctx, status.Error(codes.DeadlineExceeded, "no deadline of ours")); errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("deadline of others: %v", err)
+	}
 	if err := fromStatus(ctx, status.Error(codes.Canceled, "by the server")); errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled there: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -78,7 +79,7 @@ func refuse(err error, s *notaryv1.TransactionStatus) error {
 }
 
 func asStatus(code codes.Code, r *refusal.Error, pause time.Duration, s *notaryv1.TransactionStatus) error {
-	st := status.New(code, r.Error())
+	st := status.New(code, strings.TrimPrefix(r.Field+": "+r.Detail, ": "))
 	st, err := st.WithDetails(&errdetails.ErrorInfo{Reason: refusal.Name(r.Reason), Domain: "notary.v1"})
 	if err == nil && r.Field != "" {
 		st, err = st.WithDetails(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: r.Field, Description: r.Detail}}})

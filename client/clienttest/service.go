@@ -88,6 +88,9 @@ func (n *Network) advance(r *record) (bool, error) {
 		case n.faults.Reject != 0:
 			s.State = notaryv1.TransactionState_TRANSACTION_STATE_REJECTED
 			s.Rejection = &notaryv1.Rejection{Reason: n.faults.Reject, Detail: "a rival became final"}
+			for _, o := range r.tx.Spends() {
+				delete(n.claims, o) // the rival lives in the imagination: the coins are there still
+			}
 		case s.PendingWeight < uint64(n.signers())*share:
 			s.PendingWeight += share
 		default:

@@ -83,26 +83,41 @@ func (a *app) fail(err error) int {
 		return told.exit
 	}
 	f := explain(err)
+	message := strings.TrimRight(strings.ReplaceAll(f.err.Error(), "\n", ": "), ".")
 	var field string
 	var r *refusal.Error
 	if errors.As(err, &r) {
+		// The reason stands at the end of the line, not in the middle of it too.
 		field = r.Field
+		message = strings.Replace(message, r.Error(), plain(r), 1)
 	}
+	message = printable(message)
 	if a.json {
 		b, marshalErr := json.Marshal(map[string]any{
-			"reason": f.reason, "field": field, "message": f.err.Error(), "hint": f.hint, "exit_code": f.exit,
+			"reason": f.reason, "field": field, "message": message, "hint": f.hint, "exit_code": f.exit,
 		})
 		if marshalErr == nil {
 			a.tell("%s", b)
 			return f.exit
 		}
 	}
-	line := "notary: " + strings.TrimRight(strings.ReplaceAll(f.err.Error(), "\n", ": "), ".")
+	line := "notary: " + message
 	if f.hint != "" {
 		line += "; " + f.hint
 	}
 	a.tell("%s [%s]", line, f.reason)
 	return f.exit
+}
+
+// plain is a refusal without its reason.
+func plain(r *refusal.Error) string {
+	switch {
+	case r.Detail == "":
+		return strings.ToLower(strings.ReplaceAll(refusal.Name(r.Reason), "_", " "))
+	case r.Field == "":
+		return r.Detail
+	}
+	return r.Field + ": " + r.Detail
 }
 
 // explain finds out what an error is by its type and reason, never by its text.
@@ -113,7 +128,9 @@ func explain(err error) *failure {
 	}
 	for _, rule := range []func(error) *failure{explainFunds, explainWallet, explainProof, explainInput, explainNode} {
 		if f := rule(err); f != nil {
-			f.err = err
+			if f.err == nil {
+				f.err = err
+			}
 			return f
 		}
 	}
@@ -132,8 +149,30 @@ func explainFunds(err error) *failure {
 	case short.Scattered > 0:
 		hint = "send a part of it to yourself first, which joins small coins"
 	}
-	return &failure{exit: exitFunds, reason: "INSUFFICIENT_FUNDS", hint: hint}
+	return &failure{exit: exitFunds, reason: "INSUFFICIENT_FUNDS", hint: hint, err: shortage{short}}
 }
+
+// shortage says in coins what a FundsError says in base units.
+type shortage struct{ *client.FundsError }
+
+func (s shortage) Error() string {
+	amount := coins
+	if !s.Product.IsZero() {
+		amount = func(n uint64) string { return fmt.Sprintf("%d units of product %s", n, short(s.Product.String())) }
+	}
+	text := fmt.Sprintf("not enough funds: %s needed, %s to spend", amount(s.Need), amount(s.Have))
+	for _, part := range []struct {
+		amount uint64
+		where  string
+	}{{s.Tied, "in transactions under way"}, {s.Locked, "not to be spent now"}, {s.Scattered, "in too many small coins"}} {
+		if part.amount > 0 {
+			text += fmt.Sprintf(", %s %s", amount(part.amount), part.where)
+		}
+	}
+	return text
+}
+
+func (s shortage) Unwrap() error { return s.FundsError }
 
 func explainWallet(err error) *failure {
 	for _, known := range []struct {

@@ -116,9 +116,14 @@ func (a *app) settled(id domain.Hash) error {
 // comes with its verified proof.
 func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
 	started := a.now()
-	status, err := c.Submit(ctx, raw, client.WaitNone)
-	if err == nil && level != client.WaitNone && !client.Decided(status) {
-		status, err = a.watch(ctx, c, id, level)
+	// Whoever waits for finality sees the weight grow; the other levels are passed too quickly for that.
+	first := level
+	if level == client.WaitFinal {
+		first = client.WaitNone
+	}
+	status, err := c.Submit(ctx, raw, first)
+	if err == nil && level == client.WaitFinal && !client.Decided(status) {
+		status, err = a.watch(ctx, c, id)
 	}
 	if err != nil {
 		return nil, a.undecided(ctx, id, err)
@@ -169,14 +174,17 @@ func (a *app) undecided(ctx context.Context, id domain.Hash, err error) error {
 
 // cause names our own limit where that is what ended a call.
 func cause(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errTimeout // ctx may notice a moment later
+	}
 	if c := context.Cause(ctx); c != nil {
 		return c
 	}
 	return err
 }
 
-// watch shows a transaction's weight until it has reached a level.
-func (a *app) watch(ctx context.Context, c *client.Client, id domain.Hash, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+// watch shows a transaction's weight until it is final.
+func (a *app) watch(ctx context.Context, c *client.Client, id domain.Hash) (*notaryv1.TransactionStatus, error) {
 	m := a.meter()
 	defer m.close()
 	for s, err := range c.WatchTransaction(ctx, id) {
@@ -184,26 +192,13 @@ func (a *app) watch(ctx context.Context, c *client.Client, id domain.Hash, level
 			return nil, err
 		}
 		m.show(s)
-		if s.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_REJECTED {
+		switch s.GetState() {
+		case notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
+			return s, nil
+		case notaryv1.TransactionState_TRANSACTION_STATE_REJECTED:
 			r := s.GetRejection()
 			return nil, &client.RejectedError{ID: id, Reason: r.GetReason(), Field: r.GetField(), Detail: r.GetDetail()}
 		}
-		if reached(s.GetState(), level) {
-			return s, nil
-		}
 	}
 	return nil, fmt.Errorf("the node stopped telling about %s", id)
-}
-
-// reached reports whether a state is at least what a level waits for.
-func reached(s notaryv1.TransactionState, level notaryv1.WaitLevel) bool {
-	switch s {
-	case notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
-		return true
-	case notaryv1.TransactionState_TRANSACTION_STATE_ACCEPTED:
-		return level != client.WaitFinal
-	case notaryv1.TransactionState_TRANSACTION_STATE_PENDING:
-		return level == client.WaitPending || level == client.WaitNone
-	}
-	return level == client.WaitNone
 }

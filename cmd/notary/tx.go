@@ -168,7 +168,7 @@ func (a *app) txWatch() *cobra.Command {
 				return err
 			}
 			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
-				s, err := a.watch(ctx, c, id, client.WaitFinal)
+				s, err := a.watch(ctx, c, id)
 				if err != nil {
 					return a.undecidedWatch(ctx, id, err)
 				}

@@ -94,9 +94,9 @@ func (j *judgement) write(w io.Writer, what string) {
 	default:
 		at := ""
 		if j.Field != "" {
-			at = " at " + j.Field
+			at = j.Field + ": "
 		}
-		fmt.Fprintf(w, "INVALID: %s:%s %s [%s]\n", what, at, j.Message, j.Reason)
+		fmt.Fprintf(w, "INVALID: %s: %s%s [%s]\n", what, at, j.Message, j.Reason)
 	}
 }
 

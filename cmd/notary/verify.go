@@ -108,7 +108,7 @@ func (v *verifyView) find(p *observation.Proof, want client.Stamp) {
 			return
 		}
 	}
-	v.invalid(refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transactions", "the proof is of another file, or this file was changed: nothing in it states sha-256 %s", v.SHA256))
+	v.invalid(refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "", "the proof is of another file, or this file was changed: nothing in it states sha-256 %s", v.SHA256))
 }
 
 // stampIn is the data output of a transaction that states a file's hash and size, or nil. Witnesses are

@@ -162,7 +162,11 @@ func grid(words string) string {
 			b.WriteString("\n")
 		}
 	}
-	return strings.ReplaceAll(b.String(), " \n", "\n")
+	lines := strings.Split(b.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (a *app) walletList() *cobra.Command {
