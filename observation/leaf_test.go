@@ -108,3 +108,12 @@ func TestStateNames(t *testing.T) {
 		}
 	}
 }
+
+// fieldOf is the part that a refusal names.
+func fieldOf(err error) string {
+	e, ok := err.(*refusal.Error)
+	if !ok {
+		return "no refusal"
+	}
+	return e.Field
+}
