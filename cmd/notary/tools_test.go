@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notarynet/notaryd/client/clienttest"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+func TestBenchSequential(t *testing.T) {
+	w := newWorld(t).withWallet()
+	w.around.now = time.Now
+	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
+	var got map[string]float64
+	if err := json.Unmarshal([]byte(w.want(exitOK, "bench", "--sequential", "20", "--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got["n"] != 20 || got["p50_ms"] <= 0 || got["p99_ms"] < got["p50_ms"] || got["max_ms"] < got["p99_ms"] || got["min_ms"] > got["p50_ms"] {
+		t.Errorf("%v", got)
+	}
+	if n := w.net.Calls("SubmitTransaction"); n != 20 {
+		t.Errorf("%d submissions", n)
+	}
+	if out := w.want(exitOK, "bench", "--sequential", "3", "--histogram"); !strings.Contains(out, "3 transfers") || !strings.Contains(out, "#") {
+		t.Errorf("for people: %s", out)
+	}
+	w.net.Set(clienttest.Faults{Stuck: true})
+	w.refused(exitOpen, "WAIT_EXPIRED", "bench", "--sequential", "3", "--timeout", "200ms")
+}
+
+func TestBenchOpen(t *testing.T) {
+	w := newWorld(t).withWallet()
+	w.around.now = time.Now
+	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
+	// More coins than one transaction can make, so that the preparation has two levels.
+	var got openSummary
+	if err := json.Unmarshal([]byte(w.want(exitOK, "bench", "--rate", "3000", "--duration", "100ms", "--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.N != 300 || got.Submitted != 300 || got.Failed != 0 || got.Rate != 3000 || got.Final <= 0 || got.P50 < 0 || got.P99 < got.P50 {
+		t.Errorf("%+v", got)
+	}
+	// The coin for 300 transfers, 255 of it, 46 of one of those.
+	if n := w.net.Calls("SubmitTransaction"); n != 3 {
+		t.Errorf("%d preparing transactions, want 3", n)
+	}
+	if out := w.want(exitOK, "bench", "--rate", "100", "--duration", "50ms", "--streams", "2"); !strings.HasPrefix(out, "5 of 5 transfers final") {
+		t.Errorf("for people: %s", out)
+	}
+}
+
+func TestSummarize(t *testing.T) {
+	var latencies []time.Duration
+	for i := 100; i >= 1; i-- {
+		latencies = append(latencies, time.Duration(i)*time.Millisecond)
+	}
+	if got := summarize(latencies); got != (summary{N: 100, P50: 50, P90: 90, P99: 99, Min: 1, Max: 100}) {
+		t.Errorf("%+v", got)
+	}
+	if got := summarize([]time.Duration{7 * time.Millisecond}); got != (summary{N: 1, P50: 7, P90: 7, P99: 7, Min: 7, Max: 7}) {
+		t.Errorf("one: %+v", got)
+	}
+	if got := summarize(nil); got != (summary{}) {
+		t.Errorf("none: %+v", got)
+	}
+}
+
+// On a terminal the weight is drawn as bars, and what is drawn is the weight.
+func TestBars(t *testing.T) {
+	var out bytes.Buffer
+	b := newBars(&out)
+	b.show(&notaryv1.TransactionStatus{PendingWeight: uint64(group.Total), AcceptedWeight: uint64(group.Total) / 4})
+	b.close()
+	text := out.String()
+	if !strings.Contains(text, "100.0 % quorum") || !strings.Contains(text, "25.0 %") || strings.Contains(text, "25.0 % quorum") {
+		t.Errorf("drew %q", text)
+	}
+	w := newWorld(t).withWallet()
+	w.around.terminal = true
+	_, stdout, stderr := w.run("send", w.bob(), "1")
+	if !strings.HasPrefix(stdout, "sent 1 coin to") || !strings.Contains(stderr, "accepted") {
+		t.Errorf("%s\n%s", stdout, stderr)
+	}
+	w.around.now = time.Now
+	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
+	if _, _, stderr := w.run("bench", "--sequential", "2"); !strings.Contains(stderr, "of 2") {
+		t.Errorf("no counter: %q", stderr)
+	}
+}
+
+// The text of exit-codes is the truth about the constants.
+func TestExitCodesText(t *testing.T) {
+	listed := map[int]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^ +(\d+)  `).FindAllStringSubmatch(exitCodesText, -1) {
+		n, err := strconv.Atoi(m[1])
+		if err != nil || listed[n] {
+			t.Errorf("%q: %v", m[0], err)
+		}
+		listed[n] = true
+	}
+	for n := range exitRefused + 1 {
+		if !listed[n] {
+			t.Errorf("exit code %d is not documented", n)
+		}
+	}
+	for c, want := range map[observation.Conclusion]int{
+		observation.Valid: exitOK, observation.Invalid: exitFailed, observation.NotEnoughWeight: exitWeight, observation.NoTrustRoot: exitNoTrustRoot,
+	} {
+		if c.ExitCode() != want {
+			t.Errorf("%v exits with %d, want %d", c, c.ExitCode(), want)
+		}
+	}
+}
+
+// Every command says what it is for, takes --json and --node, and has a man page.
+func TestCommandsAreDocumented(t *testing.T) {
+	w := newWorld(t)
+	w.want(exitOK, "docs", "man", "man")
+	a := &app{surroundings: w.around}
+	root := a.root()
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: short text %q", c.CommandPath(), c.Short)
+		}
+		for _, flag := range []string{"json", "node"} {
+			if c.InheritedFlags().Lookup(flag) == nil && c.PersistentFlags().Lookup(flag) == nil {
+				t.Errorf("%s has no --%s", c.CommandPath(), flag)
+			}
+		}
+		page := filepath.Join(w.dir, "man", strings.ReplaceAll(c.CommandPath(), " ", "-")+".1")
+		if _, err := os.Stat(page); err != nil && !c.Hidden && !c.IsAdditionalHelpTopicCommand() && c.Parent() != nil && !c.Parent().Hidden {
+			t.Errorf("no man page: %v", err)
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+}
+
+func TestCompletion(t *testing.T) {
+	w := newWorld(t)
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if out := w.want(exitOK, "completion", shell); len(out) < 1000 || !strings.Contains(out, "notary") {
+			t.Errorf("%s: %d bytes", shell, len(out))
+		}
+	}
+	if out := w.want(exitOK, "__complete", "send", "--wait", ""); !strings.HasPrefix(out, "none\npending\naccepted\nfinal\n") {
+		t.Errorf("levels: %s", out)
+	}
+	if out := w.want(exitOK, "__complete", "st"); !strings.HasPrefix(out, "stamp\t") {
+		t.Errorf("commands: %s", out)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	if got := printable("tea\x1b[2J\u202e\u0085é\n"); got != "tea?[2J??é?" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestPercent(t *testing.T) {
+	for weight, want := range map[uint64]string{0: "0.0 %", 250_000_000: "25.0 %", 666_666_666: "66.7 %", 1_000_000_000: "100.0 %", 400_000: "0.0 %", 500_000: "0.1 %"} {
+		if got := percent(weight); got != want {
+			t.Errorf("%d: %s, want %s", weight, got, want)
+		}
+	}
+}
