@@ -137,7 +137,7 @@ func TestRivalsInTheSameBatch(t *testing.T) {
 		t.Errorf("round 1 after a restart: %v", again.Check(next))
 	}
 	got, ok, err := s.Transaction(loser.ID)
-	if err != nil || !ok || got.Rejection == nil || got.Rejection.Rival != winner.ID || got.Pending() || got.Raw == nil {
+	if err != nil || !ok || got.Rejection == nil || got.Rejection.Rival != winner.ID || got.Pending || got.Raw == nil {
 		t.Errorf("the loser is %+v, %v", got, err)
 	}
 }

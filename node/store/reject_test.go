@@ -30,11 +30,11 @@ func standing(t *testing.T, s *Store, id domain.Hash) string {
 		return "unknown"
 	case tx.Final != nil && tx.Raw != nil:
 		return "final"
-	case tx.Rejection != nil && tx.Pending():
+	case tx.Rejection != nil && tx.Pending:
 		return "rejected and pending"
 	case tx.Rejection != nil:
 		return "rejected"
-	case tx.Pending():
+	case tx.Pending:
 		return "pending"
 	}
 	return "broken"

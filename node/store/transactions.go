@@ -15,17 +15,15 @@ type Transaction struct {
 	ID domain.Hash
 	// Raw are the exact bytes; nil for one that was rejected without having been voted on.
 	Raw []byte
-	// VotedMS is when this node first voted on it, by its observation, Unix milliseconds; 0 unless it
-	// is pending.
+	// Pending says that this node voted on it and that it is not decided, VotedMS when it first did, by
+	// its observation, Unix milliseconds.
+	Pending bool
 	VotedMS uint64
 	// Final is how it became final; nil where it is not.
 	Final *FinalInfo
 	// Rejection is why it was refused; nil where it was not. A transaction is never final and rejected.
 	Rejection *Rejection
 }
-
-// Pending reports whether this node voted on it and it is not decided.
-func (t *Transaction) Pending() bool { return t.VotedMS != 0 }
 
 // Transaction looks a transaction up, in one view of the store.
 func (s *Store) Transaction(id domain.Hash) (*Transaction, bool, error) {
@@ -49,10 +47,10 @@ func (s *Store) transaction(r pebble.Reader, id domain.Hash) (t *Transaction, ok
 	if t.Final, ok, err = s.finalInfo(r, id); err != nil || ok {
 		return t, ok, err
 	}
-	if t.VotedMS, err = s.votedMS(r, id); err != nil {
+	if t.VotedMS, t.Pending, err = s.votedMS(r, id); err != nil {
 		return nil, false, err
 	}
-	if t.Pending() && t.Raw == nil {
+	if t.Pending && t.Raw == nil {
 		return nil, false, s.fail(corrupt("no bytes of pending transaction %s", id))
 	}
 	value, rejected, err := s.get(r, appendHashKey(nil, ClassRejected, id))
@@ -66,19 +64,18 @@ func (s *Store) transaction(r pebble.Reader, id domain.Hash) (t *Transaction, ok
 		}
 		t.Rejection = &v.Rejection
 	}
-	return t, rejected || t.Pending(), nil
+	return t, rejected || t.Pending, nil
 }
 
-func (s *Store) votedMS(r pebble.Reader, id domain.Hash) (uint64, error) {
+func (s *Store) votedMS(r pebble.Reader, id domain.Hash) (ms uint64, pending bool, err error) {
 	value, ok, err := s.get(r, appendHashKey(nil, ClassPending, id))
 	if err != nil || !ok {
-		return 0, err
+		return 0, false, err
 	}
-	ms, err := decodeTime(value)
-	if err != nil {
-		return 0, s.fail(err)
+	if ms, err = decodeTime(value); err != nil {
+		return 0, false, s.fail(err)
 	}
-	return ms, nil
+	return ms, true, nil
 }
 
 // IsFinal reports whether a transaction is final here.
@@ -108,7 +105,7 @@ func (s *Store) PendingTransactions() iter.Seq2[*Transaction, error] {
 				yield(nil, err)
 				return
 			}
-			if ok && t.Pending() && !yield(t, nil) {
+			if ok && t.Pending && !yield(t, nil) {
 				return
 			}
 		}

@@ -357,7 +357,7 @@ func (w *twin) differTx(s *Store, id domain.Hash) string {
 	if !bytes.Equal(got.Raw, w.raw[id]) {
 		return fmt.Sprintf("transaction %s has %d bytes, want %d", id, len(got.Raw), len(w.raw[id]))
 	}
-	if got.VotedMS != w.pending[id] || (got.Final != nil) != (f != nil) || (got.Rejection != nil) != (i >= 0) {
+	if got.Pending != pending || got.VotedMS != w.pending[id] || (got.Final != nil) != (f != nil) || (got.Rejection != nil) != (i >= 0) {
 		return fmt.Sprintf("transaction %s is %+v", id, got)
 	}
 	if i >= 0 && *got.Rejection != w.rejected[i] {

@@ -67,6 +67,13 @@ func TestVotesAfterFinal(t *testing.T) {
 	if len(pending) != 1 || pending[0].ID != rival.ID {
 		t.Errorf("pending: %+v", pending)
 	}
+	// The guard may still hold the loser's lock when it releases it.
+	if err := s.Reject([]Rejected{{Rejection: Rejection{Tx: rival.ID}, Released: recordsOf(rival, observation.Accepted, 0)}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, s.GuardRecords()); len(got) != 0 {
+		t.Errorf("a released lock brought back records of a spent outpoint: %+v", got)
+	}
 	if h := s.Head(ownChain(0)); h.Height != 3 {
 		t.Errorf("head at %d", h.Height)
 	}
