@@ -112,6 +112,9 @@ func TestAmountLimits(t *testing.T) {
 		if refusal.ReasonOf(err) != c.reason {
 			t.Errorf("%s: %v", name, err)
 		}
+		if _, err := Decode(raw, testRules); refusal.ReasonOf(err) != c.reason {
+			t.Errorf("%s: by its bytes alone: %v", name, err)
+		}
 	}
 }
 
