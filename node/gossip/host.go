@@ -55,6 +55,10 @@ func newHost(c *Config, g *gate) (host.Host, error) {
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.ForceReachabilityPublic(),
 		libp2p.Ping(false),
+		// A configured peer that is down for an hour would have every dial over UDP, or IPv6, taken for
+		// hopeless, to others too.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.DisableMetrics(), // they would register themselves globally
 		libp2p.NoListenAddrs,    // listen below: where New itself fails to, it leaves goroutines behind
 	}
