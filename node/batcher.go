@@ -102,7 +102,7 @@ func (b *batcher) reject(ctx context.Context, tx *utxo.Tx, err error) {
 // lose writes down that a transaction which this node voted on is refused for good.
 func (b *batcher) lose(r rejected) error {
 	stored, found, err := b.store.Transaction(r.tx.ID)
-	if err != nil || !found || !stored.Pending() {
+	if err != nil || !found || !stored.Pending {
 		return err
 	}
 	rejection := store.Rejection{Tx: r.tx.ID, Reason: refusal.ReasonOf(r.err), Detail: r.err.Error(), TimeMS: nowMS()}
