@@ -14,17 +14,17 @@ const (
 	defaultPage      = 100
 	maxPage          = 1000
 	fieldTransaction = "transaction"
+	fieldID          = "transaction_id"
 )
 
 // checkID reads a transaction id.
 func checkID(b []byte) (domain.Hash, error) {
-	const field = "transaction_id"
 	if len(b) == 0 {
-		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_MISSING_FIELD, field, "a transaction id is needed")
+		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_MISSING_FIELD, fieldID, "a transaction id is needed")
 	}
 	id, err := domain.HashFrom(b)
 	if err != nil {
-		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, field,
+		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, fieldID,
 			"a transaction id has 32 bytes, not %d", len(b))
 	}
 	return id, nil

@@ -3,19 +3,27 @@ package api
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 )
 
 // hexIDs lets the transaction id of a path be written as 64 hexadecimal digits, which is how people and
 // the rest of the software write it. The gateway's own mapping of bytes is base64, with its padding; ids
 // in that form pass unchanged, and the padding may be left out. The forms cannot be mistaken for each
-// other: 64 characters of base64 are 48 bytes, no id.
+// other: 64 characters of base64 are 48 bytes, no id. What is in none of them is refused here.
 func hexIDs(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path, ok := base64Path(r.URL.Path); ok {
+		path, err := base64Path(r.URL.Path)
+		if err != nil {
+			writeError(w, r, err)
+			return
+		}
+		if path != r.URL.Path {
 			u := *r.URL
 			u.Path, u.RawPath = path, ""
 			r = r.Clone(r.Context())
@@ -26,29 +34,32 @@ func hexIDs(next http.Handler) http.Handler {
 }
 
 // base64Path writes the id of /v1/transactions/{id}, with whatever follows it, in padded URL-safe
-// base64; false where the path has no id or one that passes as it is.
-func base64Path(path string) (string, bool) {
+// base64, and leaves other paths as they are.
+func base64Path(path string) (string, error) {
 	const prefix = "/v1/transactions/"
 	rest, ok := strings.CutPrefix(path, prefix)
-	if !ok {
-		return "", false
+	if !ok || rest == "" {
+		return path, nil
 	}
 	end := strings.IndexAny(rest, "/:")
 	if end < 0 {
 		end = len(rest)
 	}
 	var id []byte
-	var err error
+	err := errors.New("a transaction id is 64 hexadecimal digits, or 32 bytes in URL-safe base64")
 	switch end {
 	case hex.EncodedLen(domain.Size):
 		id, err = hex.DecodeString(rest[:end])
+	case base64.URLEncoding.EncodedLen(domain.Size):
+		id, err = base64.URLEncoding.DecodeString(rest[:end])
 	case base64.RawURLEncoding.EncodedLen(domain.Size):
 		id, err = base64.RawURLEncoding.DecodeString(rest[:end])
-	default:
-		return "", false
+	}
+	if err == nil && len(id) != domain.Size { // 44 characters without padding are 33 bytes
+		err = domain.ErrHashLength
 	}
 	if err != nil {
-		return "", false
+		return "", refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, fieldID, "%v", err)
 	}
-	return prefix + base64.URLEncoding.EncodeToString(id) + rest[end:], true
+	return prefix + base64.URLEncoding.EncodeToString(id) + rest[end:], nil
 }

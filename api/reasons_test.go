@@ -223,6 +223,34 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	t.Errorf("call %q has no line in the log", id)
 }
 
+// TestTextThatIsNotUTF8 still arrives, with its reason.
+func TestTextThatIsNotUTF8(t *testing.T) {
+	n := serve(t, quick(), &script{
+		submit: func(_ context.Context, _ string, raw []byte, _ notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+			var broken *notaryv1.TransactionStatus
+			if string(raw) == "with status" {
+				broken = &notaryv1.TransactionStatus{Rejection: &notaryv1.Rejection{Detail: "\xff"}}
+			}
+			return broken, refusal.New(notaryv1.Reason_REASON_UNKNOWN_KIND, "a\xff", "b\xfe")
+		},
+	})
+	_, err := n.client.SubmitTransaction(within(t), &notaryv1.SubmitTransactionRequest{Transaction: []byte("with status")})
+	wantReason(t, err, notaryv1.Reason_REASON_UNKNOWN_KIND)
+	_, err = n.client.SubmitTransaction(within(t), &notaryv1.SubmitTransactionRequest{Transaction: []byte("tx")})
+	wantReason(t, err, notaryv1.Reason_REASON_UNKNOWN_KIND)
+	if got := status.Convert(err).Message(); got != "a\uFFFD: b\uFFFD" {
+		t.Errorf("%q", got)
+	}
+	stream := must(n.client.SubmitTransactions(within(t)))
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Transaction: []byte("tx")})
+	if answer, err := stream.Recv(); err != nil || answer.GetStatus().GetRejection().GetField() != "a\uFFFD" {
+		t.Errorf("%v, %v", answer, err)
+	}
+	if r := n.rest("GET", "/%8e", ""); r.code != http.StatusNotFound || restReason(t, r) != "NOT_FOUND" {
+		t.Errorf("%d %s", r.code, r.body)
+	}
+}
+
 func TestPanicsAreRecovered(t *testing.T) {
 	n := serve(t, quick(), &script{
 		balance: func(context.Context, string) ([]*notaryv1.ProductBalance, error) { panic("a bug") },

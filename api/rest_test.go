@@ -72,7 +72,7 @@ func TestRESTHexIDs(t *testing.T) {
 	}
 	for _, form := range []string{id.String()[1:], id.String() + "0", strings.Repeat("zz", 32), "x"} {
 		r := n.rest("GET", "/v1/transactions/"+form, "")
-		if r.code != http.StatusBadRequest || restReason(t, r) != "INVALID_ARGUMENT" {
+		if r.code != http.StatusBadRequest || restReason(t, r) != "INVALID_ARGUMENT" || !strings.Contains(string(r.body), `"transaction_id"`) {
 			t.Errorf("%s: %d %s", form, r.code, r.body)
 		}
 	}
@@ -111,17 +111,19 @@ func TestBase64Path(t *testing.T) {
 		"/v1/transactions/" + h + "/proof":       "/v1/transactions/" + b + "/proof",
 		"/v1/transactions/" + h + "/explanation": "/v1/transactions/" + b + "/explanation",
 		"/v1/transactions/" + b[:43] + ":watch":  "/v1/transactions/" + b + ":watch",
-		"/v1/transactions/" + b:                  "",
+		"/v1/transactions/" + b:                  "/v1/transactions/" + b,
+		"/v1/transactions/":                      "/v1/transactions/",
+		"/v1/transactions:validate":              "/v1/transactions:validate",
+		"/v1/addresses/" + h + "/balance":        "/v1/addresses/" + h + "/balance",
 		"/v1/transactions/" + b[:42] + "!":       "",
 		"/v1/transactions/" + h + "00":           "",
 		"/v1/transactions/" + h[:63] + "g":       "",
-		"/v1/transactions/":                      "",
-		"/v1/transactions:validate":              "",
-		"/v1/addresses/" + h + "/balance":        "",
+		"/v1/transactions/x":                     "",
+		"/v1/transactions/:watch":                "",
 	} {
-		got, ok := base64Path(path)
-		if got != want || ok != (want != "") {
-			t.Errorf("%s: %q, want %q", path, got, want)
+		got, err := base64Path(path)
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("%s: %q, %v; want %q", path, got, err, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -53,12 +54,13 @@ func milliseconds(ms uint64) time.Duration {
 }
 
 // refused finds the refusal in an error, or makes one for what is none. The text of an error that is
-// neither a refusal nor a context's never leaves the node.
+// neither a refusal nor a context's never leaves the node. Text may hold what a client sent: it is made
+// valid UTF-8, without which protobuf cannot carry it.
 func refused(err error) *refusal.Error {
 	var r *refusal.Error
 	switch {
 	case errors.As(err, &r):
-		return r
+		return &refusal.Error{Reason: r.Reason, Field: valid(r.Field), Detail: valid(r.Detail)}
 	case errors.Is(err, context.DeadlineExceeded):
 		return refusal.New(notaryv1.Reason_REASON_WAIT_EXPIRED, "", "the deadline passed")
 	case errors.Is(err, context.Canceled):
@@ -67,6 +69,8 @@ func refused(err error) *refusal.Error {
 		return refusal.New(notaryv1.Reason_REASON_INTERNAL, "", "internal error; the node's log has the cause")
 	}
 }
+
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // retryAfter is when trying again makes sense, or 0 for never.
 func retryAfter(err error, v verdict) time.Duration {
@@ -129,6 +133,9 @@ func decorate(s *status.Status, call string) *status.Status {
 	if s.Code() == codes.OK || infoOf(s) != nil {
 		return s
 	}
+	p := s.Proto()
+	p.Message = valid(p.Message)
+	s = status.FromProto(p)
 	reason := reasonOfCode(s.Code())
 	details := []protoadapt.MessageV1{errorInfo(reason, call)}
 	if v := verdicts[reason]; v.retry > 0 && v.code == s.Code() {
@@ -145,12 +152,17 @@ func errorInfo(reason notaryv1.Reason, call string) *errdetails.ErrorInfo {
 	return info
 }
 
+// withDetails adds details, the first of which is an ErrorInfo. Should one of the others not encode (text
+// of a backend that is not UTF-8), the reason still arrives.
 func withDetails(s *status.Status, details []protoadapt.MessageV1) *status.Status {
-	full, err := s.WithDetails(details...)
-	if err != nil { // only an OK status or a message that cannot be encoded: both would be our own mistake
+	if full, err := s.WithDetails(details...); err == nil {
+		return full
+	}
+	bare, err := s.WithDetails(details[0])
+	if err != nil { // our own ErrorInfo on a status that is not OK always encodes
 		panic(err)
 	}
-	return full
+	return bare
 }
 
 // infoOf finds the ErrorInfo of this API in a status.

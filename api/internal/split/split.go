@@ -180,7 +180,8 @@ type conn struct {
 	closed func()
 }
 
-// sniff reads until the first byte that differs from the preface, or all of it.
+// sniff reads until the first byte that differs from the preface, or all of it. Where the deadline
+// cannot be taken back the connection has ended meanwhile, which its server finds out by reading on.
 func (c *conn) sniff(timeout time.Duration) (http2 bool, err error) {
 	if err := c.Conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return false, err
@@ -192,14 +193,16 @@ func (c *conn) sniff(timeout time.Duration) (http2 bool, err error) {
 		n += k
 		if k > 0 && !same {
 			c.unread = c.buf[:n]
-			return false, c.Conn.SetReadDeadline(time.Time{})
+			c.Conn.SetReadDeadline(time.Time{})
+			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
 	}
 	c.unread = c.buf[:n]
-	return true, c.Conn.SetReadDeadline(time.Time{})
+	c.Conn.SetReadDeadline(time.Time{})
+	return true, nil
 }
 
 // Read implements net.Conn.
