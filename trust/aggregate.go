@@ -9,11 +9,15 @@ import (
 	"github.com/notarynet/notaryd/proto/refusal"
 )
 
+// maxHeld bounds, in peers times classes, what an aggregate keeps for Update: about 25 bytes each.
+const maxHeld = 1 << 24
+
 // Aggregate is the trust of the members of a group together: the sum over members i of W(i) * t(i).
 // EigenTrust is linear in p once C is given, and C depends on the filter alone; so members whose filters
 // coincide share one run on the average of their p. Immutable.
 type Aggregate struct {
 	network *Network
+	asked   []Share
 	members []member
 	classes []class
 	// Vector is the aggregate; Iterations are those of all classes together.
@@ -29,9 +33,11 @@ type member struct {
 
 // class is members with one filter between them.
 type class struct {
-	key    [sha256.Size]byte // of the filter
-	mass   float64           // the weight of its members
-	p      []float64         // their average, summing to 1
+	bits []byte            // the filter, a bit a peer
+	key  [sha256.Size]byte // its hash
+	mass float64           // the weight of its members
+	// What follows is dropped where there are too many classes to hold it.
+	p      []float64 // their average, summing to 1
 	walk   *walk
 	result solution
 }
@@ -40,12 +46,17 @@ type class struct {
 // convicted or that trust nobody (with no seed left) have no voice: the others' weights count as if they
 // were all. ErrNoTrust where nobody has one; a refusal where a member is named twice.
 func (n *Network) Aggregate(members []Share) (*Aggregate, error) {
-	a := &Aggregate{network: n}
+	return n.aggregate(members, func(c *class) solution { return c.walk.solve(c.p, c.p) })
+}
+
+// aggregate leaves it to solve how the EigenTrust of a class is found.
+func (n *Network) aggregate(members []Share, solve func(*class) solution) (*Aggregate, error) {
+	a := &Aggregate{network: n, asked: slices.Clone(members)}
 	voices, err := n.voices(members)
 	if err != nil {
 		return nil, err
 	}
-	// Filters first, so that at most one p a class is held, however many members there are.
+	// Filters first, so that one p a class is enough, however many members there are.
 	total := 0.0
 	for _, m := range voices {
 		view := n.View(m.peer)
@@ -67,15 +78,37 @@ func (n *Network) Aggregate(members []Share) (*Aggregate, error) {
 	for i := range a.members {
 		a.members[i].weight /= total
 	}
+	a.Vector = Vector{graph: n.graph, share: make([]float64, n.graph.Len())}
 	for c := range a.classes {
-		if err := a.average(c); err != nil {
+		if err := a.run(c, solve); err != nil {
 			return nil, err
 		}
-		k := &a.classes[c]
-		k.result = k.walk.solve(k.p, k.p)
 	}
-	a.sum()
 	return a, nil
+}
+
+// run computes one class and adds it to the whole.
+func (a *Aggregate) run(c int, solve func(*class) solution) error {
+	n, k := a.network, &a.classes[c]
+	mask := maskOf(k.bits, n.graph.Len())
+	k.walk, k.p = n.walk(mask), make([]float64, len(mask))
+	for _, m := range a.members {
+		if m.class == c {
+			if err := n.addPreference(k.p, m.weight/k.mass, n.View(m.peer), mask); err != nil {
+				return err
+			}
+		}
+	}
+	k.result = solve(k)
+	for i, s := range k.result.share {
+		a.share[i] += float64(k.mass * s)
+	}
+	a.Iterations += k.result.iterations
+	a.Change = max(a.Change, k.result.change)
+	if len(a.classes)*len(mask) > maxHeld {
+		k.p, k.walk, k.result = nil, nil, solution{}
+	}
+	return nil
 }
 
 // voices are the members that the graph knows and that are not convicted, by number.
@@ -106,50 +139,28 @@ func (n *Network) hasTrust(v *View, mask []bool) bool {
 
 // classOf finds or makes the class of a filter.
 func (a *Aggregate) classOf(mask []bool) int {
-	key := keyOf(mask)
-	for i := range a.classes {
-		if a.classes[i].key == key {
-			return i
-		}
-	}
-	a.classes = append(a.classes, class{key: key, walk: a.network.walk(mask)})
-	return len(a.classes) - 1
-}
-
-func keyOf(mask []bool) [sha256.Size]byte {
 	bits := make([]byte, (len(mask)+7)/8)
 	for i, in := range mask {
 		if in {
 			bits[i/8] |= 1 << (i % 8)
 		}
 	}
-	return sha256.Sum256(bits)
-}
-
-// average sets the p of a class.
-func (a *Aggregate) average(c int) error {
-	k := &a.classes[c]
-	k.p = make([]float64, a.network.graph.Len())
-	for _, m := range a.members {
-		if m.class == c {
-			if err := a.network.addPreference(k.p, m.weight/k.mass, a.network.View(m.peer), k.walk.in); err != nil {
-				return err
-			}
+	key := sha256.Sum256(bits)
+	for i := range a.classes {
+		if a.classes[i].key == key {
+			return i
 		}
 	}
-	return nil
+	a.classes = append(a.classes, class{bits: bits, key: key})
+	return len(a.classes) - 1
 }
 
-// sum adds up the classes.
-func (a *Aggregate) sum() {
-	a.Vector = Vector{graph: a.network.graph, share: make([]float64, a.network.graph.Len())}
-	for _, c := range a.classes {
-		for i, s := range c.result.share {
-			a.share[i] += float64(c.mass * s)
-		}
-		a.Iterations += c.result.iterations
-		a.Change = max(a.Change, c.result.change)
+func maskOf(bits []byte, n int) []bool {
+	mask := make([]bool, n)
+	for i := range mask {
+		mask[i] = bits[i/8]&(1<<(i%8)) != 0
 	}
+	return mask
 }
 
 // Network is what the aggregate was computed on.

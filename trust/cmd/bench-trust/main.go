@@ -1,0 +1,263 @@
+// Command bench-trust measures trust at scale and prints a JSON line per figure. Each size runs in a
+// process of its own, so that its peak of memory is its own.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/notarynet/notaryd/trust"
+)
+
+// figure is one line of output.
+type figure struct {
+	Kind       string  `json:"kind"`
+	Peers      int     `json:"peers"`
+	Labels     int     `json:"labels"`
+	Seconds    float64 `json:"seconds"`
+	Iterations int     `json:"iterations"`
+	PeakMB     float64 `json:"peak_mb"`
+	Cores      int     `json:"cores"`
+	// Ceiling is the time that memory needs for the bytes of the same iterations, at the bandwidth
+	// measured in this run; Ratio is Seconds over Ceiling.
+	Ceiling float64 `json:"ceiling_seconds,omitempty"`
+	Ratio   float64 `json:"ratio_to_ceiling,omitempty"`
+	// ToFull is Seconds over those of the full run that it spares.
+	ToFull float64 `json:"ratio_to_full,omitempty"`
+	// Distance is the L1 distance from a full run to 1e-12.
+	Distance float64 `json:"l1_distance,omitempty"`
+	Note     string  `json:"note,omitempty"`
+}
+
+func main() {
+	sizes := flag.String("peers", "1000,10000,100000,1000000", "sizes of graphs")
+	labels := flag.Int("labels", 10, "labels per peer")
+	groups := flag.Int("cluster", 0, "peers of a cluster that keep nine of ten labels to themselves; 0: labels at random")
+	runs := flag.Int("runs", 7, "repetitions; figures are medians")
+	child := flag.Int("child", 0, "measure one size (used by the command itself)")
+	flag.Parse()
+	if *child > 0 {
+		measure(*child, *labels, *groups, *runs)
+		return
+	}
+	for _, size := range strings.Split(*sizes, ",") {
+		self := exec.Command(os.Args[0], "-child", size, "-labels", strconv.Itoa(*labels), "-cluster", strconv.Itoa(*groups), "-runs", strconv.Itoa(*runs))
+		self.Stdout, self.Stderr = os.Stdout, os.Stderr
+		if err := self.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench-trust:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+func measure(peers, labels, cluster, runs int) {
+	b := &bench{runs: runs, out: json.NewEncoder(os.Stdout), peers: peers}
+	g := b.build(peers, labels, cluster)
+	if cluster > 0 {
+		start := time.Now()
+		local, err := g.Localise()
+		check(err)
+		b.print(figure{Kind: "localise", Seconds: time.Since(start).Seconds()})
+		g = local
+	}
+	b.graph = g
+	b.bandwidth = bandwidth()
+	s := trust.DefaultSetting()
+	s.Teleport, s.Epsilon = 0.1, 1e-6
+	for i := range 16 {
+		s.Seeds = append(s.Seeds, trust.Share{Peer: g.ID(i * (peers / 16)), Weight: 1})
+	}
+	b.setting = s
+	b.relative()
+	b.group()
+}
+
+// bench is the measurement of one size.
+type bench struct {
+	runs      int
+	peers     int
+	out       *json.Encoder
+	graph     *trust.Graph
+	setting   trust.Setting
+	bandwidth float64 // bytes a second
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (b *bench) print(f figure) {
+	f.Peers, f.Cores, f.PeakMB = b.peers, runtime.GOMAXPROCS(0), peak()
+	if b.graph != nil {
+		f.Labels = b.graph.Labels()
+	}
+	if f.Ceiling > 0 {
+		f.Ratio = f.Seconds / f.Ceiling
+	}
+	check(b.out.Encode(f))
+}
+
+// median runs f as often as asked and returns the median of its times.
+func (b *bench) median(f func()) float64 {
+	times := make([]float64, b.runs)
+	for i := range times {
+		runtime.GC()
+		start := time.Now()
+		f()
+		times[i] = time.Since(start).Seconds()
+	}
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+func (b *bench) build(peers, labels, cluster int) *trust.Graph {
+	rows := draw(peers, labels, cluster)
+	start := time.Now()
+	g, err := trust.FromRows(rows.ids, rows.start, rows.ratee, rows.score)
+	check(err)
+	b.graph = g
+	b.print(figure{Kind: "build", Seconds: time.Since(start).Seconds(), Note: "matrix of positive labels by ratee, from rows by rater"})
+	return g
+}
+
+func (b *bench) network() *trust.Network {
+	n, err := trust.New(b.graph, b.setting)
+	check(err)
+	return n
+}
+
+// relative measures one peer's view (DATT), and its whole relative vector.
+func (b *bench) relative() {
+	n := b.network()
+	at := 0
+	seconds := b.median(func() { n.View(at % b.peers); at += b.peers/7 + 1 })
+	b.print(figure{Kind: "relative", Seconds: seconds, Note: "view (DATT)"})
+	var t *trust.Vector
+	at = 0
+	whole := b.median(func() {
+		var err error
+		t, err = n.Relative(b.graph.ID(at % b.peers))
+		check(err)
+		at += b.peers/7 + 1
+	})
+	b.print(figure{Kind: "relative_vector", Seconds: whole, Iterations: t.Iterations, Note: "view, filter and EigenTrust"})
+}
+
+// group measures the group vector of 16 members with one filter, alone and from labels on, and its
+// repair after 100 changed labels.
+func (b *bench) group() {
+	n := b.network()
+	mask, p := preference(n)
+	var r *trust.Run
+	seconds := b.median(func() {
+		var err error
+		r, err = n.Run(mask, p)
+		check(err)
+	})
+	f := figure{Kind: "group", Seconds: seconds, Iterations: r.Iterations, Note: "EigenTrust on the averaged p"}
+	f.Ceiling = float64(r.Iterations) * b.bytes() / b.bandwidth
+	b.print(f)
+	b.print(figure{Kind: "group_flat", Seconds: b.median(func() { flat(b.graph, p) }), Note: "for scale: a plain CSR of float64, one core, matrix at hand"})
+	b.incremental(mask, p, seconds)
+	var a *trust.Aggregate
+	members := b.setting.Seeds
+	full := b.median(func() {
+		var err error
+		a, err = b.network().Aggregate(members)
+		check(err)
+	})
+	b.print(figure{Kind: "group_full", Seconds: full, Iterations: a.Iterations,
+		Note: fmt.Sprintf("16 members from labels on: views, filters (%d different), preferences, EigenTrust", a.Classes())})
+}
+
+// incremental measures the repair of the group vector.
+func (b *bench) incremental(mask []bool, p []float64, full float64) {
+	s := b.setting
+	s.Epsilon = 1e-9
+	n, err := trust.New(b.graph, s)
+	check(err)
+	before, err := n.Run(mask, p)
+	check(err)
+	changes := b.changes(100)
+	var after *trust.Run
+	seconds := b.median(func() {
+		after, err = before.Update(changes, nil)
+		check(err)
+	})
+	g, err := b.graph.With(changes)
+	check(err)
+	s.Epsilon = 1e-12
+	exact, err := trust.New(g, s)
+	check(err)
+	want, err := exact.Run(mask, p)
+	check(err)
+	distance := 0.0
+	for i := range b.peers {
+		distance += max(want.Share(i)-after.Share(i), after.Share(i)-want.Share(i))
+	}
+	b.print(figure{Kind: "incremental", Seconds: seconds, Iterations: after.Iterations, ToFull: seconds / full, Distance: distance, Note: "100 changed labels, same p"})
+}
+
+// changes are as many labels set anew, spread over the peers.
+func (b *bench) changes(count int) []trust.Change {
+	var out []trust.Change
+	r := random(99)
+	for range count {
+		i := int(r.next() % uint64(b.peers))
+		j := int(r.next() % uint64(b.peers))
+		if i != j {
+			out = append(out, trust.Change{Label: trust.Label{Rater: b.graph.ID(i), Ratee: b.graph.ID(j), Score: trust.MaxScore}})
+		}
+	}
+	return out
+}
+
+// preference is the filter of the first seed and the average p of all seeds under it.
+func preference(n *trust.Network) (mask []bool, p []float64) {
+	for _, s := range n.Setting().Seeds {
+		i, _ := n.Graph().Find(s.Peer)
+		v := n.View(i)
+		if mask == nil {
+			mask = n.Filter(v)
+		}
+		q, err := n.Preference(v, mask)
+		check(err)
+		if p == nil {
+			p = make([]float64, len(q))
+		}
+		for k, x := range q {
+			p[k] += x
+		}
+	}
+	return mask, p
+}
+
+// peak is the most memory that this process has held, in MB.
+func peak() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		lines := bufio.NewScanner(bytes.NewReader(status))
+		for lines.Scan() {
+			if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+				if kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64); err == nil {
+					return kb / 1024
+				}
+			}
+		}
+	}
+	var m runtime.MemStats // elsewhere: what the runtime took
+	runtime.ReadMemStats(&m)
+	return float64(m.Sys) / (1 << 20)
+}
