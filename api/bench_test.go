@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -91,6 +92,7 @@ func BenchmarkSubmitREST(b *testing.B) {
 		if res.StatusCode != http.StatusOK {
 			b.Fatal(res.Status)
 		}
+		must(io.Copy(io.Discard, res.Body)) // else the connection is not used again
 		res.Body.Close()
 	}
 }
