@@ -39,7 +39,10 @@ func TestVerifyFlippedBytes(t *testing.T) {
 	whole := w.read("a.txt.notary")
 	fields := map[string]int{}
 	held := 0
-	for i := range whole {
+	for i := 0; i < len(whole); i++ {
+		if i >= 64 && i%3 != 0 {
+			continue // every part is longer than that
+		}
 		flipped := append([]byte(nil), whole...)
 		flipped[i] ^= 1
 		w.write("a.txt.notary", string(flipped))
@@ -58,7 +61,7 @@ func TestVerifyFlippedBytes(t *testing.T) {
 		}
 	}
 	// The witness of one key takes 106 bytes of the bundle.
-	if held > 110 {
+	if held > 40 {
 		t.Errorf("%d of %d flipped bytes made no difference", held, len(whole))
 	}
 	for _, part := range []string{
