@@ -185,6 +185,26 @@ func TestVerifyPathOddLength(t *testing.T) {
 	}
 }
 
+// TestVerifyPathTooLong: a signer is free in its root, so it can make one to which a path leads that has a
+// node more than the tree has levels. The path is refused all the same.
+func TestVerifyPathTooLong(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 8} {
+		leaves := someLeaves(n)
+		tree := NewTree(leaves)
+		above := leafHash([]byte("another tree"))
+		inner := tree.Root()
+		root := nodeHash(&above, &inner)
+		last := n - 1
+		path := append(tree.Path(last), above[:]...)
+		if VerifyPath(root, leaves[last*LeafSize:], uint32(last), uint32(n), path) {
+			t.Errorf("%d leaves: a path with a node too many", n)
+		}
+		if !VerifyPath(inner, leaves[last*LeafSize:], uint32(last), uint32(n), path[:len(path)-32]) {
+			t.Errorf("%d leaves: the path itself", n)
+		}
+	}
+}
+
 func TestTreeAllocations(t *testing.T) {
 	leaves := someLeaves(1000)
 	tree := NewTree(leaves)
