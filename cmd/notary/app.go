@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 		a.addressCommand(), a.balanceCommand(), a.utxosCommand(), a.sendCommand(), a.issueCommand(),
 		a.stampCommand(), a.verifyCommand(), a.proofCommand(), a.txCommand(),
 		a.walletCommand(), a.networkCommand(),
-		a.faucetCommand(), a.benchCommand(),
+		a.faucetCommand(), a.benchCommand(), a.demoCommand(),
 		a.docsCommand(), exitCodesTopic(),
 	)
 	classifyArgs(root)

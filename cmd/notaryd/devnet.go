@@ -264,6 +264,9 @@ func (c *crew) start(n *devnetNode, settings []string) error {
 	}
 	p := &proc{node: n, cmd: cmd, log: log, done: make(chan struct{})}
 	c.procs = append(c.procs, p)
+	if err := os.WriteFile(filepath.Join(n.dir, "node.pid"), fmt.Appendln(nil, cmd.Process.Pid), 0o644); err != nil {
+		return err
+	}
 	go func() {
 		p.err = cmd.Wait()
 		close(p.done)

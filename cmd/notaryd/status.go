@@ -83,7 +83,9 @@ func networkOf(ctx context.Context, target string) (*notaryv1.GetNetworkResponse
 func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse) {
 	id, _ := domain.HashFrom(n.NetworkId)
 	key, _ := domain.HashFrom(n.NodeKey)
-	percent := func(w uint64) string { return fmt.Sprintf("%d.%01d %%", w*100/uint64(group.Total), w*1000/uint64(group.Total)%10) }
+	percent := func(w uint64) string {
+		return fmt.Sprintf("%d.%01d %%", w*100/uint64(group.Total), w*1000/uint64(group.Total)%10)
+	}
 	fmt.Fprintf(w, "node       %s, version %s\n", target, n.Version)
 	fmt.Fprintf(w, "network    %s (%s), epoch %d\n", n.Name, id, n.GroupEpoch)
 	fmt.Fprintf(w, "node key   %s, %s of the weight\n", key, percent(n.NodeWeight))
