@@ -70,7 +70,7 @@ func (k *keeper) keep(ctx context.Context, id peer.ID) {
 			attempt++
 		}
 		first = false
-		if !k.dial(ctx, id) {
+		if k.dial(ctx, id) != nil {
 			if ctx.Err() != nil {
 				return
 			}
@@ -92,9 +92,9 @@ func (k *keeper) keep(ctx context.Context, id peer.ID) {
 
 // dial connects unless connected. libp2p's own back-off of 5 s and more after a refused dial is cleared
 // first: waiting is the keeper's business, and a network that starts up all at once cannot wait that long.
-func (k *keeper) dial(ctx context.Context, id peer.ID) bool {
+func (k *keeper) dial(ctx context.Context, id peer.ID) error {
 	if k.host.Network().Connectedness(id) == network.Connected {
-		return true
+		return nil
 	}
 	if s, ok := k.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(id)
@@ -103,8 +103,8 @@ func (k *keeper) dial(ctx context.Context, id peer.ID) bool {
 	defer cancel()
 	if err := k.host.Connect(ctx, peer.AddrInfo{ID: id}); err != nil {
 		k.metrics.Dials.WithLabelValues("failed").Inc()
-		return false
+		return err
 	}
 	k.metrics.Dials.WithLabelValues("ok").Inc()
-	return true
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"pgregory.net/rapid"
 )
@@ -89,6 +90,12 @@ func TestLatePeerIsReached(t *testing.T) {
 	keeping := testConfig(0)
 	keeping.Bootstrap = []string{addrOf(1, port)}
 	n := startNet(t, keeping, judge{})
+	// Each attempt is a real one: libp2p's own back-off does not answer in place of the network.
+	for range 2 {
+		if err := n.keeper.dial(t.Context(), PeerID(testKey(1).Public())); err == nil || isErr(err, swarm.ErrDialBackoff) {
+			t.Errorf("dial: %v", err)
+		}
+	}
 	eventually(t, "three failures", func() bool { return count(n.metrics.Dials.WithLabelValues("failed")) >= 3 })
 	c := testConfig(1)
 	c.Listen = []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)}
