@@ -2,8 +2,12 @@ package observation_test
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"testing"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
@@ -34,6 +38,42 @@ func BenchmarkRoot(b *testing.B) {
 				observation.NewTree(leaves)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/leaf")
+		})
+	}
+}
+
+// BenchmarkRootCeilings is what the tree of BenchmarkRoot costs elsewhere: the compact range of
+// transparency-dev, and the bare hashes that no tree can do without, one block a leaf and two a node.
+func BenchmarkRootCeilings(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		leaves := leavesOf(n)
+		b.Run(fmt.Sprintf("compact/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+			for b.Loop() {
+				r := factory.NewEmptyRange(0)
+				for i := range n {
+					leaf := leaves[i*observation.LeafSize : (i+1)*observation.LeafSize]
+					if err := r.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if _, err := r.GetRootHash(nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("hashes/%d", n), func(b *testing.B) {
+			var leaf [1 + observation.LeafSize]byte
+			var node [65]byte
+			for b.Loop() {
+				for range n {
+					h := sha256.Sum256(leaf[:])
+					node[1] = h[0]
+					g := sha256.Sum256(node[:])
+					leaf[1] = g[0]
+				}
+			}
 		})
 	}
 }
