@@ -124,6 +124,16 @@ func TestParseAddressReasons(t *testing.T) {
 	}
 }
 
+// TestFromGroups: a group that holds no bit of a byte is refused, zero or not.
+func TestFromGroups(t *testing.T) {
+	for n := range 40 {
+		b, err := fromGroups(make([]byte, n))
+		if whole := len(toGroups(make([]byte, n*5/8))) == n; whole != (err == nil) || (whole && len(b) != n*5/8) {
+			t.Errorf("%d groups: %d bytes, %v", n, len(b), err)
+		}
+	}
+}
+
 // FuzzParseAddress: what is accepted is spelled in one way, case aside.
 func FuzzParseAddress(f *testing.F) {
 	f.Add(prefix, FormatAddress(prefix, Address(bytes32(1))))
