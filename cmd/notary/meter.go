@@ -40,8 +40,11 @@ type lines struct {
 }
 
 func (l *lines) show(s *notaryv1.TransactionStatus) {
-	line := fmt.Sprintf("%-9s pending %7s, accepted %7s, more than %s needed",
-		stateName(s.GetState()), percent(s.GetPendingWeight()), percent(s.GetAcceptedWeight()), percent(s.GetQuorumWeight()))
+	votes := fmt.Sprintf("pending %7s, accepted %7s", percent(s.GetPendingWeight()), percent(s.GetAcceptedWeight()))
+	if s.GetPendingWeight() == 0 && s.GetAcceptedWeight() > 0 {
+		votes = fmt.Sprintf("accepted %7s", percent(s.GetAcceptedWeight())) // a node may keep nothing else once it is final
+	}
+	line := fmt.Sprintf("%-9s %s, more than %s needed", stateName(s.GetState()), votes, percent(s.GetQuorumWeight()))
 	if line != l.last {
 		fmt.Fprintln(l.out, line)
 		l.last = line
@@ -54,6 +57,8 @@ func (l *lines) close() {}
 type bars struct {
 	all               *mpb.Progress
 	pending, accepted *mpb.Bar
+	// most is what the bars show, in units of weight.
+	most struct{ pending, accepted int64 }
 }
 
 func newBars(out io.Writer) *bars {
@@ -76,8 +81,11 @@ func (b *bars) add(label string) *mpb.Bar {
 }
 
 func (b *bars) show(s *notaryv1.TransactionStatus) {
-	b.pending.SetCurrent(int64(s.GetPendingWeight()))
-	b.accepted.SetCurrent(int64(s.GetAcceptedWeight()))
+	// Once a transaction is final a node may keep its ACCEPTED votes alone: bars do not fall back.
+	b.most.pending = max(b.most.pending, int64(s.GetPendingWeight()))
+	b.most.accepted = max(b.most.accepted, int64(s.GetAcceptedWeight()))
+	b.pending.SetCurrent(b.most.pending)
+	b.accepted.SetCurrent(b.most.accepted)
 }
 
 func (b *bars) close() {

@@ -82,10 +82,18 @@ func TestBars(t *testing.T) {
 	var out bytes.Buffer
 	b := newBars(&out)
 	b.show(&notaryv1.TransactionStatus{PendingWeight: uint64(group.Total), AcceptedWeight: uint64(group.Total) / 4})
+	b.show(&notaryv1.TransactionStatus{AcceptedWeight: uint64(group.Total) / 4}) // final, and only that is kept
 	b.close()
 	text := out.String()
 	if !strings.Contains(text, "100.0 % quorum") || !strings.Contains(text, "25.0 %") || strings.Contains(text, "25.0 % quorum") {
 		t.Errorf("drew %q", text)
+	}
+	var plain bytes.Buffer
+	l := &lines{out: &plain}
+	l.show(&notaryv1.TransactionStatus{State: notaryv1.TransactionState_TRANSACTION_STATE_FINAL, AcceptedWeight: 750_000_000, QuorumWeight: 666_666_666})
+	l.show(&notaryv1.TransactionStatus{State: notaryv1.TransactionState_TRANSACTION_STATE_FINAL, AcceptedWeight: 750_000_000, QuorumWeight: 666_666_666})
+	if plain.String() != "final     accepted  75.0 %, more than 66.7 % needed\n" {
+		t.Errorf("wrote %q", plain.String())
 	}
 	w := newWorld(t).withWallet()
 	w.around.terminal = true

@@ -58,8 +58,11 @@ func viewStatus(s *notaryv1.TransactionStatus) statusView {
 func (v statusView) write(w io.Writer) {
 	fmt.Fprintf(w, "transaction %s is %s\n", v.ID, v.State)
 	table(w, func(w io.Writer) {
-		fmt.Fprintf(w, "  weight\tpending %s, accepted %s, more than %s needed (round %d)\n",
-			percent(v.PendingWeight), percent(v.AcceptedWeight), percent(v.QuorumWeight), v.Round)
+		votes := "pending " + percent(v.PendingWeight) + ", accepted " + percent(v.AcceptedWeight)
+		if v.PendingWeight == 0 && v.AcceptedWeight > 0 {
+			votes = "accepted " + percent(v.AcceptedWeight) // a node may keep nothing else once it is final
+		}
+		fmt.Fprintf(w, "  weight\t%s, more than %s needed (round %d)\n", votes, percent(v.QuorumWeight), v.Round)
 		if v.ReceivedMS != 0 {
 			fmt.Fprintf(w, "  received\t%s\n", instant(v.ReceivedMS))
 		}
