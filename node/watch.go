@@ -66,9 +66,9 @@ const logPage = 256
 // WatchAcceptances yields every transaction that becomes final here, from a cursor on. A cursor is the
 // place in the log of finals after which to go on.
 func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+	sh := n.sh
+	from, err := n.start(cursor) // now, not at the first pull: what becomes final in between is not missed
 	return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
-		sh := n.sh
-		from, err := n.start(cursor)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -97,13 +97,13 @@ func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs b
 
 // WatchAddress yields every output of an address that is created or spent, from a cursor on.
 func (n *Node) WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
+	sh := n.sh
+	addr, err := n.address(address)
+	from := store.CursorAfter(sh.store.LastSeq())
+	if err == nil && cursor != "" {
+		from, err = parseCursor(cursor)
+	}
 	return func(yield func(*notaryv1.WatchAddressResponse, error) bool) {
-		sh := n.sh
-		addr, err := n.address(address)
-		from := store.CursorAfter(sh.store.LastSeq())
-		if err == nil && cursor != "" {
-			from, err = parseCursor(cursor)
-		}
 		if err != nil {
 			yield(nil, err)
 			return
