@@ -33,6 +33,8 @@ type Config struct {
 	Shards int
 	// StallAfter is how long a voted transaction may wait for others' votes before rounds begin.
 	StallAfter time.Duration
+	// DrainPatience is how long a node that was asked to stop waits for what is on its way.
+	DrainPatience time.Duration
 	// Contests are the rounds of contests.
 	Contests conflict.Params
 	// Fees is what this node asks for before it relays or votes in round 0.
@@ -56,6 +58,7 @@ func DefaultConfig() Config {
 		HoldPatience:     time.Minute,
 		Shards:           shards,
 		StallAfter:       2 * time.Second,
+		DrainPatience:    5 * time.Second,
 		Contests:         conflict.DefaultParams(),
 	}
 }
@@ -77,5 +80,6 @@ func (c Config) Validate() error {
 	check(c.HoldPatience > 0, "hold_patience must be positive, not %v", c.HoldPatience)
 	check(c.Shards > 0 && c.Shards <= 256 && c.Shards&(c.Shards-1) == 0, "shards must be a power of two up to 256, not %d", c.Shards)
 	check(c.StallAfter >= 100*time.Millisecond, "stall_after must be at least 100ms, not %v", c.StallAfter)
+	check(c.DrainPatience >= 0, "drain_patience must not be negative, not %v", c.DrainPatience)
 	return errors.Join(append(errs, c.Contests.Validate())...)
 }

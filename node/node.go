@@ -145,9 +145,6 @@ func (n *Node) fail(err error) {
 // Stop asks the node to drain and end, and returns at once.
 func (n *Node) Stop() { n.stopOnce.Do(func() { close(n.stopping) }) }
 
-// drainPatience is how long a node that was asked to stop waits for what is on its way.
-const drainPatience = 5 * time.Second
-
 // Run works until ctx ends, Stop is called or an owner fails: it joins the network, takes up what an
 // earlier life left undecided, and then serves. On the way out it first refuses new transactions, gives
 // those on their way a moment, and then stops the owners.
@@ -176,7 +173,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.ready.set("shutting down")
 	if err == nil {
-		drain, done := context.WithTimeout(work, drainPatience)
+		drain, done := context.WithTimeout(work, sh.config.DrainPatience)
 		left, _ := n.Drain(drain)
 		done()
 		sh.log.Info("drained", "left", left)
