@@ -64,8 +64,8 @@ func (w *walk) solve(p, start []float64) solution {
 	return w.solveSparse(p, start)
 }
 
-// solveSparse does an iteration in one pass over the labels: a row's new weight, its change, and its
-// share for the next iteration.
+// solveSparse does an iteration in one pass, chunk by chunk while it is in cache: rows' new weights, their
+// changes, and their shares for the next iteration.
 func (w *walk) solveSparse(p, start []float64) solution {
 	t := make([]float64, len(p))
 	now, next := make([]float64, len(p)), make([]float64, len(p))
@@ -90,11 +90,12 @@ func (w *walk) solveSparse(p, start []float64) solution {
 		jump := float64(keep*idle) + w.a
 		w.labels.Sweep(func(chunk, lo, hi int) {
 			var change, rest float64
+			w.labels.MulRows(next, now, w.in, lo, hi)
 			for i := lo; i < hi; i++ {
 				if !w.in[i] {
 					continue
 				}
-				fresh := float64(keep*w.labels.Row(i).Dot(now)) + float64(jump*p[i])
+				fresh := float64(keep*next[i]) + float64(jump*p[i])
 				change += max(fresh-t[i], t[i]-fresh)
 				t[i] = fresh
 				next[i] = fresh * w.scale[i]

@@ -130,15 +130,15 @@ func (n *Network) verdict(v *View, j int, mask []bool) Verdict {
 
 // voicesFor are the labels of one peer, those that count in a view and those that do not.
 func (n *Network) voicesFor(v *View, j int) (heard, ignored []Voice) {
-	rank := v.cells[j].rank
+	rank := v.rank[j]
 	total := 0.0
 	for r := range n.graph.ids {
 		label, ok := n.graph.Score(r, j)
 		if !ok {
 			continue
 		}
-		c := v.cells[r]
-		voice := Voice{Rater: n.graph.ids[r], Rank: int(c.rank), Score: c.mean, Label: label, Value: v.rule.value(int16(label))}
+		c, near := v.cells[r], v.rank[r]
+		voice := Voice{Rater: n.graph.ids[r], Rank: int(near), Score: c.mean, Label: label, Value: v.rule.value(int16(label))}
 		weight := 1.0
 		if v.rule.ByRater {
 			weight = c.mean
@@ -146,20 +146,20 @@ func (n *Network) voicesFor(v *View, j int) (heard, ignored []Voice) {
 		switch {
 		case r == v.source:
 			voice.Score, weight = 1, 1
-		case c.rank == 0:
+		case near == 0:
 			voice.Why = whyUnreached
 		case n.isConvicted(r):
 			voice.Why = whyConvicted
 		case c.mean <= 0:
 			voice.Why = whyNotScore
-		case v.rule.Equal > 0 && rank > 1 && c.rank == rank:
+		case v.rule.Equal > 0 && rank > 1 && near == rank:
 			voice.SecondOpinion = true
 			voice.Score = n.firstScore(v, r)
 			weight = voice.Score * v.rule.Decay * v.rule.Equal
 			if voice.Score <= 0 {
 				voice.Why = whyNotScore
 			}
-		case c.rank != rank-1:
+		case near != rank-1:
 			voice.Why = whyNotRank
 		}
 		if voice.Why != "" {
@@ -207,11 +207,11 @@ func (n *Network) explainVoices(e *Explanation, v *View, j int) {
 
 // pathTo follows the heaviest voice back to the source.
 func (n *Network) pathTo(v *View, j int) []int {
-	if v.cells[j].rank == 0 {
+	if v.rank[j] == 0 {
 		return nil
 	}
 	path := []int{j}
-	for v.cells[path[0]].rank > 1 {
+	for v.rank[path[0]] > 1 {
 		heard, _ := n.voicesFor(v, path[0])
 		at := slices.IndexFunc(heard, func(h Voice) bool { return !h.SecondOpinion })
 		r, _ := n.graph.Find(heard[at].Rater)

@@ -17,13 +17,11 @@ import (
 // which is the bound that decides when to stop. A residual that has spread over much of the graph goes
 // on in whole sweeps, until then only where it is.
 
-// repairs is how many repairs in a row the bound should at least have room for.
-const repairs = 4
-
 // repair makes the solution of w for p out of that of an older class with the same filter: dirty are the peers
-// whose residual may not be zero. What the old solution lacked in the first place is in its change. It
-// returns false where the old solution is too rough for Precision.
-func (w *walk) repair(old *class, p []float64, dirty []uint32, g *Graph) (solution, bool) {
+// whose residual may not be zero. What the old solution lacked in the first place is in its change, and
+// the new one's is within what is asked for; each repair takes half of the room there is. It returns
+// false where there is too little.
+func (w *walk) repair(old *class, p []float64, dirty []uint32, g *Graph, within float64) (solution, bool) {
 	// The weight that raters without labels had: any other would leave a residual along all of p.
 	idle := 0.0
 	for i, in := range w.in {
@@ -31,13 +29,13 @@ func (w *walk) repair(old *class, p []float64, dirty []uint32, g *Graph) (soluti
 			idle += old.result.share[i]
 		}
 	}
-	room := Precision*w.a/2 - old.result.change
-	if room <= Precision*w.a/2/64 || len(p) <= maxDense {
+	room := within - old.result.change
+	if room <= within/64 || len(p) <= maxDense {
 		return solution{}, false
 	}
 	f := &fixing{walk: w, graph: g, x: slices.Clone(old.result.share), residual: make([]float64, len(p)), queued: make([]bool, len(p))}
 	f.measure(dirty, p, float64((1-w.a)*idle)+w.a)
-	rounds := f.settle(room / (2 * repairs))
+	rounds := f.settle(room / 4)
 	sum := 0.0
 	for _, x := range f.x {
 		sum += x
@@ -162,13 +160,10 @@ func (f *fixing) sweep(target float64) (rounds int) {
 		}
 		f.labels.Sweep(func(chunk, lo, hi int) {
 			sum := 0.0
+			f.labels.MulRows(f.residual, scaled, f.in, lo, hi) // outside the filter it stays 0
 			for i := lo; i < hi; i++ {
-				r := 0.0
-				if f.in[i] {
-					r = (1 - f.a) * f.labels.Row(i).Dot(scaled)
-				}
-				f.residual[i] = r
-				sum += math.Abs(r)
+				f.residual[i] *= 1 - f.a
+				sum += math.Abs(f.residual[i])
 			}
 			parts[chunk] = sum
 		})

@@ -12,8 +12,8 @@ import (
 type Vector struct {
 	graph *Graph
 	share []float64
-	// Iterations and Change say how EigenTrust ended: its L1 distance from the fixed point is at most
-	// Change * (1-a)/a.
+	// Iterations and Change say how EigenTrust ended: what one more iteration would change is at most
+	// Change in L1, and the distance from the fixed point at most 2 * Change / a.
 	Iterations int
 	Change     float64
 }

@@ -82,17 +82,15 @@ const unit = 1 << 40
 // MaxPeers bounds a graph, so that the sums of a view fit 64 bits.
 const MaxPeers = 1 << 21
 
-// scale holds, by score + MaxScore, the value of a label times its weight, and the weight, in units.
-type scale [2*MaxScore + 1]struct{ value, weight float64 }
-
-func (r Rule) scale() *scale {
-	var s scale
-	for i := range s {
-		score, weight := int16(i-MaxScore), 1.0
-		if score < 0 {
-			weight = r.Negative
+// scale is, by score + MaxScore, the value of a label times its weight, and the weight of a label that is
+// not negative and of one that is; all in units.
+func (r Rule) scale() (value [2*MaxScore + 1]float64, weight [2]float64) {
+	weight = [2]float64{unit, unit * r.Negative}
+	for i := range value {
+		value[i] = unit * r.value(int16(i-MaxScore))
+		if i < MaxScore {
+			value[i] *= r.Negative
 		}
-		s[i].value, s[i].weight = unit*weight*r.value(score), unit*weight
 	}
-	return &s
+	return value, weight
 }

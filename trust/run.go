@@ -59,9 +59,11 @@ func (r *Run) with(s solution) *Run {
 }
 
 // Update is the run after changes of labels between peers that it knows, with the same filter and a
-// new p, or the old one where p is nil: within Precision in L1 of the fixed point. It repairs what the
-// changes touch, as long as the bound on all repairs since the last full run allows it.
-func (r *Run) Update(changes []Change, p []float64) (*Run, error) {
+// new p, or the old one where p is nil. It repairs what the changes touch, as long as all repairs since
+// the last full run together leave Change within what is asked for, and starts from the old shares
+// otherwise. Within Setting.Epsilon the result is as good as a full run's; within
+// Precision * a/2 it is proven to lie within Precision of the fixed point.
+func (r *Run) Update(changes []Change, p []float64, within float64) (*Run, error) {
 	old := r.network.graph
 	g, err := old.With(changes)
 	if err != nil {
@@ -79,7 +81,7 @@ func (r *Run) Update(changes []Change, p []float64) (*Run, error) {
 	}
 	w := r.class.walk.after(next.network, changed)
 	next.class.walk = w
-	if s, ok := w.repair(&r.class, next.class.p, old.dirty(g, changed, r.class.p, next.class.p), g); ok {
+	if s, ok := w.repair(&r.class, next.class.p, old.dirty(g, changed, r.class.p, next.class.p), g, within); ok {
 		return next.with(s), nil
 	}
 	return next.with(w.solve(next.class.p, r.share)), nil

@@ -30,7 +30,7 @@ func (a *Aggregate) Update(changes []Change) (*Aggregate, error) {
 			return c.walk.solve(c.p, c.p)
 		}
 		old := &a.classes[at]
-		if s, ok := c.walk.repair(old, c.p, a.network.graph.dirty(g, changed, old.p, c.p), g); ok {
+		if s, ok := c.walk.repair(old, c.p, a.network.graph.dirty(g, changed, old.p, c.p), g, Precision*c.walk.a/2); ok {
 			return s
 		}
 		return c.walk.solve(c.p, old.result.share)

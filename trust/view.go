@@ -14,7 +14,8 @@ type View struct {
 	graph  *Graph
 	rule   Rule
 	source int
-	cells  []cell
+	cells  []cell    // by peer, and a spare one
+	rank   []int32   // 0: the source, or not reached
 	reach  []uint32  // peers of rank 1 and above, by rank
 	ends   []int     // reach[ends[k-1]:ends[k]] is rank k
 	decay  []float64 // of rank k at k
@@ -26,7 +27,6 @@ type View struct {
 type cell struct {
 	sum, weight int64   // labels times their weights, and the weights, in units, before decay
 	mean        float64 // sum / weight: the score before decay
-	rank        int32   // 0: the source, or not reached
 }
 
 // ViewFrom computes the view of one peer, by number, breadth first: time linear in the labels of those
@@ -38,9 +38,16 @@ func (g *Graph) ViewFrom(source int, rule Rule) *View {
 // viewOf is the view of whoever says what is given; a source of -1 is nobody in the graph. Peers marked
 // silent are scored, but say nothing, as if their scores were negative.
 func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
-	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, g.Len()), ends: []int{0}, decay: []float64{1}}
-	b := &viewing{View: v, scale: rule.scale(), silent: silent}
+	n := g.Len()
+	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, n+1), rank: make([]int32, n),
+		reach: make([]uint32, 0, n+1), ends: []int{0}, decay: []float64{1}}
+	b := &viewing{View: v, silent: silent}
+	b.value, b.weight = rule.scale()
 	b.first(said)
+	if source >= 0 {
+		v.rank[source] = -1 // reached by nobody, and not to be
+		defer func() { v.rank[source] = 0 }()
+	}
 	for k := 2; ; k++ {
 		v.decay = append(v.decay, v.decay[k-1]*rule.Decay)
 		b.spread(k)
@@ -52,10 +59,13 @@ func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
 	}
 }
 
-// viewing is a view in the making.
+// viewing is a view in the making. Its loops over labels take no branch on what they find, since
+// whether a ratee is of the rank in question is as good as random: what does not count is added to a
+// spare cell.
 type viewing struct {
 	*View
-	scale  *scale
+	value  [2*MaxScore + 1]float64 // of a label times its weight, in units
+	weight [2]float64              // of a label that is not negative, and of one that is
 	silent []bool
 	held   []float64
 }
@@ -67,7 +77,8 @@ func (b *viewing) first(said row) {
 	var sum float64
 	for i, to := range said.ratee {
 		value := b.rule.value(said.score[i])
-		b.cells[to] = cell{sum: int64(value * unit), weight: unit, mean: value, rank: 1}
+		b.cells[to] = cell{sum: int64(value * unit), weight: unit, mean: value}
+		b.rank[to] = 1
 		sum += value
 	}
 	b.reach = append(b.reach, said.ratee...)
@@ -81,32 +92,41 @@ func (b *viewing) first(said row) {
 // spread reaches rank k and sums what rank k-1 says of it. All raters are of one rank, so their scores
 // are taken before decay where they weigh, and with it where they multiply (plain DATT).
 func (b *viewing) spread(k int) {
-	for _, from := range b.reach[b.ends[k-2]:b.ends[k-1]] {
-		score := b.cells[from].mean
-		if score <= 0 || b.mute(from) {
+	from, found := b.reach[b.ends[k-2]:b.ends[k-1]], len(b.reach)
+	reach, rank, cells, now := b.reach[:cap(b.reach)], b.rank, b.cells, int32(k)
+	spare := uint32(len(cells) - 1)
+	for _, rater := range from {
+		score := cells[rater].mean
+		if score <= 0 || b.mute(rater) {
 			continue
 		}
 		weight := score
 		if !b.rule.ByRater {
-			score, weight = score*b.View.decay[k-1], 1
+			score, weight = score*b.decay[k-1], 1
 		}
-		said := b.graph.said(int(from))
+		said := b.graph.said(int(rater))
+		scores := said.score[:len(said.ratee)]
 		for i, to := range said.ratee {
-			c := &b.cells[to]
-			if c.rank == 0 {
-				if int(to) == b.source {
-					continue
-				}
-				c.rank = int32(k)
-				b.reach = append(b.reach, to)
+			r, fresh := rank[to], 0
+			if r == 0 {
+				fresh = 1
 			}
-			if int(c.rank) == k {
-				label := &b.scale[int(said.score[i])+MaxScore]
-				c.sum += int64(score * label.value)
-				c.weight += int64(weight * label.weight)
+			if r == 0 {
+				r = now
 			}
+			rank[to] = r
+			reach[found] = to
+			found += fresh
+			at := spare
+			if r == now {
+				at = to
+			}
+			c := &cells[at]
+			c.sum += int64(score * b.value[int(scores[i])+MaxScore])
+			c.weight += int64(weight * b.weight[uint16(scores[i])>>15])
 		}
 	}
+	b.reach = reach[:found]
 }
 
 // settle scores rank k: from lower ranks first, then, where the rule says so, once more with what peers
@@ -123,18 +143,23 @@ func (b *viewing) settle(k int) {
 	for _, i := range peers {
 		b.held = append(b.held, b.cells[i].mean)
 	}
+	rank, cells, now := b.rank, b.cells, int32(k)
+	spare := uint32(len(cells) - 1)
 	for n, from := range peers {
 		if b.held[n] <= 0 || b.mute(from) {
 			continue
 		}
 		weight := b.held[n] * b.rule.Decay * b.rule.Equal
 		said := b.graph.said(int(from))
+		scores := said.score[:len(said.ratee)]
 		for i, to := range said.ratee {
-			if c := &b.cells[to]; int(c.rank) == k {
-				label := &b.scale[int(said.score[i])+MaxScore]
-				c.sum += int64(weight * label.value)
-				c.weight += int64(weight * label.weight)
+			at := spare
+			if rank[to] == now {
+				at = to
 			}
+			c := &cells[at]
+			c.sum += int64(weight * b.value[int(scores[i])+MaxScore])
+			c.weight += int64(weight * b.weight[uint16(scores[i])>>15])
 		}
 	}
 	for _, i := range peers {
@@ -153,17 +178,16 @@ func (c *cell) settle() {
 func (v *View) Source() int { return v.source }
 
 // Rank is 0 for the source and for whom it does not reach.
-func (v *View) Rank(i int) int { return int(v.cells[i].rank) }
+func (v *View) Rank(i int) int { return int(v.rank[i]) }
 
 // Score is the trust in a peer, -1 to 1; reached is false, and the score 0, for whom no label leads to,
 // and for the source itself.
 func (v *View) Score(i int) (score float64, reached bool) {
-	return v.score(uint32(i)), v.cells[i].rank > 0
+	return v.score(uint32(i)), v.rank[i] > 0
 }
 
 func (v *View) score(i uint32) float64 {
-	c := &v.cells[i]
-	return v.decay[c.rank] * c.mean
+	return v.decay[v.rank[i]] * v.cells[i].mean
 }
 
 // Reached are the peers reached, by rank and then as found. Not to be changed.
@@ -176,17 +200,17 @@ func (v *View) Expect(i int) (label float64, known bool) { return v.expect(i, v.
 
 // expect is Expect with the mean label of somebody, if that has one.
 func (v *View) expect(i int, own float64, spoke bool) (label float64, known bool) {
-	c := &v.cells[i]
-	if c.rank == 0 || c.weight == 0 {
+	c, rank := &v.cells[i], v.rank[i]
+	if rank == 0 || c.weight == 0 {
 		return own, false
 	}
-	if c.rank == 1 || !spoke {
+	if rank == 1 || !spoke {
 		return c.mean, true
 	}
 	// Evidence from afar is evidence of less weight.
 	evidence := float64(c.weight) / unit
 	if v.rule.ByRater {
-		evidence *= v.decay[c.rank-1]
+		evidence *= v.decay[rank-1]
 	}
 	prior := v.rule.Prior
 	return (float64(evidence*c.mean) + float64(prior*own)) / (evidence + prior), true

@@ -27,10 +27,9 @@ type Matrix struct {
 	weight     []uint16
 	chunks     []int // boundaries of chunks of rows, first 0, last rows
 
-	// Rows replaced by Patch, over those of the base, and one bit a row to find them by: a map asked for
-	// every row would cost as much as the product.
+	// Rows replaced by Patch, over those of the base, and their numbers, ascending.
 	patched map[int]Row
-	bits    []uint64
+	order   []int
 }
 
 var _ mat.Matrix = (*Matrix)(nil)
@@ -77,8 +76,6 @@ func (m *Matrix) Patch(rows map[int]Row) (*Matrix, error) {
 	out := *m
 	out.patched = make(map[int]Row, len(m.patched)+len(rows))
 	maps.Copy(out.patched, m.patched)
-	out.bits = make([]uint64, (m.rows+63)/64)
-	copy(out.bits, m.bits)
 	for i, r := range rows {
 		if i < 0 || i >= m.rows || len(r.Index) != len(r.Weight) {
 			return nil, fmt.Errorf("%w: patch of row %d", ErrShape, i)
@@ -87,8 +84,8 @@ func (m *Matrix) Patch(rows map[int]Row) (*Matrix, error) {
 			return nil, fmt.Errorf("%w in row %d", err, i)
 		}
 		out.patched[i] = r
-		out.bits[i/64] |= 1 << (i % 64)
 	}
+	out.order = slices.Sorted(maps.Keys(out.patched))
 	return &out, nil
 }
 
@@ -103,8 +100,10 @@ func (m *Matrix) Entries() int { return len(m.index) }
 
 // Row is row i. Not to be changed.
 func (m *Matrix) Row(i int) Row {
-	if m.bits != nil && m.bits[i/64]&(1<<(i%64)) != 0 {
-		return m.patched[i]
+	if m.patched != nil {
+		if r, ok := m.patched[i]; ok {
+			return r
+		}
 	}
 	return Row{Index: m.index[m.start[i]:m.start[i+1]], Weight: m.weight[m.start[i]:m.start[i+1]]}
 }
@@ -139,16 +138,40 @@ func (r Row) Dot(x []float64) float64 {
 	return sum
 }
 
+// MulRows sets dst[i] to row i times x for lo <= i < hi, leaving out rows that in does not mark; a nil in
+// marks all. It is the inner loop of everything, so it walks the base by itself and then puts right the
+// few rows that are patched.
+func (m *Matrix) MulRows(dst, x []float64, in []bool, lo, hi int) {
+	start := m.start[lo : hi+1]
+	for i := range hi - lo {
+		if in != nil && !in[lo+i] {
+			continue
+		}
+		index, weight := m.index[start[i]:start[i+1]], m.weight[start[i]:start[i+1]]
+		weight = weight[:len(index)]
+		var sum float64
+		for k, c := range index {
+			sum += float64(float64(weight[k]) * x[c])
+		}
+		dst[lo+i] = sum
+	}
+	at, _ := slices.BinarySearch(m.order, lo)
+	for _, i := range m.order[at:] {
+		if i >= hi {
+			break
+		}
+		if in == nil || in[i] {
+			dst[i] = m.patched[i].Dot(x)
+		}
+	}
+}
+
 // MulVecTo sets dst to m*x, on as many goroutines as Sweep takes.
 func (m *Matrix) MulVecTo(dst, x []float64) {
 	if len(dst) != m.rows || len(x) != m.cols {
 		panic(mat.ErrShape)
 	}
-	m.Sweep(func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			dst[i] = m.Row(i).Dot(x)
-		}
-	})
+	m.Sweep(func(_, lo, hi int) { m.MulRows(dst, x, nil, lo, hi) })
 }
 
 // MulVec is m*x as a gonum vector. (VecDense.MulVec asks a foreign type for every element, which is
