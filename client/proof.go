@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // ProofError says that a node's proof does not convince. It unwraps to the refusal that names the part
@@ -65,4 +68,34 @@ func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, obser
 		}
 	}
 	return nil, verdict, &ProofError{Err: refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transactions", "it proves another transaction")}
+}
+
+// TransactionID is the id in an outpoint that a node named.
+func TransactionID(o *notaryv1.Outpoint) (domain.Hash, error) {
+	id, err := domain.HashFrom(o.GetTransaction())
+	if err != nil {
+		return id, refusal.New(notaryv1.Reason_REASON_MALFORMED, "outpoint.transaction", "%v", err)
+	}
+	return id, nil
+}
+
+// Proven is the transaction that a verified proof carries. Its body is what was proven; its witnesses
+// prove nothing and are left out. NOT_FOUND says that the proof carries no such transaction.
+func Proven(p *observation.Proof, id domain.Hash) (*utxo.Tx, error) {
+	for i := range p.Transactions {
+		t := &p.Transactions[i]
+		if t.ID != id || len(t.Raw) == 0 {
+			continue
+		}
+		var signed notaryv1.Transaction
+		if err := proto.Unmarshal(t.Raw, &signed); err != nil {
+			return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, fmt.Sprintf("transactions[%d].transaction", i), "%v", err)
+		}
+		tx, err := utxo.DecodeBody(signed.GetBody(), utxo.Rules{Network: p.Network})
+		if err != nil {
+			return nil, refusal.Under(fmt.Sprintf("transactions[%d].transaction.body", i), err)
+		}
+		return tx, nil
+	}
+	return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transactions", "the proof does not carry %s", id)
 }

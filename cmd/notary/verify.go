@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/observation"
@@ -95,9 +94,9 @@ func (v *verifyView) find(p *observation.Proof, want client.Stamp) {
 	verdict := v.Verdict
 	v.Verdict = nil // the transaction says it all
 	for i := range p.Transactions {
-		data, err := stampIn(p.Transactions[i].Raw, p.Network, want)
+		data, err := stampIn(p, p.Transactions[i].ID, want)
 		if err != nil {
-			v.invalid(refusal.Under(fmt.Sprintf("transactions[%d].transaction", i), err))
+			v.invalid(err)
 			return
 		}
 		if data != nil {
@@ -111,17 +110,12 @@ func (v *verifyView) find(p *observation.Proof, want client.Stamp) {
 	v.invalid(refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "", "the proof is of another file, or this file was changed: nothing in it states sha-256 %s", v.SHA256))
 }
 
-// stampIn is the data output of a transaction that states a file's hash and size, or nil. Witnesses are
-// not looked at: they are no part of what is proven.
-func stampIn(raw []byte, network domain.Hash, want client.Stamp) (*utxo.Data, error) {
-	if len(raw) == 0 {
-		return nil, nil
+// stampIn is the data output of a proven transaction that states a file's hash and size, or nil.
+func stampIn(p *observation.Proof, id domain.Hash, want client.Stamp) (*utxo.Data, error) {
+	tx, err := client.Proven(p, id)
+	if errors.Is(err, refusal.Because(notaryv1.Reason_REASON_NOT_FOUND)) {
+		return nil, nil // a proof may leave transactions out
 	}
-	var signed notaryv1.Transaction
-	if err := proto.Unmarshal(raw, &signed); err != nil {
-		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "%v", err)
-	}
-	tx, err := utxo.DecodeBody(signed.GetBody(), utxo.Rules{Network: network})
 	if err != nil {
 		return nil, err
 	}
