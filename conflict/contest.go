@@ -30,7 +30,8 @@ type contender struct {
 	finality     Finality  // once final
 	abstained    CertRound // the last round in which this node named it in an ABSTAIN
 	pulled       map[pullKey]int
-	proofs       map[proofKey]bool
+	late         *contest                      // who was heard in rounds after it was final
+	answers      map[domain.PublicKey][]uint32 // rounds in which a late voter was answered
 	mark         uint64
 }
 

@@ -166,6 +166,9 @@ func (c *Contests) cast(t *contender, s observation.State, round uint32, cert Ce
 func (c *Contests) newGroup(in *NewGroup) {
 	c.enterGroup(in.Group)
 	c.guard.Restore(in.Locks)
+	for _, t := range c.settled {
+		t.late = nil // positions are those of the group
+	}
 	for _, k := range c.contests() {
 		k.relisten(c)
 		c.enter(k, k.round+1)

@@ -12,7 +12,7 @@ import (
 // does not run ahead.
 func (c *Contests) progress(k *contest) {
 	for {
-		at, above := c.heardWeight(k)
+		at, above := c.heardAbove(k, k.round)
 		switch {
 		case group.Third(above):
 			c.enter(k, c.jumpTarget(k))
@@ -30,14 +30,14 @@ func (c *Contests) progress(k *contest) {
 	}
 }
 
-// heardWeight is the weight heard in the contest's round or above, and in rounds above.
-func (c *Contests) heardWeight(k *contest) (at, above group.Weight) {
+// heardAbove is the weight heard in a round or above, and in rounds above it.
+func (c *Contests) heardAbove(k *contest, round uint32) (at, above group.Weight) {
 	voters := c.group.Voters()
 	for i, h := range k.heard {
-		if h > uint64(k.round) {
+		if h > uint64(round) {
 			at += voters[i].Share
 		}
-		if h > uint64(k.round)+1 {
+		if h > uint64(round)+1 {
 			above += voters[i].Share
 		}
 	}

@@ -6,13 +6,14 @@ import (
 
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 )
 
 // Bounds on what others can make this node do for what is settled here.
 const (
-	// maxSupported is in how many rounds above its own a final transaction is voted for again.
-	maxSupported = 32
-	// maxProofs is how many proofs of one transaction are handed to one voter, one for each round it votes in.
+	// maxHelped is in how many rounds one late voter alone makes this node vote again.
+	maxHelped = 2
+	// maxProofs is how many votes of one late voter are answered with a proof, one for each round it votes in.
 	maxProofs = 8
 	// proofHanders is how many voters answer one vote with a proof; they rotate with the round.
 	proofHanders = 3
@@ -22,12 +23,6 @@ const (
 type finalQuorum struct {
 	*contender
 	Finality
-}
-
-// proofKey is a vote that was answered with a proof.
-type proofKey struct {
-	voter domain.PublicKey
-	round uint32
 }
 
 // settle makes final what reached its quorum, in an order that does not depend on that of the votes.
@@ -137,31 +132,35 @@ func (c *Contests) support(t *contender, v *Vote) {
 	}
 }
 
+// supportFinal answers one late voter. A single one is helped along in a few rounds, no more: a liar could otherwise
+// drive everybody through rounds without end. Where more than 1/3 of the weight is in later rounds, somebody honest is
+// left behind, and this node goes with them.
 func (c *Contests) supportFinal(f *contender, v *Vote) {
 	decided := f.finality.Round
 	if v.Round <= decided {
 		return
 	}
-	if v.Round-decided <= maxSupported {
-		c.cast(f, observation.Pending, v.Round, CertAt(decided))
+	if f.late == nil {
+		f.late = new(contest)
 	}
-	key := proofKey{v.Key(), v.Round}
-	n := len(c.group.Voters())
-	turn := (c.me + 2*n - v.Voter - 1 - int(v.Round%uint32(n))) % n
-	if turn >= proofHanders || f.proofs[key] {
+	if f.answers == nil {
+		f.answers = make(map[domain.PublicKey][]uint32)
+	}
+	f.late.hear(v.Voter, v.Round)
+	if _, weight := c.heardAbove(f.late, decided); group.Third(weight) {
+		c.cast(f, observation.Pending, c.jumpTarget(f.late), CertAt(decided))
+	}
+	key := v.Key()
+	rounds := f.answers[key]
+	if slices.Contains(rounds, v.Round) || len(rounds) >= maxProofs {
 		return
 	}
-	if f.proofs == nil {
-		f.proofs = make(map[proofKey]bool)
+	f.answers[key] = append(rounds, v.Round)
+	if len(rounds) < maxHelped {
+		c.cast(f, observation.Pending, v.Round, CertAt(decided))
 	}
-	given := 0
-	for k := range f.proofs {
-		if k.voter == key.voter {
-			given++
-		}
-	}
-	if given < maxProofs {
-		f.proofs[key] = true
-		c.emit(SendProof{Tx: f.id, To: key.voter})
+	n := len(c.group.Voters())
+	if turn := (c.me + 2*n - v.Voter - 1 - int(v.Round%uint32(n))) % n; turn < proofHanders {
+		c.emit(SendProof{Tx: f.id, To: key})
 	}
 }

@@ -1,0 +1,72 @@
+package sim
+
+import (
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// write is one batch: all of it is on disk after its sync, or nothing.
+type write struct {
+	records      []conflict.Record
+	own          *observation.Observation
+	observations []*observation.Observation
+	txs          []*utxo.Tx
+	final        *finalWrite
+}
+
+// finalWrite is a transaction that became final.
+type finalWrite struct {
+	delta utxo.Delta
+	at    conflict.Finality
+}
+
+// disk is what a node has written. A crash keeps what was synced.
+type disk struct {
+	records      map[recordKey]conflict.Record
+	observations []*observation.Observation
+	txs          map[domain.Hash]*utxo.Tx
+	finals       []finalWrite
+	head         observation.Head
+	unsynced     []write
+	durable      int // writes synced
+}
+
+type recordKey [conflict.RecordKeySize]byte
+
+func newDisk(head observation.Head) *disk {
+	return &disk{records: make(map[recordKey]conflict.Record), txs: make(map[domain.Hash]*utxo.Tx), head: head}
+}
+
+// put adds a write, and returns how many there were with it: what sync must be asked for.
+func (d *disk) put(w write) int {
+	d.unsynced = append(d.unsynced, w)
+	return d.durable + len(d.unsynced)
+}
+
+// sync makes durable the first n writes.
+func (d *disk) sync(n int) {
+	n = max(n-d.durable, 0)
+	d.durable += n
+	for _, w := range d.unsynced[:n] {
+		for _, r := range w.records {
+			d.records[recordKey(r.Key())] = r
+		}
+		if w.own != nil {
+			d.head = w.own.Head()
+			d.observations = append(d.observations, w.own)
+		}
+		d.observations = append(d.observations, w.observations...)
+		for _, tx := range w.txs {
+			d.txs[tx.ID] = tx
+		}
+		if w.final != nil {
+			d.finals = append(d.finals, *w.final)
+		}
+	}
+	d.unsynced = append(d.unsynced[:0:0], d.unsynced[n:]...)
+}
+
+// crash loses what was not synced.
+func (d *disk) crash() { d.unsynced = nil }

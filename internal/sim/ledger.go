@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand"
+	"sync"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// ledger is the genesis of a network of n equal peers, with coins for every seed to spend. It is the same for all
+// seeds with the same n.
+type ledger struct {
+	genesis *group.Genesis
+	delta   utxo.Delta
+	keys    []domain.PrivateKey // by node
+	voters  []int               // position in the group, by node
+	nodes   map[domain.PublicKey]int
+	owner   domain.PrivateKey
+	spent   int // coins handed out in this run
+}
+
+// coins is the number of outputs that genesis holds, of units each.
+const (
+	coins = 400
+	units = 1_000_000
+	// startMS is where the clocks of all nodes start, Unix milliseconds.
+	startMS = 1_800_000_000_000
+)
+
+var (
+	ledgers   = make(map[int]*ledger)
+	ledgersMu sync.Mutex
+)
+
+func seedKey(kind byte, n int) domain.PrivateKey {
+	var seed [32]byte
+	seed[0] = kind
+	binary.BigEndian.PutUint32(seed[1:], uint32(n))
+	return domain.NewPrivateKey(seed)
+}
+
+func newLedger(n int) *ledger {
+	ledgersMu.Lock()
+	defer ledgersMu.Unlock()
+	l := ledgers[n]
+	if l == nil {
+		l = makeLedger(n)
+		ledgers[n] = l
+	}
+	fresh := *l
+	return &fresh
+}
+
+func makeLedger(n int) *ledger {
+	l := &ledger{owner: seedKey('o', 0), nodes: make(map[domain.PublicKey]int)}
+	doc := &notaryv1.Genesis{Name: fmt.Sprintf("sim-%d", n), AddressPrefix: "sim", TimeMs: startMS}
+	left := group.Total
+	for i := range n {
+		key := seedKey('k', i)
+		l.keys = append(l.keys, key)
+		l.nodes[key.Public()] = i
+		share := left / group.Weight(n-i)
+		left -= share
+		id := domain.Hash{0: byte(i >> 8), 1: byte(i)}
+		public := key.Public()
+		doc.Seeds = append(doc.Seeds, &notaryv1.Member{
+			PeerId: id[:], Weight: uint64(share), Keys: []*notaryv1.NodeKey{{Key: public[:]}},
+		})
+	}
+	address := utxo.KeyLock(l.owner.Public()).Address()
+	for range coins {
+		doc.Allocations = append(doc.Allocations, &notaryv1.Output{
+			Address: address[:], Amount: units, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT,
+		})
+	}
+	genesis, err := group.MakeGenesis(doc)
+	if err != nil {
+		panic(err)
+	}
+	l.genesis = genesis
+	if l.delta, err = utxo.GenesisDelta(genesis); err != nil {
+		panic(err)
+	}
+	for i := range n {
+		v, _ := genesis.Group.Voter(l.keys[i].Public())
+		l.voters = append(l.voters, v)
+	}
+	return l
+}
+
+// coin is the next outpoint that nobody has spent in this run.
+func (l *ledger) coin() utxo.Outpoint {
+	l.spent++
+	return utxo.Outpoint{Tx: l.genesis.ID, Index: uint32(l.spent - 1)}
+}
+
+// spend makes a transaction of some coins, each worth units, that differs from all others by its salt.
+func (l *ledger) spend(rng *rand.Rand, coins ...utxo.Outpoint) *utxo.Tx {
+	return l.spendUntil(rng, 0, coins...)
+}
+
+// spendUntil is spend with a window that ends, in milliseconds of Unix time.
+func (l *ledger) spendUntil(rng *rand.Rand, untilMS uint64, coins ...utxo.Outpoint) *utxo.Tx {
+	b := utxo.NewBuilder(l.genesis.ID)
+	for _, o := range coins {
+		b.Spend(o)
+	}
+	b.Pay(utxo.KeyLock(l.owner.Public()).Address(), utxo.Product{}, units*uint64(len(coins)))
+	b.Window(0, untilMS)
+	b.Salt(binary.BigEndian.AppendUint64(nil, rng.Uint64()))
+	draft, err := b.Build()
+	if err != nil {
+		panic(err)
+	}
+	tx, err := draft.Sign(l.owner).Finish()
+	if err != nil {
+		panic(err)
+	}
+	return tx
+}

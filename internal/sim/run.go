@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// ChaosFaults are the kinds of faults that runs in chaos inject beside Byzantine nodes.
+var ChaosFaults = []string{"lossy network", "partition", "crash", "unsynced writes lost", "slow disk", "clock jump"}
+
+// Result is what one run came to.
+type Result struct {
+	Seed              int64
+	SimMS             float64
+	Violations        []string
+	ConflictingFinals int
+	Reversed          int
+	Undecided         int
+	// Faults counts what was injected, by kind.
+	Faults map[string]int
+	// UncontestedMS and ContestedMS are the times from a submission to finality at each node.
+	UncontestedMS, ContestedMS []float64
+}
+
+// Limits of a run, in simulated time.
+const (
+	healAt   = 12 * second
+	deadline = 240 * second
+)
+
+// Run simulates one network.
+func Run(config Config) (r Result) {
+	w := newWorld(config)
+	defer func() {
+		if p := recover(); p != nil {
+			r.Violations = append(w.violations, fmt.Sprint("panic: ", p))
+		}
+	}()
+	w.populate()
+	if config.Chaos {
+		w.chaos()
+	} else {
+		w.race()
+	}
+	w.finish()
+	w.verdict()
+	return Result{
+		Seed: config.Seed, SimMS: float64(w.now) / ms, Violations: w.violations,
+		ConflictingFinals: w.ConflictingFinals, Reversed: w.Reversed, Undecided: w.Undecided, Faults: w.Faults,
+		UncontestedMS: w.uncontestedMS, ContestedMS: w.contestedMS,
+	}
+}
+
+// finish runs until everything is decided after the heal, or until the deadline.
+func (w *world) finish() {
+	quiet := uint64(0)
+	if w.config.Chaos {
+		quiet = healAt
+	}
+	for i := 0; w.step(deadline); i++ {
+		if i%64 == 0 && w.now > quiet && w.allDecided() {
+			return
+		}
+	}
+	w.now = deadline
+}
+
+// race submits one payment and one double spend: what latencies are measured with.
+func (w *world) race() {
+	w.add(w.conflicts([]int{0}))
+	w.after(10*ms, func() { w.add(w.conflicts([]int{0}, []int{0})) })
+}
+
+// chaos submits all kinds of conflicts while all kinds of things go wrong, until everything heals.
+func (w *world) chaos() {
+	for range 12 {
+		w.after(uint64(w.rng.Intn(8*second)), func() { w.add(w.anyCase()) })
+	}
+	if w.rng.Intn(2) == 0 {
+		w.loss = 0.03
+		w.count("lossy network", 1)
+	}
+	for range 1 + w.rng.Intn(3) {
+		at, lasts := uint64(w.rng.Intn(8*second)), uint64(500+w.rng.Intn(3000))*ms
+		w.after(at, func() { w.cut(); w.count("partition", 1) })
+		w.after(at+lasts, w.heal)
+	}
+	for range 1 + w.rng.Intn(4) {
+		w.after(uint64(w.rng.Intn(10*second)), w.crashOne)
+	}
+	for _, n := range w.nodes {
+		if n != nil && w.rng.Intn(6) == 0 {
+			n.slow = true
+		}
+	}
+	for range 2 {
+		w.after(uint64(w.rng.Intn(10*second)), func() {
+			w.honest().skewMS = int64(w.rng.Intn(20_000) - 10_000)
+			w.count("clock jump", 1)
+		})
+	}
+	w.after(healAt, w.recover)
+}
+
+// crashOne stops a node as soon as it has unsynced writes, so that something is lost.
+func (w *world) crashOne() {
+	n := w.honest()
+	for try := range 200 {
+		w.after(uint64(try)*ms, func() {
+			if n.up && (len(n.disk.unsynced) > 0 || try == 199) && n.now < healAt && !n.crashing {
+				n.crashing = true
+				w.count("crash", 1)
+				if len(n.disk.unsynced) > 0 {
+					w.count("unsynced writes lost", 1)
+				}
+				n.logf("n%d crashes", n.id)
+				n.crash(uint64(20+w.rng.Intn(2000)) * ms)
+			}
+		})
+	}
+	w.after(201*ms, func() { n.crashing = false })
+}
+
+// recover ends all faults but the Byzantine ones; clients ask again for what is not final.
+func (w *world) recover() {
+	w.heal()
+	w.loss = 0
+	for _, n := range w.nodes {
+		if n != nil {
+			n.slow, n.skewMS = false, 0
+		}
+	}
+	for _, c := range w.cases {
+		for _, tx := range c.txs {
+			w.honest().submit(tx)
+		}
+	}
+}
+
+// anyCase draws a set of transactions.
+func (w *world) anyCase() *workload {
+	switch w.rng.Intn(8) {
+	case 0, 1:
+		return w.conflicts([]int{0})
+	case 2:
+		return w.conflicts([]int{0}, []int{0})
+	case 3:
+		return w.conflicts([]int{0}, []int{0}, []int{0})
+	case 4:
+		return w.conflicts([]int{0, 1}, []int{1, 2}, []int{2, 3})
+	case 5:
+		return w.family()
+	case 6:
+		return w.closing()
+	}
+	var spends [][]int
+	for range 4 + w.rng.Intn(5) {
+		spends = append(spends, w.rng.Perm(5)[:1+w.rng.Intn(3)])
+	}
+	return w.conflicts(spends...)
+}
+
+// family is a payment and its child, which spends what the parent pays.
+func (w *world) family() *workload {
+	parent := w.ledger.spend(w.rng, w.ledger.coin())
+	child := w.ledger.spend(w.rng, utxo.Outpoint{Tx: parent.ID})
+	return &workload{txs: []*utxo.Tx{parent, child}}
+}
+
+// closing is a double spend whose windows close while it is voted on.
+func (w *world) closing() *workload {
+	coin := w.ledger.coin()
+	c := &workload{contested: true}
+	for range 2 {
+		c.txs = append(c.txs, w.ledger.spendUntil(w.rng, startMS+w.now/ms+uint64(60+w.rng.Intn(40)), coin))
+	}
+	return c
+}
+
+// Percentile is the value below which p percent of the sample lie, 0 of an empty one. The sample is sorted.
+func Percentile(sample []float64, p float64) float64 {
+	if len(sample) == 0 {
+		return 0
+	}
+	slices.Sort(sample)
+	return sample[min(len(sample)-1, int(float64(len(sample))*p/100))]
+}
