@@ -22,8 +22,8 @@ const (
 	DefaultMaxRejected  = 100_000
 )
 
-// memTables is how many memtables share MemBytes. Below four of 64 MB each, a node under full load
-// stalls while they are flushed (measured; docs/spec/store.md).
+// memTables is how many memtables share MemBytes: with fewer, or with smaller ones, a node under full
+// load stalls while they are flushed.
 const memTables = 4
 
 // Options say whose store it is and what it may use.
@@ -118,7 +118,7 @@ func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
 // Close gives up the cache; stores that are still open keep it.
 func (c *Cache) Close() { c.cache.Unref() }
 
-// tuned are the settings that were measured (docs/spec/store.md, "Tuning").
+// tuned are the settings of docs/spec/store.md, section 7.
 func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          o.fs,
