@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"errors"
 	"os"
 	"reflect"
@@ -100,7 +101,7 @@ func TestLock(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, p := range all {
 		wg.Go(func() {
-			unlock, err := s.Lock("main")
+			unlock, err := s.Lock(t.Context(), "main")
 			if err != nil {
 				t.Error(err)
 				return
@@ -114,6 +115,23 @@ func TestLock(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	unlock, err := s.Lock(t.Context(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 3*retryLock)
+	defer cancel()
+	if _, err := s.Lock(soon, "main"); !errors.Is(err, ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("held: %v, want ErrBusy", err)
+	}
+	if other, err := s.Lock(soon, "other"); err != nil {
+		t.Errorf("another wallet: %v", err)
+	} else if err := other(); err != nil {
+		t.Error(err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
 	if list, err := s.Pending("main"); err != nil || len(list) != len(all) {
 		t.Errorf("%d of %d left, %v", len(list), len(all), err)
 	}

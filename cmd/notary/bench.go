@@ -78,7 +78,9 @@ func (a *app) bench(ctx context.Context, c *client.Client, f benchFlags) (err er
 	if err != nil {
 		return err
 	}
-	unlock, err := wallet.LockFile(path + ".lock")
+	wait, cancel := a.deadline(ctx)
+	unlock, err := wallet.LockFile(wait, path+".lock")
+	cancel()
 	if err != nil {
 		return err
 	}

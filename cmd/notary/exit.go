@@ -179,6 +179,7 @@ func explainWallet(err error) *failure {
 		err          error
 		reason, hint string
 	}{
+		{wallet.ErrBusy, "BUSY", "wait for the other program, or give it longer with --timeout"},
 		{wallet.ErrPassphrase, "WRONG_PASSPHRASE", "try again; a forgotten passphrase is replaced by restoring the wallet from its 24 words"},
 		{wallet.ErrNoWallet, "NO_WALLET", "make one with notary wallet new, or see notary wallet list"},
 		{wallet.ErrExists, "WALLET_EXISTS", "choose another name"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/client/clienttest"
+	"github.com/notarynet/notaryd/client/wallet"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
@@ -257,6 +258,25 @@ func TestInterrupted(t *testing.T) {
 	s.in, s.out, s.err = strings.NewReader(""), &out, &errs
 	if code := run(ctx, s, []string{"balance"}); code != exitOpen || !strings.Contains(errs.String(), "[INTERRUPTED]") {
 		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
+
+// Another program holds the wallet, or the faucet: wait for it, but not for ever.
+func TestBusy(t *testing.T) {
+	w := newWorld(t).withWallet()
+	for path, args := range map[string][]string{
+		"home/pending/main.lock": {"send", w.bob(), "1", "--timeout", "100ms"},
+		"faucet.key.lock":        {"faucet", "--timeout", "100ms"},
+	} {
+		unlock, err := wallet.LockFile(t.Context(), filepath.Join(w.dir, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.refused(exitWallet, "BUSY", args...)
+		if err := unlock(); err != nil {
+			t.Fatal(err)
+		}
+		w.want(exitOK, args[:len(args)-2]...)
 	}
 }
 

@@ -73,7 +73,7 @@ func (a *app) give(ctx context.Context, c *client.Client, p client.Payment) (out
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := wallet.LockFile(path + ".lock")
+	unlock, err := wallet.LockFile(ctx, path+".lock")
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (a *app) build(ctx context.Context, c *client.Client, do func(context.Conte
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := store.Lock(w.Name)
+	unlock, err := store.Lock(ctx, w.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -100,12 +100,12 @@ func (a *app) over(ctx context.Context, c *client.Client, p wallet.Pending) (boo
 }
 
 // settled forgets a transaction of the wallet that is final or dead.
-func (a *app) settled(id domain.Hash) error {
+func (a *app) settled(ctx context.Context, id domain.Hash) error {
 	store, w, err := a.current()
 	if err != nil {
 		return err
 	}
-	unlock, err := store.Lock(w.Name)
+	unlock, err := store.Lock(ctx, w.Name)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,10 @@ func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw 
 func (a *app) finish(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
 	out, err := a.follow(ctx, c, id, raw, level)
 	if err == nil && out.proof != nil || client.Refused(err) {
-		err = errors.Join(err, a.settled(id))
+		if e := a.settled(ctx, id); e != nil {
+			// The next transaction finds out for itself; what this one came to is more important.
+			a.tell("notary: %v", e)
+		}
 	}
 	return out, err
 }
