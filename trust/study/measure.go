@@ -1,0 +1,205 @@
+package study
+
+import (
+	"fmt"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/trust"
+)
+
+// method computes the weights of everybody.
+type method struct {
+	name    string
+	weights func(w *world) ([]trust.Share, error)
+}
+
+func methods() []method {
+	plain := func(a float64) trust.Setting {
+		s := trust.DefaultSetting()
+		s.Bias, s.Teleport = 1, a
+		return s
+	}
+	aggregate := func(s trust.Setting) func(*world) ([]trust.Share, error) {
+		return func(w *world) ([]trust.Share, error) {
+			n, err := w.network(s)
+			if err != nil {
+				return nil, err
+			}
+			a, err := n.Aggregate(group())
+			if err != nil {
+				return nil, err
+			}
+			return a.Weights(), nil
+		}
+	}
+	// EigenTrust from pre-trusted peers and personalised PageRank from the members are one formula
+	// without views and filter.
+	open := func(a float64) func(*world) ([]trust.Share, error) {
+		return func(w *world) ([]trust.Share, error) {
+			n, err := w.network(plain(a))
+			if err != nil {
+				return nil, err
+			}
+			mask, p := make([]bool, n.Graph().Len()), make([]float64, n.Graph().Len())
+			for i := range mask {
+				mask[i] = true
+			}
+			for _, m := range group() {
+				i, _ := n.Graph().Find(m.Peer)
+				p[i] = 1
+			}
+			r, err := n.Run(mask, p)
+			if err != nil {
+				return nil, err
+			}
+			return r.Weights(), nil
+		}
+	}
+	ours := func(a float64) trust.Setting {
+		s := trust.DefaultSetting()
+		s.Teleport = a
+		return s
+	}
+	return []method{
+		{"EigenTrust, a = 0.1", open(0.1)},
+		{"PageRank, a = 0.15", open(0.15)},
+		{"DATT+bias+EigenTrust, a = 0.1", aggregate(ours(0.1))},
+		{"DATT+bias+EigenTrust, a = 0.3", aggregate(ours(0.3))},
+		{"DATT+bias+EigenTrust, a = 0.5", aggregate(ours(0.5))},
+	}
+}
+
+// held is the part of all weight that attackers, peers from first on, hold.
+func held(w *world, weights []trust.Share, first int) float64 {
+	bad := make(map[domain.Hash]bool)
+	for i := first; i < w.peers; i++ {
+		bad[id(i)] = true
+	}
+	var sum float64
+	for _, s := range weights {
+		if bad[s.Peer] {
+			sum += float64(s.Weight)
+		}
+	}
+	return sum / 1e9
+}
+
+// worlds is how many worlds every point is the mean of.
+const worlds = 5
+
+// obtained are the numbers of honest labels on the horizontal axis, of honest*perHonest given in all.
+var obtained = []int{0, 1, 2, 4, 8, 16, 32, 64, 128}
+
+// captured is one plot: weight by labels obtained, for every method.
+func captured(t threat) (plot, error) {
+	p := plot{title: t.title, x: "labels by honest peers that attackers obtained", y: "weight captured, %"}
+	for _, m := range methods() {
+		l := line{name: m.name}
+		for _, labels := range obtained {
+			sum := 0.0
+			for seed := range worlds {
+				w := newWorld(uint64(seed + 1))
+				first := t.mount(w, labels)
+				weights, err := m.weights(w)
+				if err != nil {
+					return plot{}, fmt.Errorf("%s: %w", t.name, err)
+				}
+				sum += held(w, weights, first)
+			}
+			l.points = append(l.points, point{float64(labels), 100 * sum / worlds})
+		}
+		p.lines = append(p.lines, l)
+	}
+	return p, nil
+}
+
+// overLinks is the weight of a Sybil region behind a few labels as links go by, when those who gained
+// weight have a voice in the next link.
+func overLinks(labels, links int) (plot, error) {
+	p := plot{title: fmt.Sprintf("Sybil region behind %d labels, link by link", labels), x: "links, at most 5 % each", y: "weight captured, %"}
+	for _, a := range []float64{0.1, 0.3, 0.5} {
+		s := trust.DefaultSetting()
+		s.Teleport = a
+		l := line{name: fmt.Sprintf("DATT+bias+EigenTrust, a = %.1f", a)}
+		w := newWorld(1)
+		threats := threats()
+		first := threats[4].mount(w, labels)
+		n, err := w.network(s)
+		if err != nil {
+			return plot{}, err
+		}
+		now := group()
+		for k := range links + 1 {
+			l.points = append(l.points, point{float64(k), 100 * held(w, now, first)})
+			sum, err := n.Aggregate(now)
+			if err != nil {
+				return plot{}, err
+			}
+			target := trust.Elect(sum.Weights(), func(domain.Hash) bool { return true }, 1024)
+			now = trust.Step(now, target, trust.DefaultStep, 1024)
+		}
+		p.lines = append(p.lines, l)
+	}
+	return p, nil
+}
+
+// washed compares attackers that honest peers have found out with the same under new names.
+func washed() (before, after float64, err error) {
+	s := trust.DefaultSetting()
+	for seed := range worlds {
+		for _, renamed := range []bool{false, true} {
+			w := newWorld(uint64(seed + 1))
+			first := w.join(attackers)
+			w.fool(16, first, attackers)
+			w.suffer(2, first, attackers)
+			w.collude(8, first, attackers)
+			if renamed {
+				first = w.join(attackers) // nobody but the old names speaks for the new
+				w.collude(8, first, attackers)
+				for i := range attackers {
+					w.say(first-attackers+i, first+i, 1000)
+				}
+			}
+			n, err := w.network(s)
+			if err != nil {
+				return 0, 0, err
+			}
+			a, err := n.Aggregate(group())
+			if err != nil {
+				return 0, 0, err
+			}
+			if part := held(w, a.Weights(), first) / worlds; renamed {
+				after += part
+			} else {
+				before += part
+			}
+		}
+	}
+	return before, after, nil
+}
+
+// bombed is the weight that the group's members lose to attackers that label all of them badly.
+func bombed(labels int) (float64, error) {
+	lost := 0.0
+	for seed := range worlds {
+		var have [2]float64
+		for k, t := range []int{1, 5} { // the collective without its bombs, and with them
+			w := newWorld(uint64(seed + 1))
+			threats()[t].mount(w, labels)
+			n, err := w.network(trust.DefaultSetting())
+			if err != nil {
+				return 0, err
+			}
+			a, err := n.Aggregate(group())
+			if err != nil {
+				return 0, err
+			}
+			for i := range members {
+				j, _ := n.Graph().Find(id(i))
+				have[k] += a.Share(j)
+			}
+		}
+		lost += (have[0] - have[1]) / worlds
+	}
+	return lost, nil
+}

@@ -1,0 +1,56 @@
+package study
+
+import (
+	"fmt"
+	"io"
+)
+
+// Run measures everything, prints the tables of docs/trust.md to w, and hands each plot to save under a
+// file name.
+func Run(w io.Writer, save func(name string, svg []byte) error) error {
+	fmt.Fprintf(w, "%d honest peers with up to %d labels each, %d members, %d attackers (400 in the Sybil region); means of %d worlds; weight captured in %%\n\n",
+		honest, perHonest, members, attackers, worlds)
+	for _, t := range threats() {
+		p, err := captured(t)
+		if err != nil {
+			return err
+		}
+		if err := publish(w, save, t.name, p); err != nil {
+			return err
+		}
+	}
+	p, err := overLinks(8, 128)
+	if err != nil {
+		return err
+	}
+	thin := p
+	thin.lines = nil
+	for _, l := range p.lines {
+		few := line{name: l.name}
+		for _, at := range []int{0, 1, 2, 4, 8, 16, 32, 64, 128} {
+			few.points = append(few.points, l.points[at])
+		}
+		thin.lines = append(thin.lines, few)
+	}
+	if err := publish(w, save, "links", thin); err != nil {
+		return err
+	}
+	before, after, err := washed()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Whitewashing: %.2f %% under names found out, %.2f %% under new ones.\n", 100*before, 100*after)
+	for _, labels := range []int{4, 16, 64} {
+		lost, err := bombed(labels)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "Bombing with %d labels obtained: the members lose %.2f %% more than to the same collective without bombs.\n", labels, 100*lost)
+	}
+	return nil
+}
+
+func publish(w io.Writer, save func(string, []byte) error, name string, p plot) error {
+	fmt.Fprintf(w, "%s\n\n%s\n", p.title, p.table())
+	return save(name+".svg", p.svg())
+}
