@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -18,6 +19,10 @@ import (
 
 // maxMessage bounds an answer: a proof may have 16 MiB.
 const maxMessage = 17 << 20
+
+// pingInterval is how long a connection with calls under way may be silent before it is probed. Nodes
+// refuse pings that come more often than every 10 seconds.
+const pingInterval = 30 * time.Second
 
 // Client is a connection to one node of a known network. It is safe for concurrent use.
 type Client struct {
@@ -78,6 +83,8 @@ func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // one place decides when to repeat
+		// A node that vanishes without a word must not leave a stream silent for ever.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: 10 * time.Second}),
 	}, o.dial...)
 	conn, err := grpc.NewClient(target, dial...)
 	if err != nil {

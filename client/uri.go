@@ -44,7 +44,7 @@ func IsURI(text string) bool {
 // with "req-", which marks one that the payer must understand (BIP-21); each may come once.
 func ParseURI(text string) (URI, error) {
 	if !IsURI(text) {
-		return URI{}, fmt.Errorf("%w: it does not begin with %s:", ErrURI, scheme)
+		return URI{}, fmt.Errorf("%w: its scheme is not %s", ErrURI, scheme)
 	}
 	address, query, _ := strings.Cut(text[len(scheme)+1:], "?")
 	if address == "" || strings.ContainsAny(address, "/#%& ") {

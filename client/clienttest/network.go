@@ -44,10 +44,9 @@ type Network struct {
 
 // record is one transaction and what became of it.
 type record struct {
-	tx       *utxo.Tx
-	status   *notaryv1.TransactionStatus
-	proof    *observation.Proof
-	rejected error
+	tx     *utxo.Tx
+	status *notaryv1.TransactionStatus
+	proof  *observation.Proof
 }
 
 // Grant is an output of the genesis document.
