@@ -175,6 +175,7 @@ func (v *notary) finals(t testing.TB) []domain.Hash {
 func (v *notary) ledger(t testing.TB) *utxo.Set {
 	t.Helper()
 	st := v.running.store
+	eventually(t, "the log of finals to be on disk", func() bool { return st.LastSeq() == st.Counts().Finals })
 	genesis, err := utxo.GenesisDelta(v.net.genesis)
 	if err != nil {
 		t.Fatal(err)
@@ -216,12 +217,14 @@ func (v *notary) ledger(t testing.TB) *utxo.Set {
 func (n *network) equalLedgers(t testing.TB) {
 	t.Helper()
 	first := n.up()[0]
-	want, finals := first.ledger(t).Live(), sortedIDs(first.finals(t))
+	want := first.ledger(t).Live()
+	finals := sortedIDs(first.finals(t))
 	for _, v := range n.up()[1:] {
+		live := v.ledger(t).Live()
 		if got := sortedIDs(v.finals(t)); !slices.Equal(got, finals) {
 			t.Fatalf("node %d holds %d final, node %d %d", v.index, len(got), first.index, len(finals))
 		}
-		if got := v.ledger(t).Live(); !slices.Equal(got, want) {
+		if !slices.Equal(live, want) {
 			t.Fatalf("nodes %d and %d have different live outputs", v.index, first.index)
 		}
 	}

@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/notarynet/notaryd/node"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// TestChildrenFirst: transactions sent in the wrong order, each to another node, wait for their parents
+// and then become final.
+func TestChildrenFirst(t *testing.T) {
+	n := start(t, 4, setup{})
+	chain := []*utxo.Tx{n.pay(bob, 0, 0)}
+	for i := range 5 {
+		from, to := bob, bob
+		if i == 4 {
+			to = carol
+		}
+		last := chain[len(chain)-1]
+		chain = append(chain, n.sign(n.spend(utxo.Outpoint{Tx: last.ID}).Pay(addressOf(to), utxo.Product{}, coinValue), from))
+	}
+	for i := len(chain) - 1; i > 0; i-- {
+		v := n.nodes[i%4]
+		v.mustSubmit(t, chain[i], waitNone)
+		eventually(t, "a child to be held", func() bool { return v.status(t, chain[i].ID).GetState() == stateHeld })
+	}
+	if n.nodes[0].final(t, chain[1].ID) {
+		t.Fatal("a child is final before its parent")
+	}
+	n.nodes[0].mustSubmit(t, chain[0], waitNone)
+	n.allFinal(t, chain...)
+	n.equalLedgers(t)
+}
+
+// TestTimeLocks: outputs that are locked for a while, by the clock or by age, and a window that opens
+// later: held, then final.
+func TestTimeLocks(t *testing.T) {
+	opens := nowMS() + 1500
+	mine := addressOf(alice)
+	n := start(t, 4, setup{coins: 2, extra: []*utxo.Output{
+		{Address: mine, Amount: coinValue, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, NotBeforeMS: opens},
+	}})
+	aged := n.sign(n.spend(n.coin(0)).Output(utxo.Output{
+		Address: mine, Amount: coinValue, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, MinAgeMS: 700,
+	}), alice)
+	n.nodes[0].mustSubmit(t, aged, waitFinal)
+	n.allFinal(t, aged)
+	later := n.pay(bob, 0, 2)
+	young := n.sign(n.spend(utxo.Outpoint{Tx: aged.ID}).Pay(addressOf(bob), utxo.Product{}, coinValue), alice)
+	window := n.sign(n.spend(n.coin(1)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(nowMS()+600, 0), alice)
+	for i, c := range []struct {
+		tx     *utxo.Tx
+		reason notaryv1.Reason
+	}{
+		{later, notaryv1.Reason_REASON_LOCK_NOT_OPEN}, {young, notaryv1.Reason_REASON_LOCK_NOT_OPEN}, {window, notaryv1.Reason_REASON_WINDOW_NOT_OPEN},
+	} {
+		v := n.nodes[i]
+		v.mustSubmit(t, c.tx, waitNone)
+		eventually(t, "it to be held", func() bool { return v.status(t, c.tx.ID).GetState() == stateHeld })
+		if got := v.status(t, c.tx.ID).Rejection.GetReason(); got != c.reason {
+			t.Errorf("held for %v, want %v", got, c.reason)
+		}
+	}
+	n.allFinal(t, later, young, window)
+	n.equalLedgers(t)
+	for _, v := range n.nodes {
+		if s := v.status(t, later.ID); s.FinalMs < opens {
+			t.Errorf("node %d: final at %d, locked until %d", v.index, s.FinalMs, opens)
+		}
+	}
+}
+
+// TestHoldBounds: what waits is bounded in time and number, and what was given up can be sent again.
+func TestHoldBounds(t *testing.T) {
+	n := start(t, 4, setup{node: func(c *node.Config) {
+		c.HoldPatience, c.MaxHeld, c.MaxHeldPerOrigin = 300*time.Millisecond, 8, 3
+	}})
+	parent := n.pay(bob, 0, 0)
+	var children []*utxo.Tx
+	for i := range 5 {
+		children = append(children, n.sign(n.spend(utxo.Outpoint{Tx: parent.ID}).
+			Pay(addressOf(carol), utxo.Product{}, coinValue).Salt([]byte{byte(i)}), bob))
+	}
+	v := n.nodes[0]
+	for _, c := range children[:3] {
+		v.mustSubmit(t, c, waitNone)
+		eventually(t, "it to be held", func() bool { return v.status(t, c.ID).GetState() == stateHeld })
+	}
+	_, err := v.submit(t, children[3].Raw, waitFinal)
+	wantReason(t, err, notaryv1.Reason_REASON_WAIT_EXPIRED)
+	_, err = v.submit(t, children[0].Raw, waitFinal)
+	wantReason(t, err, notaryv1.Reason_REASON_WAIT_EXPIRED)
+	v.mustSubmit(t, parent, waitFinal)
+	v.mustSubmit(t, children[0], waitFinal)
+	n.allFinal(t, parent, children[0])
+	n.equalLedgers(t)
+}
+
+// TestWindowClosed: a window that is over is refused, and what is sent in time is not.
+func TestWindowClosed(t *testing.T) {
+	n := start(t, 4, setup{})
+	closed := n.sign(n.spend(n.coin(0)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(0, nowMS()-1), alice)
+	_, err := n.nodes[0].submit(t, closed.Raw, waitFinal)
+	wantReason(t, err, notaryv1.Reason_REASON_WINDOW_CLOSED)
+	open := n.sign(n.spend(n.coin(0)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(nowMS()-10_000, nowMS()+60_000), alice)
+	n.nodes[0].mustSubmit(t, open, waitFinal)
+	n.allFinal(t, open)
+	for _, v := range n.nodes {
+		if v.final(t, closed.ID) {
+			t.Errorf("node %d: final outside its window", v.index)
+		}
+	}
+	n.equalLedgers(t)
+}
+
+// TestCounterparty: an output with a counterparty moves only when both sign.
+func TestCounterparty(t *testing.T) {
+	n := start(t, 4, setup{coins: 1, extra: []*utxo.Output{{
+		Address: addressOf(alice), Amount: coinValue, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, Counterparty: addressOf(bob),
+	}}})
+	alone := n.pay(carol, 0, 1)
+	_, err := n.nodes[0].submit(t, alone.Raw, waitFinal)
+	wantReason(t, err, notaryv1.Reason_REASON_COUNTERPARTY_MISSING)
+	// The same body, now with both: the verdict on the first copy does not bind it.
+	both := n.sign(n.spend(n.coin(1)).Pay(addressOf(carol), utxo.Product{}, coinValue).Salt([]byte("0")), alice, bob)
+	if both.ID != alone.ID {
+		t.Fatal("witnesses changed the id")
+	}
+	n.nodes[0].mustSubmit(t, both, waitFinal)
+	n.allFinal(t, both)
+	n.equalLedgers(t)
+}
