@@ -16,11 +16,12 @@ const (
 	Late       = "late revealer" // votes for everything, shows each vote to one node, and to the rest seconds later
 	Whisper    = "whisperer"     // shows PENDING and ACCEPTED for one rival to one node only
 	Usurper    = "facilitator"   // is early in the next round, with another choice for each half
+	Schemer    = "schemer"       // gives one rival's certificate to one node alone, its weight to another rival, and so on in turn
 	Poisoner   = "poisoner"      // corrupts the witnesses of what it passes on, and is silent else
 )
 
 // Kinds are all kinds of Byzantine nodes.
-var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Poisoner}
+var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Poisoner}
 
 // liar is a Byzantine node. It signs with its own key alone; everything else it may do as it likes.
 type liar struct {
@@ -105,10 +106,35 @@ func (l *liar) act(id domain.Hash, round uint32) {
 		one := int(id[2]) % len(l.nodes)
 		l.say(id, observation.Pending, round, one, []int{one})
 		l.say(id, observation.Accepted, round, one, []int{one})
+	case Schemer:
+		l.scheme(id, round)
 	case Usurper:
 		l.say(id, observation.Pending, round, 0, l.every(1, 0))
 		l.say(id, observation.Pending, round+1, side, half(side))
 	}
+}
+
+// scheme tries to leave honest nodes locked on different rivals, each by a certificate that nobody else has seen.
+func (l *liar) scheme(id domain.Hash, round uint32) {
+	c := l.caseOf[id]
+	if c == nil {
+		return
+	}
+	n := len(l.nodes)
+	favoured, other := c.txs[int(round)%len(c.txs)].ID, c.txs[int(round+1)%len(c.txs)].ID
+	one := (int(id[3]) + 3*int(round)) % n
+	if c.confidant == nil {
+		c.confidant = make(map[uint32]int)
+	}
+	if first, ok := c.confidant[round]; ok {
+		one = first
+	} else {
+		c.confidant[round] = one
+	}
+	rest := slices.DeleteFunc(l.every(1, 0), func(i int) bool { return i == one })
+	l.say(favoured, observation.Pending, round, 1, []int{one})
+	l.say(favoured, observation.Accepted, round, 1, []int{one})
+	l.say(other, observation.Pending, round, 2, rest)
 }
 
 // every is one node of each n, from the branch on.
@@ -136,7 +162,7 @@ func (l *liar) sign(id domain.Hash, s observation.State, round uint32, branch in
 	l.said[key] = true
 	l.count(l.kind, 1)
 	if c := l.caseOf[id]; c != nil {
-		l.heard(l.ledger.voters[l.id], c, round)
+		l.heard(l.ledger.voters[l.id], c, publicVote{id, s, round})
 	}
 	head, ok := l.heads[branch]
 	if !ok {

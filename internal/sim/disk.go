@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -70,3 +72,8 @@ func (d *disk) sync(n int) {
 
 // crash loses what was not synced.
 func (d *disk) crash() { d.unsynced = nil }
+
+// prune drops what others signed: it can be fetched again.
+func (d *disk) prune() {
+	d.observations = slices.DeleteFunc(d.observations, func(o *observation.Observation) bool { return o.Header.Key != d.head.Key })
+}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
@@ -80,7 +81,7 @@ func (o *oracle) voted(n *node, v publicVote) {
 		return
 	}
 	o.runsAhead(n, c, v)
-	o.heard(n.voter, c, v.round)
+	o.heard(n.voter, c, v)
 	tx := n.known[v.tx]
 	if v.state != observation.Pending && v.state != observation.Accepted {
 		return
@@ -91,6 +92,9 @@ func (o *oracle) voted(n *node, v publicVote) {
 		o.votes[n.id] = mine
 	}
 	for _, p := range tx.Spends() {
+		if v.state == observation.Pending && !n.settled[v.tx] {
+			o.locked(n, c, v, p)
+		}
 		for _, w := range mine[p] {
 			if w.tx == v.tx {
 				continue
@@ -105,8 +109,61 @@ func (o *oracle) voted(n *node, v publicVote) {
 	}
 }
 
-func (o *oracle) heard(voter int, c *workload, round uint32) {
-	c.heard[voter] = max(c.heard[voter], uint64(round)+1)
+// heard takes note of a vote that somebody was shown.
+func (o *oracle) heard(voter int, c *workload, v publicVote) {
+	c.heard[voter] = max(c.heard[voter], uint64(v.round)+1)
+	if v.state == observation.Pending {
+		key := ballotKey{v.tx, v.round}
+		if c.pending[key] == nil {
+			c.pending[key] = make(map[int]bool)
+		}
+		c.pending[key][voter] = true
+	}
+}
+
+// certifiedBetween reports whether anybody could know a certificate of a transaction in a round above one and below
+// another.
+func (o *oracle) certifiedBetween(c *workload, tx domain.Hash, above, below uint32) bool {
+	for round := above + 1; round < below; round++ {
+		var sum group.Weight
+		for voter := range c.pending[ballotKey{tx, round}] {
+			sum += o.w.ledger.genesis.Group.Voters()[voter].Share
+		}
+		if 3*sum > 2*group.Total {
+			return true
+		}
+	}
+	return false
+}
+
+// locked reports a PENDING against the lock of this node on one outpoint, which nothing has freed: neither a certificate
+// nor the rejection of what is locked, anywhere.
+func (o *oracle) locked(n *node, c *workload, v publicVote, p utxo.Outpoint) {
+	var lock *publicVote
+	for i, w := range o.votes[n.id][p] {
+		if w.state == observation.Accepted && !o.rejectedBy[n.id][w.tx] && (lock == nil || w.round > lock.round) {
+			lock = &o.votes[n.id][p][i]
+		}
+	}
+	if lock == nil || lock.tx == v.tx || o.outlived(lock.tx) || o.certifiedBetween(c, v.tx, lock.round, v.round) {
+		return
+	}
+	o.violate("n%d votes against its lock: PENDING %s round %d after ACCEPTED %s round %d", n.id,
+		o.w.name(v.tx), v.round, o.w.name(lock.tx), lock.round)
+}
+
+// outlived reports whether a rival of a transaction is final anywhere.
+func (o *oracle) outlived(id domain.Hash) bool {
+	for _, tx := range o.caseOf[id].txs {
+		if tx.ID == id {
+			for _, p := range tx.Spends() {
+				if by, ok := o.spentBy[p]; ok && by != id {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // runsAhead holds a vote above round 0 against all that was ever said: nobody honest is in a round unless more than 2/3
@@ -177,7 +234,7 @@ func (o *oracle) decided(n *node, c *workload) bool {
 		if _, final := n.finals[tx.ID]; final {
 			continue
 		}
-		lost := false
+		lost := tx.ValidUntilMS != 0 && slices.Max(c.heard) == 0 // its window closed before anybody voted
 		for _, p := range tx.Spends() {
 			if e, ok := n.set.Lookup(p); ok && !e.SpentBy.IsZero() {
 				lost = true

@@ -8,7 +8,7 @@ import (
 )
 
 // ChaosFaults are the kinds of faults that runs in chaos inject beside Byzantine nodes.
-var ChaosFaults = []string{"lossy network", "partition", "crash", "unsynced writes lost", "slow disk", "clock jump"}
+var ChaosFaults = []string{"lossy network", "partition", "crash", "unsynced writes lost", "slow disk", "clock jump", "peers' observations lost"}
 
 // Result is what one run came to.
 type Result struct {
@@ -116,6 +116,10 @@ func (w *world) crashOne() {
 					w.count("unsynced writes lost", 1)
 				}
 				n.logf("n%d crashes", n.id)
+				if w.rng.Intn(2) == 0 {
+					n.disk.prune()
+					w.count("peers' observations lost", 1)
+				}
 				n.crash(uint64(20+w.rng.Intn(2000)) * ms)
 			}
 		})
@@ -141,7 +145,7 @@ func (w *world) recover() {
 
 // anyCase draws a set of transactions.
 func (w *world) anyCase() *workload {
-	switch w.rng.Intn(8) {
+	switch w.rng.Intn(9) {
 	case 0, 1:
 		return w.conflicts([]int{0})
 	case 2:
@@ -154,6 +158,8 @@ func (w *world) anyCase() *workload {
 		return w.family()
 	case 6:
 		return w.closing()
+	case 7:
+		return w.conflicts([]int{0}, []int{0, 1}, []int{1, 2})
 	}
 	var spends [][]int
 	for range 4 + w.rng.Intn(5) {

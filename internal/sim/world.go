@@ -48,6 +48,15 @@ type workload struct {
 	contested bool
 	submitted uint64
 	heard     []uint64 // by voter: one more than the highest round voted in
+
+	confidant map[uint32]int // whom schemers trust, by round
+	pending   map[ballotKey]map[int]bool
+}
+
+// ballotKey is a transaction and a round.
+type ballotKey struct {
+	tx    domain.Hash
+	round uint32
 }
 
 func newWorld(config Config) *world {
@@ -92,6 +101,7 @@ func (w *world) honest() *node {
 func (w *world) add(c *workload) {
 	c.submitted = w.now
 	c.heard = make([]uint64, len(w.nodes))
+	c.pending = make(map[ballotKey]map[int]bool)
 	for i, tx := range c.txs {
 		w.names[tx.ID] = fmt.Sprintf("%d%c", len(w.cases), 'A'+i)
 		w.caseOf[tx.ID] = c

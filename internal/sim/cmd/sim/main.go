@@ -39,6 +39,7 @@ type options struct {
 	kind                string
 	trace               bool
 	planted             bool
+	bug                 string
 }
 
 func main() {
@@ -50,6 +51,7 @@ func main() {
 	flag.StringVar(&o.kind, "kind", "", "kind of all Byzantine nodes; empty for a mixture")
 	flag.BoolVar(&o.trace, "trace", false, "print a transcript of each run in chaos")
 	flag.BoolVar(&o.planted, "planted", false, "try every planted bug (build with -tags planted)")
+	flag.StringVar(&o.bug, "bug", "", "with -planted: one bug alone")
 	flag.Parse()
 	if o.planted {
 		os.Exit(runPlanted(o))

@@ -10,8 +10,12 @@ import (
 
 // runPlanted switches each bug on in turn and stops at the first seed that catches it.
 func runPlanted(o options) int {
-	caught := 0
+	caught, tried := 0, 0
 	for _, bug := range sim.Planted() {
+		if o.bug != "" && o.bug != bug {
+			continue
+		}
+		tried++
 		if err := sim.Plant(bug); err != nil {
 			fmt.Println(err)
 			return 2
@@ -23,8 +27,8 @@ func runPlanted(o options) int {
 			fmt.Printf("%-20s NOT CAUGHT in %d seeds\n", bug, o.seeds)
 		}
 	}
-	fmt.Printf("planted bugs caught: %d/%d\n", caught, len(sim.Planted()))
-	if caught < len(sim.Planted()) {
+	fmt.Printf("planted bugs caught: %d/%d\n", caught, tried)
+	if caught < tried {
 		return 1
 	}
 	return 0
