@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -21,7 +22,7 @@ import (
 type batcher struct {
 	casts    chan cast
 	seen     chan observation.Head
-	released chan []utxo.Outpoint
+	released chan *utxo.Tx
 	lost     chan rejected
 
 	key    domain.PrivateKey
@@ -76,11 +77,11 @@ func (b *batcher) saw(h observation.Head) {
 	}
 }
 
-// release forgets the votes on outpoints that are spent for good. Until their flights end, rivals are
-// refused by looking at the live set.
-func (b *batcher) release(ctx context.Context, spent []utxo.Outpoint) {
+// release forgets the votes for a transaction that is final. Rivals are refused from now on by looking
+// at the live set.
+func (b *batcher) release(ctx context.Context, final *utxo.Tx) {
 	select {
-	case b.released <- spent:
+	case b.released <- final:
 	case <-ctx.Done():
 	}
 }
@@ -129,8 +130,8 @@ func (b *batcher) run(ctx context.Context) {
 			}
 		case h := <-b.seen:
 			b.heads[h.Key] = h
-		case spent := <-b.released:
-			b.forget(spent)
+		case final := <-b.released:
+			b.forget(final)
 		case r := <-b.lost:
 			if err := b.lose(r); err != nil {
 				b.fail(err)
@@ -185,9 +186,15 @@ func (b *batcher) records(tx *utxo.Tx) []conflict.Record {
 	return own
 }
 
-func (b *batcher) forget(spent []utxo.Outpoint) {
-	for _, o := range spent {
-		b.guard.Release(o)
+// forget drops the guard's records of what a final transaction spends, as the store has done. Where this
+// node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
+// for the rival before.
+func (b *batcher) forget(final *utxo.Tx) {
+	for _, o := range final.Spends() {
+		rival := func(r conflict.Record) bool { return r.Tx != final.ID }
+		if !slices.ContainsFunc(b.guard.Records(o), rival) {
+			b.guard.Release(o)
+		}
 	}
 }
 

@@ -104,7 +104,7 @@ func (n *Node) wireBatcher(p Parts) error {
 	}
 	sh.batcher = &batcher{
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
-		released: make(chan []utxo.Outpoint, 4096), lost: make(chan rejected, 1024),
+		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024),
 		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, config: sh.config,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {

@@ -72,7 +72,7 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		f.mu.Unlock()
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)
-		sh.batcher.release(ctx, f.tx.Spends())
+		sh.batcher.release(ctx, f.tx)
 		sh.metrics.finalSeconds.Observe(float64(finals[i].FinalMS-f.receivedMS) / 1000)
 	}
 	sh.news.announce()

@@ -99,8 +99,8 @@ func TestProductInfo(t *testing.T) {
 	}
 }
 
-// The locks of a rejected transaction are released in the batch of its rival; its votes on outpoints
-// that are still live stay, those on spent ones go.
+// The locks of a rejected transaction are released in the batch of its rival; its votes stay, also those
+// on outpoints that are spent now.
 func TestRivalsInTheSameBatch(t *testing.T) {
 	s := openTest(t)
 	winner := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[0], 10))
@@ -124,11 +124,19 @@ func TestRivalsInTheSameBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := collect(t, s.GuardRecords())
-	if len(kept) != 2 || kept[0].Outpoint != genesisOutpoint(1) || kept[1].Outpoint != genesisOutpoint(1) || !kept[1].Released {
+	if len(kept) != 4 || kept[0].Outpoint != genesisOutpoint(0) || kept[3].Outpoint != genesisOutpoint(1) || !kept[1].Released || !kept[3].Released {
 		t.Errorf("guard records %+v", kept)
 	}
 	again := conflict.NewGuard()
 	again.Restore(kept)
+	// The winner goes on being supported, but not where the rival had this node's vote.
+	support := conflict.OwnVote{Tx: winner.ID, Spends: winner.Spends(), State: observation.Pending}
+	if err := again.Check(support); !errors.Is(err, conflict.ErrRoundTaken) {
+		t.Errorf("the winner in the loser's round after a restart: %v", err)
+	}
+	if support.Round = 1; again.Check(support) != nil {
+		t.Errorf("the winner in round 1 after a restart: %v", again.Check(support))
+	}
 	next := conflict.OwnVote{Tx: domain.Hash{9}, Spends: []utxo.Outpoint{genesisOutpoint(1)}, State: observation.Pending}
 	if err := again.Check(next); !errors.Is(err, conflict.ErrRoundTaken) {
 		t.Errorf("round 0 after a restart: %v", err)

@@ -65,8 +65,10 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 	for id := range p.rejected {
 		delete(s.pending, id)
 	}
-	for o := range p.spent {
-		delete(s.votes, o)
+	for o, winner := range p.spent {
+		if !s.votes.contested(o, winner) {
+			delete(s.votes, o)
+		}
 	}
 	return wait, nil
 }
@@ -94,7 +96,7 @@ func (p *plan) final(f *Final) error {
 	p.counts.Finals = seq
 	p.finals[id] = struct{}{}
 	for i := range f.Delta.Spent {
-		p.dropVotes(f.Delta.Spent[i].Outpoint)
+		p.dropVotes(f.Delta.Spent[i].Outpoint, id)
 	}
 	for i := range f.Rivals {
 		if err := p.reject(&f.Rivals[i]); err != nil {

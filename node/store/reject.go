@@ -80,10 +80,10 @@ func (p *plan) reject(r *Rejected) error {
 	return p.forget()
 }
 
-// release rewrites a vote record whose lock no longer holds. One of an outpoint that is spent is gone.
+// release rewrites a vote record whose lock no longer holds. One that is gone stays gone.
 func (p *plan) release(r *Rejected, i int) {
 	rec := &r.Released[i]
-	if _, gone := p.spent[rec.Outpoint]; gone || !p.s.votes.has(rec) {
+	if !p.s.votes.has(rec) {
 		return
 	}
 	value := rec.Value()

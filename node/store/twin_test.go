@@ -97,10 +97,21 @@ func (w *twin) commit(f Final) {
 	for _, r := range f.Rivals {
 		w.reject(r)
 	}
-	maps.DeleteFunc(w.records, func(k, _ conflict.Record) bool {
-		e, _ := w.set.Lookup(k.Outpoint)
-		return !e.SpentBy.IsZero()
-	})
+	for _, o := range f.Tx.Spends() {
+		if !w.votedOn(o, func(r conflict.Record) bool { return r.Tx != id }) {
+			maps.DeleteFunc(w.records, func(k, _ conflict.Record) bool { return k.Outpoint == o })
+		}
+	}
+}
+
+// votedOn reports whether a record of an outpoint is as asked for.
+func (w *twin) votedOn(o utxo.Outpoint, as func(conflict.Record) bool) bool {
+	for _, r := range w.records {
+		if r.Outpoint == o && as(r) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *twin) reject(r Rejected) {
@@ -132,7 +143,8 @@ func (w *twin) vote(b VoteBatch) {
 		w.raw[tx.ID], w.pending[tx.ID] = tx.Raw, b.Observation.Header.TimeMS
 	}
 	for _, r := range b.Records {
-		if e, _ := w.set.Lookup(r.Outpoint); e.SpentBy.IsZero() {
+		e, _ := w.set.Lookup(r.Outpoint)
+		if e.SpentBy.IsZero() || w.votedOn(r.Outpoint, func(conflict.Record) bool { return true }) {
 			w.records[slot(r)] = r
 		}
 	}

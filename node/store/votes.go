@@ -10,26 +10,43 @@ import (
 )
 
 // voteIndex knows which vote records an outpoint has, so that they can be dropped without a search
-// when it is spent. It holds what is undecided, and no more.
+// when it is spent. It holds what is undecided or was contested, and no more.
 type voteIndex map[utxo.Outpoint][]voteSlot
 
 type voteSlot struct {
 	Round uint32
 	State observation.State
+	Tx    domain.Hash
 }
 
-func slotOf(r *conflict.Record) voteSlot { return voteSlot{r.Round, r.State} }
+func (s voteSlot) holds(r *conflict.Record) bool { return s.Round == r.Round && s.State == r.State }
 
-func (v voteIndex) has(r *conflict.Record) bool { return slices.Contains(v[r.Outpoint], slotOf(r)) }
+func (v voteIndex) has(r *conflict.Record) bool {
+	return slices.ContainsFunc(v[r.Outpoint], func(s voteSlot) bool { return s.holds(r) })
+}
 
 func (v voteIndex) add(r *conflict.Record) {
-	if !v.has(r) {
-		v[r.Outpoint] = append(v[r.Outpoint], slotOf(r))
+	slots := v[r.Outpoint]
+	if i := slices.IndexFunc(slots, func(s voteSlot) bool { return s.holds(r) }); i >= 0 {
+		slots[i].Tx = r.Tx
+		return
 	}
+	v[r.Outpoint] = append(slots, voteSlot{r.Round, r.State, r.Tx})
 }
 
-// dropVotes plans the removal of an outpoint's vote records.
-func (p *plan) dropVotes(o utxo.Outpoint) {
+// contested reports whether this node has voted on an outpoint for anything but the transaction that
+// spends it for good.
+func (v voteIndex) contested(o utxo.Outpoint, winner domain.Hash) bool {
+	return slices.ContainsFunc(v[o], func(s voteSlot) bool { return s.Tx != winner })
+}
+
+// dropVotes plans the removal of an outpoint's vote records, now that it is spent for good. Where this
+// node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
+// for the rival before (rules N1 and N4).
+func (p *plan) dropVotes(o utxo.Outpoint, winner domain.Hash) {
+	if p.s.votes.contested(o, winner) {
+		return
+	}
 	for _, slot := range p.s.votes[o] {
 		p.w.key = appendVoteKey(p.w.key[:0], &conflict.Record{Outpoint: o, Round: slot.Round, State: slot.State})
 		p.w.delete(p.w.key)
@@ -154,7 +171,7 @@ func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain
 	}
 	for i := range b.Records {
 		r := &b.Records[i]
-		// Where a record is known the outpoint is not spent: they go together.
+		// Where a record is known, the outpoint is not spent, or was contested.
 		if len(s.votes[r.Outpoint]) == 0 {
 			w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint)
 			spent, err := probe.has(w.key)

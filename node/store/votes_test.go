@@ -49,32 +49,53 @@ func TestSaveVotesRefuses(t *testing.T) {
 	}
 }
 
-// Votes on what is final leave nothing behind, whoever was first: a restart must not take it up again.
+// Votes on what is final leave no record behind where nobody contended for it: a restart must not take
+// it up again.
 func TestVotesAfterFinal(t *testing.T) {
 	s := openTest(t)
 	tx := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[0], 10))
-	rival := makeTx(t, 2, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[1], 10))
-	vote(t, s, observation.Pending, 0, rival)
+	vote(t, s, observation.Pending, 0, tx)
 	if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
 		t.Fatal(err)
 	}
 	vote(t, s, observation.Accepted, 3, tx)
-	vote(t, s, observation.Accepted, 0, rival) // it was not told yet that it lost
 	if got := collect(t, s.GuardRecords()); len(got) != 0 {
 		t.Errorf("records of a spent outpoint: %+v", got)
+	}
+	if pending := collect(t, s.PendingTransactions()); len(pending) != 0 {
+		t.Errorf("pending: %+v", pending)
+	}
+}
+
+// Votes on an outpoint that was contested stay on record after the decision: the winner may be supported
+// in later rounds, and must not be where the loser was (rule N1).
+func TestVotesAfterContest(t *testing.T) {
+	s := openTest(t)
+	tx := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[0], 10))
+	rival := makeTx(t, 2, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[1], 10))
+	vote(t, s, observation.Pending, 1, rival)
+	if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
+		t.Fatal(err)
+	}
+	vote(t, s, observation.Accepted, 3, tx)
+	got := collect(t, s.GuardRecords())
+	if len(got) != 2 || got[0].Tx != rival.ID || got[1].Tx != tx.ID {
+		t.Errorf("records of a contested outpoint: %+v", got)
 	}
 	pending := collect(t, s.PendingTransactions())
 	if len(pending) != 1 || pending[0].ID != rival.ID {
 		t.Errorf("pending: %+v", pending)
 	}
-	// The guard may still hold the loser's lock when it releases it.
-	if err := s.Reject([]Rejected{{Rejection: Rejection{Tx: rival.ID}, Released: recordsOf(rival, observation.Accepted, 0)}}); err != nil {
+	if err := s.Reject([]Rejected{{Rejection: Rejection{Tx: rival.ID}}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := collect(t, s.GuardRecords()); len(got) != 0 {
-		t.Errorf("a released lock brought back records of a spent outpoint: %+v", got)
+	guard := conflict.NewGuard()
+	guard.Restore(collect(t, s.GuardRecords()))
+	support := conflict.OwnVote{Tx: tx.ID, Spends: tx.Spends(), State: observation.Pending, Round: 1}
+	if err := guard.Check(support); !errors.Is(err, conflict.ErrRoundTaken) {
+		t.Errorf("the winner in the loser's round: %v", err)
 	}
-	if h := s.Head(ownChain(0)); h.Height != 3 {
+	if h := s.Head(ownChain(0)); h.Height != 2 {
 		t.Errorf("head at %d", h.Height)
 	}
 }
