@@ -104,7 +104,7 @@ func (n *Network) Explain(source, peer domain.Hash) (*Explanation, error) {
 	for _, k := range n.pathTo(view, j) {
 		e.Path = append(e.Path, n.graph.ids[k])
 	}
-	n.explainSeed(e, j, mask, p, view)
+	n.explainSeed(e, j, mask, view)
 	e.explainFlows(n.graph, w, t.share, p, j)
 	return e, nil
 }
@@ -223,22 +223,25 @@ func (n *Network) pathTo(v *View, j int) []int {
 	return path
 }
 
-func (n *Network) explainSeed(e *Explanation, j int, mask []bool, p []float64, v *View) {
-	own := 0.0
-	for _, i := range v.reach {
-		if mask[i] && v.cells[i].mean > 0 {
-			own += v.score(i)
-		}
-	}
-	if score, _ := v.Score(j); mask[j] && score > 0 {
-		b := n.setting.Bias
-		if !slices.ContainsFunc(n.seeds, func(s seed) bool { return mask[s.peer] }) {
-			b = 0
-		}
-		e.Seed = max(0, p[j]-(1-b)*score/own)
+// explainSeed sets the part of p that a peer has for being a seed: all that its voices do not explain.
+func (n *Network) explainSeed(e *Explanation, j int, mask []bool, v *View) {
+	if !mask[j] || !slices.ContainsFunc(n.seeds, func(s seed) bool { return s.peer == j }) {
 		return
 	}
-	e.Seed = p[j]
+	var seeded, own float64
+	for _, s := range n.seeds {
+		if mask[s.peer] {
+			seeded += s.weight
+		}
+		if s.peer == j {
+			own = s.weight
+		}
+	}
+	b := n.setting.Bias
+	if !slices.ContainsFunc(n.parts(v, mask), func(x float64) bool { return x > 0 }) {
+		b = 1
+	}
+	e.Seed = b * own / seeded
 }
 
 func (e *Explanation) explainFlows(g *Graph, w *walk, t, p []float64, j int) {

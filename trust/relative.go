@@ -63,8 +63,8 @@ func (n *Network) Filter(v *View) []bool {
 	return mask
 }
 
-// preference is p = (1-b) * positive scores, normalised, + b * seeds, normalised; where one of the two
-// is empty the other is all of it.
+// preference is p = (1-b) * what the view vouches for, normalised, + b * seeds, normalised; where one of
+// the two is empty the other is all of it.
 func (n *Network) preference(v *View, mask []bool) ([]float64, error) {
 	p := make([]float64, n.graph.Len())
 	if err := n.addPreference(p, 1, v, mask); err != nil {
@@ -75,11 +75,10 @@ func (n *Network) preference(v *View, mask []bool) ([]float64, error) {
 
 // addPreference adds weight * p to dst.
 func (n *Network) addPreference(dst []float64, weight float64, v *View, mask []bool) error {
+	parts := n.parts(v, mask)
 	var trusted, seeded float64
 	for _, i := range v.reach {
-		if mask[i] && v.cells[i].mean > 0 {
-			trusted += v.score(i)
-		}
+		trusted += parts[i]
 	}
 	for _, s := range n.seeds {
 		if mask[s.peer] {
@@ -98,9 +97,7 @@ func (n *Network) addPreference(dst []float64, weight float64, v *View, mask []b
 	if b < 1 {
 		f := weight * (1 - b) / trusted
 		for _, i := range v.reach {
-			if mask[i] && v.cells[i].mean > 0 {
-				dst[i] += float64(f * v.score(i))
-			}
+			dst[i] += float64(f * parts[i])
 		}
 	}
 	if b > 0 {
@@ -112,6 +109,20 @@ func (n *Network) addPreference(dst []float64, weight float64, v *View, mask []b
 		}
 	}
 	return nil
+}
+
+// parts are what p is made of, by number, besides seeds.
+func (n *Network) parts(v *View, mask []bool) []float64 {
+	if !n.setting.ByScore {
+		return v.vouched(mask, n.convicted)
+	}
+	parts := make([]float64, n.graph.Len())
+	for _, i := range v.reach {
+		if mask[i] {
+			parts[i] = max(0, v.score(i))
+		}
+	}
+	return parts
 }
 
 // Expectation predicts labels: the view of a peer, and behind it that of the seeds for whom the peer

@@ -15,8 +15,8 @@ type Run struct {
 	Vector
 }
 
-// Preference is p for a view and a filter: (1-b) * positive scores, normalised, + b * seeds, normalised; where
-// one of the two is empty the other is all of it. ErrNoTrust where both are.
+// Preference is p for a view and a filter: (1-b) * what the view vouches for, normalised, + b * seeds,
+// normalised; where one of the two is empty the other is all of it. ErrNoTrust where both are.
 func (n *Network) Preference(v *View, mask []bool) ([]float64, error) { return n.preference(v, mask) }
 
 // Run computes t = (1-a) C't + a p over the positive labels within a filter, from p. It refuses slices

@@ -55,17 +55,18 @@ func methods() []method {
 			return r.Weights(), nil
 		}
 	}
-	ours := func(a float64) trust.Setting {
+	ours := func(a float64, byScore bool) trust.Setting {
 		s := trust.DefaultSetting()
-		s.Teleport = a
+		s.Teleport, s.ByScore = a, byScore
 		return s
 	}
 	return []method{
 		{"EigenTrust, a = 0.1", open(0.1)},
 		{"PageRank, a = 0.15", open(0.15)},
-		{"DATT+bias+EigenTrust, a = 0.1", aggregate(ours(0.1))},
-		{"DATT+bias+EigenTrust, a = 0.3", aggregate(ours(0.3))},
-		{"DATT+bias+EigenTrust, a = 0.5", aggregate(ours(0.5))},
+		{"DATT+bias+EigenTrust, p by score, a = 0.1", aggregate(ours(0.1, true))},
+		{"the same, p as vouched, a = 0.1", aggregate(ours(0.1, false))},
+		{"the same, a = 0.3 (default)", aggregate(ours(0.3, false))},
+		{"the same, a = 0.5", aggregate(ours(0.5, false))},
 	}
 }
 
@@ -117,10 +118,15 @@ func captured(t threat) (plot, error) {
 // weight have a voice in the next link.
 func overLinks(labels, links int) (plot, error) {
 	p := plot{title: fmt.Sprintf("Sybil region behind %d labels, link by link", labels), x: "links, at most 5 % each", y: "weight captured, %"}
-	for _, a := range []float64{0.1, 0.3, 0.5} {
+	for _, v := range []struct {
+		name    string
+		a       float64
+		byScore bool
+	}{{"p by score, a = 0.1", 0.1, true}, {"p by score, a = 0.3", 0.3, true}, {"p as vouched, a = 0.1", 0.1, false},
+		{"p as vouched, a = 0.3 (default)", 0.3, false}, {"p as vouched, a = 0.5", 0.5, false}} {
 		s := trust.DefaultSetting()
-		s.Teleport = a
-		l := line{name: fmt.Sprintf("DATT+bias+EigenTrust, a = %.1f", a)}
+		s.Teleport, s.ByScore = v.a, v.byScore
+		l := line{name: v.name}
 		w := newWorld(1)
 		threats := threats()
 		first := threats[4].mount(w, labels)

@@ -21,8 +21,8 @@ type point struct{ x, y float64 }
 
 // Colours that differ to most eyes (Okabe and Ito 2008), and dashes that differ without any.
 var (
-	colours = []string{"#d55e00", "#e69f00", "#0072b2", "#56b4e9", "#009e73"}
-	dashes  = []string{"", "6 3", "", "6 3", "2 3"}
+	colours = []string{"#d55e00", "#e69f00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7"}
+	dashes  = []string{"", "6 3", "8 2 2 2", "", "6 3", "2 3"}
 )
 
 const (
