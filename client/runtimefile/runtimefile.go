@@ -42,7 +42,7 @@ type File struct {
 	AddressPrefix string `json:"address_prefix"`
 	// Genesis is the absolute path of the canonical genesis document.
 	Genesis string `json:"genesis"`
-	// Nodes are the processes of the network; the first is the one that clients talk to.
+	// Nodes are the processes of the network; clients talk to the first that answers.
 	Nodes []Node `json:"nodes"`
 	// FaucetKey is the absolute path of a key file (see LoadKey) that owns funds to give away.
 	FaucetKey string `json:"faucet_key"`

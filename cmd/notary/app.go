@@ -92,7 +92,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	f := root.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "print one JSON value, for programs")
-	f.StringVar(&a.node, "node", a.env("NOTARY_NODE"), "node to talk to, `host:port` (default: the local devnet's first; $NOTARY_NODE)")
+	f.StringVar(&a.node, "node", a.env("NOTARY_NODE"), "node to talk to, `host:port` (default: the first of the local devnet that answers; $NOTARY_NODE)")
 	f.StringVar(&a.home, "home", "", "`directory` of wallets and trusted networks (default $NOTARY_HOME, else ~/.local/share/notary)")
 	f.StringVar(&a.walletName, "wallet", a.env("NOTARY_WALLET"), "`name` of the wallet (default: the one set by wallet use; $NOTARY_WALLET)")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "read the passphrase from the first line of a `file` (default: $NOTARY_PASSPHRASE, else ask)")

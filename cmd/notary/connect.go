@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/notarynet/notaryd/client"
@@ -31,24 +31,27 @@ func (a *app) runtime() (*runtimefile.File, error) {
 	return runtimefile.Load(path)
 }
 
-// target is the node to talk to and the network it must belong to; zero where the first contact
-// decides.
-func (a *app) target(known *wallet.Networks) (node string, network domain.Hash, err error) {
+// targets are the nodes to try, in order, and the network they must belong to; zero where the first
+// contact decides. They are several only where none was named: any node of the local devnet will do.
+func (a *app) targets(known *wallet.Networks) (nodes []string, network domain.Hash, err error) {
 	local, err := a.runtime()
 	if err != nil && a.node == "" {
-		return "", network, fmt.Errorf("no node: %w", err)
-	}
-	node = a.node
-	if node == "" {
-		node = local.Nodes[0].API
+		return nil, network, fmt.Errorf("no node: %w", err)
 	}
 	// The devnet's own file beats an older pin: a new devnet may use the ports of the last one.
-	if local != nil && slices.ContainsFunc(local.Nodes, func(n runtimefile.Node) bool { return n.API == node }) {
-		network, err = domain.ParseHash(local.NetworkID)
-		return node, network, err
+	if local != nil {
+		for _, n := range local.Nodes {
+			if a.node == "" || a.node == n.API {
+				nodes = append(nodes, n.API)
+			}
+		}
 	}
-	network, _, err = known.Pinned(node)
-	return node, network, err
+	if len(nodes) > 0 {
+		network, err = domain.ParseHash(local.NetworkID)
+		return nodes, network, err
+	}
+	network, _, err = known.Pinned(a.node)
+	return []string{a.node}, network, err
 }
 
 // connect dials the node. At the first contact it keeps the network's genesis document and says so.
@@ -58,7 +61,7 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	known := store.Networks()
-	node, network, err := a.target(known)
+	nodes, network, err := a.targets(known)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +73,7 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	if creds != nil {
 		opts = append(opts, client.WithTLS(creds))
 	}
-	c, err := client.Dial(ctx, node, append(opts, a.dial...)...)
+	c, node, err := dialFirst(ctx, nodes, append(opts, a.dial...))
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +81,17 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// dialFirst connects to the first node that can be reached; the error is that of the last one tried.
+func dialFirst(ctx context.Context, nodes []string, opts []client.Option) (c *client.Client, node string, err error) {
+	for _, node = range nodes {
+		c, err = client.Dial(ctx, node, opts...)
+		if client.CodeOf(err) != codes.Unavailable {
+			return c, node, err
+		}
+	}
+	return nil, "", err
 }
 
 // remember keeps what the first contact showed.

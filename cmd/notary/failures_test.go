@@ -82,6 +82,21 @@ func TestNoNode(t *testing.T) {
 	w.refused(exitUnreachable, "NO_NODE", "balance")
 }
 
+// Any node of the devnet will do where none is named; one that is named has to answer.
+func TestNextNode(t *testing.T) {
+	w := newWorld(t).withWallet()
+	text := string(w.read("devnet.json"))
+	node := text[strings.Index(text, "    {") : strings.Index(text, "    }")+len("    }")]
+	w.write("devnet.json", strings.Replace(text, node, node+",\n"+strings.Replace(node, clienttest.Target, clienttest.Target+"2", 1), 1))
+	down := []error{clienttest.Down(), clienttest.Down(), clienttest.Down()} // as often as it is tried
+	w.net.Set(clienttest.Faults{Failures: down})
+	w.want(exitOK, "balance")
+	w.net.Set(clienttest.Faults{Failures: down})
+	w.refused(exitUnreachable, "UNREACHABLE", "balance", "--node", clienttest.Target)
+	w.net.Set(clienttest.Faults{Failures: append(down, down...)})
+	w.refused(exitUnreachable, "UNREACHABLE", "balance")
+}
+
 // The connection is lost between signing and the answer: the very same payment is submitted again.
 func TestLostSubmission(t *testing.T) {
 	w := newWorld(t).withWallet()
