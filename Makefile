@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 PLUGINS  := google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc \
             github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2
-BUF      := $(TOOLS)/node/node_modules/.bin/buf
+BUF      := $(TOOLS)/bin/buf
 FUZZTIME ?= 5s
 
 .PHONY: help
@@ -74,6 +74,7 @@ $(TOOLS)/stamp: tools/go.mod tools/go.sum tools/package-lock.json
 	cd tools && $(GO) build -o ../$(TOOLS)/bin/ $(PLUGINS) honnef.co/go/tools/cmd/staticcheck github.com/fullstorydev/grpcurl/cmd/grpcurl
 	cp tools/package.json tools/package-lock.json $(TOOLS)/node/
 	cd $(TOOLS)/node && npm ci --no-audit --no-fund --loglevel=error
+	cp $(TOOLS)/node/node_modules/@bufbuild/buf-linux-*/bin/buf $(TOOLS)/bin/buf
 	touch $@
 
 .PHONY: clean

@@ -6,7 +6,7 @@ export CGO_ENABLED=0
 fuzztime=${1:-5s}
 n=0
 while IFS=: read -r file target; do
-	go test -run '^$' -fuzz "^${target}\$" -fuzztime "$fuzztime" "./$(dirname "$file")" | grep -v '^fuzz: elapsed' || {
+	go test -run '^$' -fuzz "^${target}\$" -fuzztime "$fuzztime" -fuzzminimizetime 20x "./$(dirname "$file")" | grep -v '^fuzz: elapsed' || {
 		echo "fuzz: $target in $file failed" >&2
 		exit 1
 	}

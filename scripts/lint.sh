@@ -12,7 +12,7 @@ if [ -n "$unformatted" ]; then
 fi
 go vet ./...
 .tools/bin/staticcheck ./...
-.tools/node/node_modules/.bin/buf lint
+.tools/bin/buf lint
 
 # Generated code is what the protos say.
 before=$(git ls-files -z proto api/gateway api/openapi | xargs -0 sha256sum)
