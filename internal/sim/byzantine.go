@@ -114,27 +114,29 @@ func (l *liar) act(id domain.Hash, round uint32) {
 	}
 }
 
-// scheme tries to leave honest nodes locked on different rivals, each by a certificate that nobody else has seen.
+// scheme tries to leave honest nodes locked on different rivals, each by a certificate that nobody else has seen: in
+// round 0 it completes one rival's for one node, and gives its weight to another rival before everybody else, so that
+// round 1 goes there; in round 1 it completes that one's for another node. After that it is silent, since its votes could
+// only help.
 func (l *liar) scheme(id domain.Hash, round uint32) {
 	c := l.caseOf[id]
-	if c == nil {
+	if c == nil || len(c.txs) < 2 || round > 1 {
 		return
 	}
-	n := len(l.nodes)
-	favoured, other := c.txs[int(round)%len(c.txs)].ID, c.txs[int(round+1)%len(c.txs)].ID
-	one := (int(id[3]) + 3*int(round)) % n
-	if c.confidant == nil {
-		c.confidant = make(map[uint32]int)
+	if c.confidants == nil {
+		for _, i := range l.rng.Perm(len(l.nodes)) {
+			if l.nodes[i] != nil {
+				c.confidants = append(c.confidants, i)
+			}
+		}
 	}
-	if first, ok := c.confidant[round]; ok {
-		one = first
-	} else {
-		c.confidant[round] = one
-	}
-	rest := slices.DeleteFunc(l.every(1, 0), func(i int) bool { return i == one })
+	favoured, other := c.txs[round].ID, c.txs[1-round].ID
+	one := c.confidants[round]
 	l.say(favoured, observation.Pending, round, 1, []int{one})
-	l.say(favoured, observation.Accepted, round, 1, []int{one})
-	l.say(other, observation.Pending, round, 2, rest)
+	if round == 0 {
+		rest := slices.DeleteFunc(l.every(1, 0), func(i int) bool { return i == one })
+		l.say(other, observation.Pending, round, 2, rest)
+	}
 }
 
 // every is one node of each n, from the branch on.

@@ -28,8 +28,11 @@ func Plant(name string) error {
 // PlantedConfig is the run in which a bug should show.
 func PlantedConfig(bug string, seed int64) Config {
 	c := Config{Seed: seed, Nodes: 7, Faulty: 2, Chaos: true}
-	if bug == "quorum-at-least" {
+	switch bug {
+	case "quorum-at-least":
 		c.Nodes = 6 // 2 of 6 are exactly a third
+	case "no-pull", "kept-locks":
+		c.Kind = Schemer
 	}
 	return c
 }

@@ -49,8 +49,8 @@ type workload struct {
 	submitted uint64
 	heard     []uint64 // by voter: one more than the highest round voted in
 
-	confidant map[uint32]int // whom schemers trust, by round
-	pending   map[ballotKey]map[int]bool
+	confidants []int                      // whom schemers trust, by round
+	pending    map[ballotKey]map[int]bool // who was PENDING where
 }
 
 // ballotKey is a transaction and a round.
