@@ -324,16 +324,23 @@ func (x *ListTransactionsResponse) GetNextPageToken() string {
 }
 
 type PeerSummary struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	PeerId   []byte                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
-	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Weight   uint64                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
-	NodeKeys [][]byte               `protobuf:"bytes,4,rep,name=node_keys,json=nodeKeys,proto3" json:"node_keys,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	PeerId []byte                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
+	// What it calls itself; empty where that is not known.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Share of 1e9.
+	Weight uint64 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Ascending.
+	NodeKeys [][]byte `protobuf:"bytes,4,rep,name=node_keys,json=nodeKeys,proto3" json:"node_keys,omitempty"`
 	// Newest height seen of each node key, in their order.
 	Heights []uint64 `protobuf:"varint,5,rep,packed,name=heights,proto3" json:"heights,omitempty"`
-	// When this node last heard of it, Unix milliseconds.
-	LastSeenMs    uint64 `protobuf:"varint,6,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"`
-	Convicted     bool   `protobuf:"varint,7,opt,name=convicted,proto3" json:"convicted,omitempty"`
+	// When this node last heard of one of its node keys, Unix milliseconds; 0 for not since this node
+	// started.
+	LastSeenMs uint64 `protobuf:"varint,6,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"`
+	// This node holds evidence against one of its node keys.
+	Convicted bool `protobuf:"varint,7,opt,name=convicted,proto3" json:"convicted,omitempty"`
+	// Heard of within three heartbeats.
+	Online        bool `protobuf:"varint,8,opt,name=online,proto3" json:"online,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -413,6 +420,13 @@ func (x *PeerSummary) GetLastSeenMs() uint64 {
 func (x *PeerSummary) GetConvicted() bool {
 	if x != nil {
 		return x.Convicted
+	}
+	return false
+}
+
+func (x *PeerSummary) GetOnline() bool {
+	if x != nil {
+		return x.Online
 	}
 	return false
 }
@@ -1113,10 +1127,11 @@ func (x *ListObservationsResponse) GetNextPageToken() string {
 }
 
 type GetObservationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NodeKey       []byte                 `protobuf:"bytes,1,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"`
-	SigningEpoch  uint32                 `protobuf:"varint,2,opt,name=signing_epoch,json=signingEpoch,proto3" json:"signing_epoch,omitempty"`
-	Height        uint64                 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	NodeKey      []byte                 `protobuf:"bytes,1,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"`
+	SigningEpoch uint32                 `protobuf:"varint,2,opt,name=signing_epoch,json=signingEpoch,proto3" json:"signing_epoch,omitempty"`
+	// Heights begin at 1; 0 asks for the newest.
+	Height        uint64 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1228,13 +1243,22 @@ func (x *GetObservationResponse) GetObservation() []byte {
 type ContestSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Lowest contested outpoint's transaction and index name the contest.
-	OutpointTransaction []byte   `protobuf:"bytes,1,opt,name=outpoint_transaction,json=outpointTransaction,proto3" json:"outpoint_transaction,omitempty"`
-	OutpointIndex       uint32   `protobuf:"varint,2,opt,name=outpoint_index,json=outpointIndex,proto3" json:"outpoint_index,omitempty"`
-	TransactionIds      [][]byte `protobuf:"bytes,3,rep,name=transaction_ids,json=transactionIds,proto3" json:"transaction_ids,omitempty"`
-	Round               uint32   `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
-	Decided             bool     `protobuf:"varint,5,opt,name=decided,proto3" json:"decided,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	OutpointTransaction []byte `protobuf:"bytes,1,opt,name=outpoint_transaction,json=outpointTransaction,proto3" json:"outpoint_transaction,omitempty"`
+	OutpointIndex       uint32 `protobuf:"varint,2,opt,name=outpoint_index,json=outpointIndex,proto3" json:"outpoint_index,omitempty"`
+	// Ascending; at most 256, which are those that joined last.
+	TransactionIds [][]byte `protobuf:"bytes,3,rep,name=transaction_ids,json=transactionIds,proto3" json:"transaction_ids,omitempty"`
+	// The highest round that it got to.
+	Round uint32 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	// Nothing in it is open any more.
+	Decided bool `protobuf:"varint,5,opt,name=decided,proto3" json:"decided,omitempty"`
+	// The transactions in it that are final. Several where its sides did not all conflict with each other.
+	Winners [][]byte `protobuf:"bytes,6,rep,name=winners,proto3" json:"winners,omitempty"`
+	// When its first transaction joined, and when its last one was decided, Unix milliseconds at this node;
+	// 0 for not yet.
+	OpenedMs      uint64 `protobuf:"varint,7,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`
+	DecidedMs     uint64 `protobuf:"varint,8,opt,name=decided_ms,json=decidedMs,proto3" json:"decided_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ContestSummary) Reset() {
@@ -1302,6 +1326,169 @@ func (x *ContestSummary) GetDecided() bool {
 	return false
 }
 
+func (x *ContestSummary) GetWinners() [][]byte {
+	if x != nil {
+		return x.Winners
+	}
+	return nil
+}
+
+func (x *ContestSummary) GetOpenedMs() uint64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *ContestSummary) GetDecidedMs() uint64 {
+	if x != nil {
+		return x.DecidedMs
+	}
+	return 0
+}
+
+// ContestRound is what was voted in one round of one epoch.
+type ContestRound struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Round      uint32                 `protobuf:"varint,1,opt,name=round,proto3" json:"round,omitempty"`
+	GroupEpoch uint64                 `protobuf:"varint,2,opt,name=group_epoch,json=groupEpoch,proto3" json:"group_epoch,omitempty"`
+	// One for each transaction that has a vote in it, by ascending id.
+	Sides []*ContestSide `protobuf:"bytes,3,rep,name=sides,proto3" json:"sides,omitempty"`
+	// Weight that said it can support no side.
+	AbstainWeight uint64 `protobuf:"varint,4,opt,name=abstain_weight,json=abstainWeight,proto3" json:"abstain_weight,omitempty"`
+	// Node key whose choice the round adopts. 32 bytes; absent in round 0.
+	Facilitator   []byte `protobuf:"bytes,5,opt,name=facilitator,proto3" json:"facilitator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContestRound) Reset() {
+	*x = ContestRound{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContestRound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContestRound) ProtoMessage() {}
+
+func (x *ContestRound) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContestRound.ProtoReflect.Descriptor instead.
+func (*ContestRound) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ContestRound) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *ContestRound) GetGroupEpoch() uint64 {
+	if x != nil {
+		return x.GroupEpoch
+	}
+	return 0
+}
+
+func (x *ContestRound) GetSides() []*ContestSide {
+	if x != nil {
+		return x.Sides
+	}
+	return nil
+}
+
+func (x *ContestRound) GetAbstainWeight() uint64 {
+	if x != nil {
+		return x.AbstainWeight
+	}
+	return 0
+}
+
+func (x *ContestRound) GetFacilitator() []byte {
+	if x != nil {
+		return x.Facilitator
+	}
+	return nil
+}
+
+// ContestSide is what stands behind one transaction in one round; shares of 1e9.
+type ContestSide struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TransactionId []byte                 `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// Weight that voted PENDING, and weight that voted ACCEPTED.
+	PendingWeight  uint64 `protobuf:"varint,2,opt,name=pending_weight,json=pendingWeight,proto3" json:"pending_weight,omitempty"`
+	AcceptedWeight uint64 `protobuf:"varint,3,opt,name=accepted_weight,json=acceptedWeight,proto3" json:"accepted_weight,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ContestSide) Reset() {
+	*x = ContestSide{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContestSide) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContestSide) ProtoMessage() {}
+
+func (x *ContestSide) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContestSide.ProtoReflect.Descriptor instead.
+func (*ContestSide) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ContestSide) GetTransactionId() []byte {
+	if x != nil {
+		return x.TransactionId
+	}
+	return nil
+}
+
+func (x *ContestSide) GetPendingWeight() uint64 {
+	if x != nil {
+		return x.PendingWeight
+	}
+	return 0
+}
+
+func (x *ContestSide) GetAcceptedWeight() uint64 {
+	if x != nil {
+		return x.AcceptedWeight
+	}
+	return 0
+}
+
 type ListContestsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1312,7 +1499,7 @@ type ListContestsRequest struct {
 
 func (x *ListContestsRequest) Reset() {
 	*x = ListContestsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[21]
+	mi := &file_notary_v1_explorer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1511,7 @@ func (x *ListContestsRequest) String() string {
 func (*ListContestsRequest) ProtoMessage() {}
 
 func (x *ListContestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[21]
+	mi := &file_notary_v1_explorer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1524,7 @@ func (x *ListContestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContestsRequest.ProtoReflect.Descriptor instead.
 func (*ListContestsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{21}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListContestsRequest) GetPageSize() uint32 {
@@ -1364,7 +1551,7 @@ type ListContestsResponse struct {
 
 func (x *ListContestsResponse) Reset() {
 	*x = ListContestsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[22]
+	mi := &file_notary_v1_explorer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1563,7 @@ func (x *ListContestsResponse) String() string {
 func (*ListContestsResponse) ProtoMessage() {}
 
 func (x *ListContestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[22]
+	mi := &file_notary_v1_explorer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1576,7 @@ func (x *ListContestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContestsResponse.ProtoReflect.Descriptor instead.
 func (*ListContestsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{22}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListContestsResponse) GetContests() []*ContestSummary {
@@ -1416,7 +1603,7 @@ type GetContestRequest struct {
 
 func (x *GetContestRequest) Reset() {
 	*x = GetContestRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[23]
+	mi := &file_notary_v1_explorer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1615,7 @@ func (x *GetContestRequest) String() string {
 func (*GetContestRequest) ProtoMessage() {}
 
 func (x *GetContestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[23]
+	mi := &file_notary_v1_explorer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1628,7 @@ func (x *GetContestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContestRequest.ProtoReflect.Descriptor instead.
 func (*GetContestRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{23}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetContestRequest) GetTransactionId() []byte {
@@ -1452,18 +1639,26 @@ func (x *GetContestRequest) GetTransactionId() []byte {
 }
 
 type GetContestResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Contest       *ContestSummary        `protobuf:"bytes,1,opt,name=contest,proto3" json:"contest,omitempty"`
-	Transactions  []*TransactionStatus   `protobuf:"bytes,2,rep,name=transactions,proto3" json:"transactions,omitempty"`
-	Votes         []*VoteRecord          `protobuf:"bytes,3,rep,name=votes,proto3" json:"votes,omitempty"`
-	Account       []string               `protobuf:"bytes,4,rep,name=account,proto3" json:"account,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Contest *ContestSummary        `protobuf:"bytes,1,opt,name=contest,proto3" json:"contest,omitempty"`
+	// In the order of contest.transaction_ids.
+	Transactions []*TransactionStatus `protobuf:"bytes,2,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	// By round, transaction, state and node key; at most 16,384, the earliest rounds.
+	Votes []*VoteRecord `protobuf:"bytes,3,rep,name=votes,proto3" json:"votes,omitempty"`
+	// One sentence each, for people. Never to be parsed.
+	Account []string `protobuf:"bytes,4,rep,name=account,proto3" json:"account,omitempty"`
+	// Ascending.
+	Rounds []*ContestRound `protobuf:"bytes,5,rep,name=rounds,proto3" json:"rounds,omitempty"`
+	// When the present round ends at this node unless a quorum comes before, Unix milliseconds; 0 where no
+	// round's timer runs.
+	RoundEndsMs   uint64 `protobuf:"varint,6,opt,name=round_ends_ms,json=roundEndsMs,proto3" json:"round_ends_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetContestResponse) Reset() {
 	*x = GetContestResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[24]
+	mi := &file_notary_v1_explorer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1670,7 @@ func (x *GetContestResponse) String() string {
 func (*GetContestResponse) ProtoMessage() {}
 
 func (x *GetContestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[24]
+	mi := &file_notary_v1_explorer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1683,7 @@ func (x *GetContestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContestResponse.ProtoReflect.Descriptor instead.
 func (*GetContestResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{24}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetContestResponse) GetContest() *ContestSummary {
@@ -1519,6 +1714,20 @@ func (x *GetContestResponse) GetAccount() []string {
 	return nil
 }
 
+func (x *GetContestResponse) GetRounds() []*ContestRound {
+	if x != nil {
+		return x.Rounds
+	}
+	return nil
+}
+
+func (x *GetContestResponse) GetRoundEndsMs() uint64 {
+	if x != nil {
+		return x.RoundEndsMs
+	}
+	return 0
+}
+
 type ListEvidenceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1529,7 +1738,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[25]
+	mi := &file_notary_v1_explorer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1750,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[25]
+	mi := &file_notary_v1_explorer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1763,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{25}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListEvidenceRequest) GetPageSize() uint32 {
@@ -1582,7 +1791,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[26]
+	mi := &file_notary_v1_explorer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1803,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[26]
+	mi := &file_notary_v1_explorer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1816,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{26}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() [][]byte {
@@ -1634,7 +1843,7 @@ type ListRewardEpochsRequest struct {
 
 func (x *ListRewardEpochsRequest) Reset() {
 	*x = ListRewardEpochsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[27]
+	mi := &file_notary_v1_explorer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1855,7 @@ func (x *ListRewardEpochsRequest) String() string {
 func (*ListRewardEpochsRequest) ProtoMessage() {}
 
 func (x *ListRewardEpochsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[27]
+	mi := &file_notary_v1_explorer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1868,7 @@ func (x *ListRewardEpochsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRewardEpochsRequest.ProtoReflect.Descriptor instead.
 func (*ListRewardEpochsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{27}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRewardEpochsRequest) GetPageSize() uint32 {
@@ -1688,7 +1897,7 @@ type RewardEpoch struct {
 
 func (x *RewardEpoch) Reset() {
 	*x = RewardEpoch{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[28]
+	mi := &file_notary_v1_explorer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1909,7 @@ func (x *RewardEpoch) String() string {
 func (*RewardEpoch) ProtoMessage() {}
 
 func (x *RewardEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[28]
+	mi := &file_notary_v1_explorer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1922,7 @@ func (x *RewardEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RewardEpoch.ProtoReflect.Descriptor instead.
 func (*RewardEpoch) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{28}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RewardEpoch) GetIndex() uint32 {
@@ -1754,7 +1963,7 @@ type ListRewardEpochsResponse struct {
 
 func (x *ListRewardEpochsResponse) Reset() {
 	*x = ListRewardEpochsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	mi := &file_notary_v1_explorer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1975,7 @@ func (x *ListRewardEpochsResponse) String() string {
 func (*ListRewardEpochsResponse) ProtoMessage() {}
 
 func (x *ListRewardEpochsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	mi := &file_notary_v1_explorer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1988,7 @@ func (x *ListRewardEpochsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRewardEpochsResponse.ProtoReflect.Descriptor instead.
 func (*ListRewardEpochsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{29}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRewardEpochsResponse) GetEpochs() []*RewardEpoch {
@@ -1804,7 +2013,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	mi := &file_notary_v1_explorer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +2025,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	mi := &file_notary_v1_explorer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,16 +2038,18 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{30}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{32}
 }
 
 type GetStatsResponse struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	FinalTransactions uint64                 `protobuf:"varint,1,opt,name=final_transactions,json=finalTransactions,proto3" json:"final_transactions,omitempty"`
 	LiveOutputs       uint64                 `protobuf:"varint,2,opt,name=live_outputs,json=liveOutputs,proto3" json:"live_outputs,omitempty"`
-	InFlight          uint64                 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	OpenContests      uint64                 `protobuf:"varint,4,opt,name=open_contests,json=openContests,proto3" json:"open_contests,omitempty"`
-	// Over the last minute.
+	// Transactions on their way here: neither final nor rejected.
+	InFlight uint64 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Contests with something undecided.
+	OpenContests uint64 `protobuf:"varint,4,opt,name=open_contests,json=openContests,proto3" json:"open_contests,omitempty"`
+	// Over the last minute: what became final here, and the time from arrival here to final here, to 5 %.
 	FinalPerSecond float64 `protobuf:"fixed64,5,opt,name=final_per_second,json=finalPerSecond,proto3" json:"final_per_second,omitempty"`
 	FinalP50Ms     float64 `protobuf:"fixed64,6,opt,name=final_p50_ms,json=finalP50Ms,proto3" json:"final_p50_ms,omitempty"`
 	FinalP99Ms     float64 `protobuf:"fixed64,7,opt,name=final_p99_ms,json=finalP99Ms,proto3" json:"final_p99_ms,omitempty"`
@@ -1848,7 +2059,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[31]
+	mi := &file_notary_v1_explorer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2071,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[31]
+	mi := &file_notary_v1_explorer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2084,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{31}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetStatsResponse) GetFinalTransactions() uint64 {
@@ -1943,7 +2154,7 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x84\x01\n" +
 	"\x18ListTransactionsResponse\x12@\n" +
 	"\ftransactions\x18\x01 \x03(\v2\x1c.notary.v1.TransactionStatusR\ftransactions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe1\x01\n" +
 	"\vPeerSummary\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\fR\x06peerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1952,7 +2163,8 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\aheights\x18\x05 \x03(\x04R\aheights\x12 \n" +
 	"\flast_seen_ms\x18\x06 \x01(\x04R\n" +
 	"lastSeenMs\x12\x1c\n" +
-	"\tconvicted\x18\a \x01(\bR\tconvicted\"N\n" +
+	"\tconvicted\x18\a \x01(\bR\tconvicted\x12\x16\n" +
+	"\x06online\x18\b \x01(\bR\x06online\"N\n" +
 	"\x10ListPeersRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2008,13 +2220,28 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\x06height\x18\x03 \x01(\x04R\x06height\"s\n" +
 	"\x16GetObservationResponse\x127\n" +
 	"\asummary\x18\x01 \x01(\v2\x1d.notary.v1.ObservationSummaryR\asummary\x12 \n" +
-	"\vobservation\x18\x02 \x01(\fR\vobservation\"\xc3\x01\n" +
+	"\vobservation\x18\x02 \x01(\fR\vobservation\"\x99\x02\n" +
 	"\x0eContestSummary\x121\n" +
 	"\x14outpoint_transaction\x18\x01 \x01(\fR\x13outpointTransaction\x12%\n" +
 	"\x0eoutpoint_index\x18\x02 \x01(\rR\routpointIndex\x12'\n" +
 	"\x0ftransaction_ids\x18\x03 \x03(\fR\x0etransactionIds\x12\x14\n" +
 	"\x05round\x18\x04 \x01(\rR\x05round\x12\x18\n" +
-	"\adecided\x18\x05 \x01(\bR\adecided\"Q\n" +
+	"\adecided\x18\x05 \x01(\bR\adecided\x12\x18\n" +
+	"\awinners\x18\x06 \x03(\fR\awinners\x12\x1b\n" +
+	"\topened_ms\x18\a \x01(\x04R\bopenedMs\x12\x1d\n" +
+	"\n" +
+	"decided_ms\x18\b \x01(\x04R\tdecidedMs\"\xbc\x01\n" +
+	"\fContestRound\x12\x14\n" +
+	"\x05round\x18\x01 \x01(\rR\x05round\x12\x1f\n" +
+	"\vgroup_epoch\x18\x02 \x01(\x04R\n" +
+	"groupEpoch\x12,\n" +
+	"\x05sides\x18\x03 \x03(\v2\x16.notary.v1.ContestSideR\x05sides\x12%\n" +
+	"\x0eabstain_weight\x18\x04 \x01(\x04R\rabstainWeight\x12 \n" +
+	"\vfacilitator\x18\x05 \x01(\fR\vfacilitator\"\x84\x01\n" +
+	"\vContestSide\x12%\n" +
+	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\x12%\n" +
+	"\x0epending_weight\x18\x02 \x01(\x04R\rpendingWeight\x12'\n" +
+	"\x0faccepted_weight\x18\x03 \x01(\x04R\x0eacceptedWeight\"Q\n" +
 	"\x13ListContestsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2023,12 +2250,14 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\bcontests\x18\x01 \x03(\v2\x19.notary.v1.ContestSummaryR\bcontests\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\":\n" +
 	"\x11GetContestRequest\x12%\n" +
-	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\"\xd2\x01\n" +
+	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\"\xa7\x02\n" +
 	"\x12GetContestResponse\x123\n" +
 	"\acontest\x18\x01 \x01(\v2\x19.notary.v1.ContestSummaryR\acontest\x12@\n" +
 	"\ftransactions\x18\x02 \x03(\v2\x1c.notary.v1.TransactionStatusR\ftransactions\x12+\n" +
 	"\x05votes\x18\x03 \x03(\v2\x15.notary.v1.VoteRecordR\x05votes\x12\x18\n" +
-	"\aaccount\x18\x04 \x03(\tR\aaccount\"Q\n" +
+	"\aaccount\x18\x04 \x03(\tR\aaccount\x12/\n" +
+	"\x06rounds\x18\x05 \x03(\v2\x17.notary.v1.ContestRoundR\x06rounds\x12\"\n" +
+	"\rround_ends_ms\x18\x06 \x01(\x04R\vroundEndsMs\"Q\n" +
 	"\x13ListEvidenceRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2094,7 +2323,7 @@ func file_notary_v1_explorer_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_explorer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_notary_v1_explorer_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_notary_v1_explorer_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_notary_v1_explorer_proto_goTypes = []any{
 	(SearchHitKind)(0),               // 0: notary.v1.SearchHitKind
 	(*SearchRequest)(nil),            // 1: notary.v1.SearchRequest
@@ -2118,65 +2347,69 @@ var file_notary_v1_explorer_proto_goTypes = []any{
 	(*GetObservationRequest)(nil),    // 19: notary.v1.GetObservationRequest
 	(*GetObservationResponse)(nil),   // 20: notary.v1.GetObservationResponse
 	(*ContestSummary)(nil),           // 21: notary.v1.ContestSummary
-	(*ListContestsRequest)(nil),      // 22: notary.v1.ListContestsRequest
-	(*ListContestsResponse)(nil),     // 23: notary.v1.ListContestsResponse
-	(*GetContestRequest)(nil),        // 24: notary.v1.GetContestRequest
-	(*GetContestResponse)(nil),       // 25: notary.v1.GetContestResponse
-	(*ListEvidenceRequest)(nil),      // 26: notary.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),     // 27: notary.v1.ListEvidenceResponse
-	(*ListRewardEpochsRequest)(nil),  // 28: notary.v1.ListRewardEpochsRequest
-	(*RewardEpoch)(nil),              // 29: notary.v1.RewardEpoch
-	(*ListRewardEpochsResponse)(nil), // 30: notary.v1.ListRewardEpochsResponse
-	(*GetStatsRequest)(nil),          // 31: notary.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),         // 32: notary.v1.GetStatsResponse
-	(*TransactionStatus)(nil),        // 33: notary.v1.TransactionStatus
-	(*VoteRecord)(nil),               // 34: notary.v1.VoteRecord
+	(*ContestRound)(nil),             // 22: notary.v1.ContestRound
+	(*ContestSide)(nil),              // 23: notary.v1.ContestSide
+	(*ListContestsRequest)(nil),      // 24: notary.v1.ListContestsRequest
+	(*ListContestsResponse)(nil),     // 25: notary.v1.ListContestsResponse
+	(*GetContestRequest)(nil),        // 26: notary.v1.GetContestRequest
+	(*GetContestResponse)(nil),       // 27: notary.v1.GetContestResponse
+	(*ListEvidenceRequest)(nil),      // 28: notary.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),     // 29: notary.v1.ListEvidenceResponse
+	(*ListRewardEpochsRequest)(nil),  // 30: notary.v1.ListRewardEpochsRequest
+	(*RewardEpoch)(nil),              // 31: notary.v1.RewardEpoch
+	(*ListRewardEpochsResponse)(nil), // 32: notary.v1.ListRewardEpochsResponse
+	(*GetStatsRequest)(nil),          // 33: notary.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),         // 34: notary.v1.GetStatsResponse
+	(*TransactionStatus)(nil),        // 35: notary.v1.TransactionStatus
+	(*VoteRecord)(nil),               // 36: notary.v1.VoteRecord
 }
 var file_notary_v1_explorer_proto_depIdxs = []int32{
 	0,  // 0: notary.v1.SearchHit.kind:type_name -> notary.v1.SearchHitKind
 	2,  // 1: notary.v1.SearchResponse.hits:type_name -> notary.v1.SearchHit
-	33, // 2: notary.v1.ListTransactionsResponse.transactions:type_name -> notary.v1.TransactionStatus
+	35, // 2: notary.v1.ListTransactionsResponse.transactions:type_name -> notary.v1.TransactionStatus
 	6,  // 3: notary.v1.ListPeersResponse.peers:type_name -> notary.v1.PeerSummary
 	6,  // 4: notary.v1.GetPeerResponse.peer:type_name -> notary.v1.PeerSummary
 	12, // 5: notary.v1.GetTrustResponse.scores:type_name -> notary.v1.TrustScore
 	16, // 6: notary.v1.ListObservationsResponse.observations:type_name -> notary.v1.ObservationSummary
 	16, // 7: notary.v1.GetObservationResponse.summary:type_name -> notary.v1.ObservationSummary
-	21, // 8: notary.v1.ListContestsResponse.contests:type_name -> notary.v1.ContestSummary
-	21, // 9: notary.v1.GetContestResponse.contest:type_name -> notary.v1.ContestSummary
-	33, // 10: notary.v1.GetContestResponse.transactions:type_name -> notary.v1.TransactionStatus
-	34, // 11: notary.v1.GetContestResponse.votes:type_name -> notary.v1.VoteRecord
-	29, // 12: notary.v1.ListRewardEpochsResponse.epochs:type_name -> notary.v1.RewardEpoch
-	1,  // 13: notary.v1.ExplorerService.Search:input_type -> notary.v1.SearchRequest
-	4,  // 14: notary.v1.ExplorerService.ListTransactions:input_type -> notary.v1.ListTransactionsRequest
-	7,  // 15: notary.v1.ExplorerService.ListPeers:input_type -> notary.v1.ListPeersRequest
-	9,  // 16: notary.v1.ExplorerService.GetPeer:input_type -> notary.v1.GetPeerRequest
-	11, // 17: notary.v1.ExplorerService.GetTrust:input_type -> notary.v1.GetTrustRequest
-	14, // 18: notary.v1.ExplorerService.GetTrustMargin:input_type -> notary.v1.GetTrustMarginRequest
-	17, // 19: notary.v1.ExplorerService.ListObservations:input_type -> notary.v1.ListObservationsRequest
-	19, // 20: notary.v1.ExplorerService.GetObservation:input_type -> notary.v1.GetObservationRequest
-	22, // 21: notary.v1.ExplorerService.ListContests:input_type -> notary.v1.ListContestsRequest
-	24, // 22: notary.v1.ExplorerService.GetContest:input_type -> notary.v1.GetContestRequest
-	26, // 23: notary.v1.ExplorerService.ListEvidence:input_type -> notary.v1.ListEvidenceRequest
-	28, // 24: notary.v1.ExplorerService.ListRewardEpochs:input_type -> notary.v1.ListRewardEpochsRequest
-	31, // 25: notary.v1.ExplorerService.GetStats:input_type -> notary.v1.GetStatsRequest
-	3,  // 26: notary.v1.ExplorerService.Search:output_type -> notary.v1.SearchResponse
-	5,  // 27: notary.v1.ExplorerService.ListTransactions:output_type -> notary.v1.ListTransactionsResponse
-	8,  // 28: notary.v1.ExplorerService.ListPeers:output_type -> notary.v1.ListPeersResponse
-	10, // 29: notary.v1.ExplorerService.GetPeer:output_type -> notary.v1.GetPeerResponse
-	13, // 30: notary.v1.ExplorerService.GetTrust:output_type -> notary.v1.GetTrustResponse
-	15, // 31: notary.v1.ExplorerService.GetTrustMargin:output_type -> notary.v1.GetTrustMarginResponse
-	18, // 32: notary.v1.ExplorerService.ListObservations:output_type -> notary.v1.ListObservationsResponse
-	20, // 33: notary.v1.ExplorerService.GetObservation:output_type -> notary.v1.GetObservationResponse
-	23, // 34: notary.v1.ExplorerService.ListContests:output_type -> notary.v1.ListContestsResponse
-	25, // 35: notary.v1.ExplorerService.GetContest:output_type -> notary.v1.GetContestResponse
-	27, // 36: notary.v1.ExplorerService.ListEvidence:output_type -> notary.v1.ListEvidenceResponse
-	30, // 37: notary.v1.ExplorerService.ListRewardEpochs:output_type -> notary.v1.ListRewardEpochsResponse
-	32, // 38: notary.v1.ExplorerService.GetStats:output_type -> notary.v1.GetStatsResponse
-	26, // [26:39] is the sub-list for method output_type
-	13, // [13:26] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	23, // 8: notary.v1.ContestRound.sides:type_name -> notary.v1.ContestSide
+	21, // 9: notary.v1.ListContestsResponse.contests:type_name -> notary.v1.ContestSummary
+	21, // 10: notary.v1.GetContestResponse.contest:type_name -> notary.v1.ContestSummary
+	35, // 11: notary.v1.GetContestResponse.transactions:type_name -> notary.v1.TransactionStatus
+	36, // 12: notary.v1.GetContestResponse.votes:type_name -> notary.v1.VoteRecord
+	22, // 13: notary.v1.GetContestResponse.rounds:type_name -> notary.v1.ContestRound
+	31, // 14: notary.v1.ListRewardEpochsResponse.epochs:type_name -> notary.v1.RewardEpoch
+	1,  // 15: notary.v1.ExplorerService.Search:input_type -> notary.v1.SearchRequest
+	4,  // 16: notary.v1.ExplorerService.ListTransactions:input_type -> notary.v1.ListTransactionsRequest
+	7,  // 17: notary.v1.ExplorerService.ListPeers:input_type -> notary.v1.ListPeersRequest
+	9,  // 18: notary.v1.ExplorerService.GetPeer:input_type -> notary.v1.GetPeerRequest
+	11, // 19: notary.v1.ExplorerService.GetTrust:input_type -> notary.v1.GetTrustRequest
+	14, // 20: notary.v1.ExplorerService.GetTrustMargin:input_type -> notary.v1.GetTrustMarginRequest
+	17, // 21: notary.v1.ExplorerService.ListObservations:input_type -> notary.v1.ListObservationsRequest
+	19, // 22: notary.v1.ExplorerService.GetObservation:input_type -> notary.v1.GetObservationRequest
+	24, // 23: notary.v1.ExplorerService.ListContests:input_type -> notary.v1.ListContestsRequest
+	26, // 24: notary.v1.ExplorerService.GetContest:input_type -> notary.v1.GetContestRequest
+	28, // 25: notary.v1.ExplorerService.ListEvidence:input_type -> notary.v1.ListEvidenceRequest
+	30, // 26: notary.v1.ExplorerService.ListRewardEpochs:input_type -> notary.v1.ListRewardEpochsRequest
+	33, // 27: notary.v1.ExplorerService.GetStats:input_type -> notary.v1.GetStatsRequest
+	3,  // 28: notary.v1.ExplorerService.Search:output_type -> notary.v1.SearchResponse
+	5,  // 29: notary.v1.ExplorerService.ListTransactions:output_type -> notary.v1.ListTransactionsResponse
+	8,  // 30: notary.v1.ExplorerService.ListPeers:output_type -> notary.v1.ListPeersResponse
+	10, // 31: notary.v1.ExplorerService.GetPeer:output_type -> notary.v1.GetPeerResponse
+	13, // 32: notary.v1.ExplorerService.GetTrust:output_type -> notary.v1.GetTrustResponse
+	15, // 33: notary.v1.ExplorerService.GetTrustMargin:output_type -> notary.v1.GetTrustMarginResponse
+	18, // 34: notary.v1.ExplorerService.ListObservations:output_type -> notary.v1.ListObservationsResponse
+	20, // 35: notary.v1.ExplorerService.GetObservation:output_type -> notary.v1.GetObservationResponse
+	25, // 36: notary.v1.ExplorerService.ListContests:output_type -> notary.v1.ListContestsResponse
+	27, // 37: notary.v1.ExplorerService.GetContest:output_type -> notary.v1.GetContestResponse
+	29, // 38: notary.v1.ExplorerService.ListEvidence:output_type -> notary.v1.ListEvidenceResponse
+	32, // 39: notary.v1.ExplorerService.ListRewardEpochs:output_type -> notary.v1.ListRewardEpochsResponse
+	34, // 40: notary.v1.ExplorerService.GetStats:output_type -> notary.v1.GetStatsResponse
+	28, // [28:41] is the sub-list for method output_type
+	15, // [15:28] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_explorer_proto_init() }
@@ -2191,7 +2424,7 @@ func file_notary_v1_explorer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_explorer_proto_rawDesc), len(file_notary_v1_explorer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

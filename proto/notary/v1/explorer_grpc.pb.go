@@ -38,19 +38,27 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ExplorerService is public and read only.
+// ExplorerService is public and read only. Every list answers with at most page_size entries (0 means
+// 100, at most 1,000) and an opaque token of the next page, which is empty on the last one.
 type ExplorerServiceClient interface {
-	// Finds a transaction, address, peer or stamped file by what a person pasted.
+	// Finds a transaction, address or peer by what a person pasted: hex of an id or of a node key, or an
+	// address. Files are not found by their hash yet.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
+	// What is final here, newest first.
 	ListTransactions(ctx context.Context, in *ListTransactionsRequest, opts ...grpc.CallOption) (*ListTransactionsResponse, error)
+	// The members of the group, heaviest first.
 	ListPeers(ctx context.Context, in *ListPeersRequest, opts ...grpc.CallOption) (*ListPeersResponse, error)
 	GetPeer(ctx context.Context, in *GetPeerRequest, opts ...grpc.CallOption) (*GetPeerResponse, error)
 	GetTrust(ctx context.Context, in *GetTrustRequest, opts ...grpc.CallOption) (*GetTrustResponse, error)
 	GetTrustMargin(ctx context.Context, in *GetTrustMarginRequest, opts ...grpc.CallOption) (*GetTrustMarginResponse, error)
+	// What a node key signed, as far as this node holds it, newest first; at most 100 on a page.
 	ListObservations(ctx context.Context, in *ListObservationsRequest, opts ...grpc.CallOption) (*ListObservationsResponse, error)
 	GetObservation(ctx context.Context, in *GetObservationRequest, opts ...grpc.CallOption) (*GetObservationResponse, error)
+	// The contests that this node remembers since it started, those joined last first.
 	ListContests(ctx context.Context, in *ListContestsRequest, opts ...grpc.CallOption) (*ListContestsResponse, error)
+	// One contest: who voted what when, the weight behind each side in every round, how it ended and why.
 	GetContest(ctx context.Context, in *GetContestRequest, opts ...grpc.CallOption) (*GetContestResponse, error)
+	// Evidence against node keys that this node has checked.
 	ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error)
 	ListRewardEpochs(ctx context.Context, in *ListRewardEpochsRequest, opts ...grpc.CallOption) (*ListRewardEpochsResponse, error)
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
@@ -198,19 +206,27 @@ func (c *explorerServiceClient) GetStats(ctx context.Context, in *GetStatsReques
 // All implementations must embed UnimplementedExplorerServiceServer
 // for forward compatibility.
 //
-// ExplorerService is public and read only.
+// ExplorerService is public and read only. Every list answers with at most page_size entries (0 means
+// 100, at most 1,000) and an opaque token of the next page, which is empty on the last one.
 type ExplorerServiceServer interface {
-	// Finds a transaction, address, peer or stamped file by what a person pasted.
+	// Finds a transaction, address or peer by what a person pasted: hex of an id or of a node key, or an
+	// address. Files are not found by their hash yet.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
+	// What is final here, newest first.
 	ListTransactions(context.Context, *ListTransactionsRequest) (*ListTransactionsResponse, error)
+	// The members of the group, heaviest first.
 	ListPeers(context.Context, *ListPeersRequest) (*ListPeersResponse, error)
 	GetPeer(context.Context, *GetPeerRequest) (*GetPeerResponse, error)
 	GetTrust(context.Context, *GetTrustRequest) (*GetTrustResponse, error)
 	GetTrustMargin(context.Context, *GetTrustMarginRequest) (*GetTrustMarginResponse, error)
+	// What a node key signed, as far as this node holds it, newest first; at most 100 on a page.
 	ListObservations(context.Context, *ListObservationsRequest) (*ListObservationsResponse, error)
 	GetObservation(context.Context, *GetObservationRequest) (*GetObservationResponse, error)
+	// The contests that this node remembers since it started, those joined last first.
 	ListContests(context.Context, *ListContestsRequest) (*ListContestsResponse, error)
+	// One contest: who voted what when, the weight behind each side in every round, how it ended and why.
 	GetContest(context.Context, *GetContestRequest) (*GetContestResponse, error)
+	// Evidence against node keys that this node has checked.
 	ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error)
 	ListRewardEpochs(context.Context, *ListRewardEpochsRequest) (*ListRewardEpochsResponse, error)
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)

@@ -165,8 +165,11 @@ type TransactionStatus struct {
 	// Round of the votes counted below.
 	Round      uint32 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`
 	GroupEpoch uint64 `protobuf:"varint,4,opt,name=group_epoch,json=groupEpoch,proto3" json:"group_epoch,omitempty"`
-	// Weight seen voting PENDING and ACCEPTED in that round.
-	PendingWeight  uint64 `protobuf:"varint,5,opt,name=pending_weight,json=pendingWeight,proto3" json:"pending_weight,omitempty"`
+	// Weight of those seen voting PENDING or ACCEPTED in that round: an ACCEPTED supports too, so this is
+	// never less than accepted_weight. Of a FINAL transaction a node keeps the ACCEPTED votes of the quorum
+	// alone once it has forgotten the others, and both weights are theirs.
+	PendingWeight uint64 `protobuf:"varint,5,opt,name=pending_weight,json=pendingWeight,proto3" json:"pending_weight,omitempty"`
+	// Weight of those seen voting ACCEPTED in that round.
 	AcceptedWeight uint64 `protobuf:"varint,6,opt,name=accepted_weight,json=acceptedWeight,proto3" json:"accepted_weight,omitempty"`
 	// Weight that must be exceeded, of 1e9.
 	QuorumWeight uint64 `protobuf:"varint,7,opt,name=quorum_weight,json=quorumWeight,proto3" json:"quorum_weight,omitempty"`
@@ -1593,8 +1596,18 @@ type ExplainTransactionResponse struct {
 	Votes  []*VoteRecord          `protobuf:"bytes,2,rep,name=votes,proto3" json:"votes,omitempty"`
 	// Ids of the transactions that spend one of the same outpoints.
 	Rivals [][]byte `protobuf:"bytes,3,rep,name=rivals,proto3" json:"rivals,omitempty"`
-	// One sentence each, for people: what was decided, what is missing, what happens next.
-	Account       []string `protobuf:"bytes,4,rep,name=account,proto3" json:"account,omitempty"`
+	// One sentence each, for people: what was decided, what is missing, what happens next. Never to be
+	// parsed.
+	Account []string `protobuf:"bytes,4,rep,name=account,proto3" json:"account,omitempty"`
+	// The voters that have not voted in the round of the status, heaviest first; empty once it is decided.
+	Missing []*MissingVoter `protobuf:"bytes,5,rep,name=missing,proto3" json:"missing,omitempty"`
+	// The final transaction that it lost to. 32 bytes; absent where it lost to none.
+	Winner []byte `protobuf:"bytes,6,opt,name=winner,proto3" json:"winner,omitempty"`
+	// When the present round ends at this node unless a quorum comes before, Unix milliseconds; 0 where no
+	// round's timer runs.
+	RoundEndsMs uint64 `protobuf:"varint,7,opt,name=round_ends_ms,json=roundEndsMs,proto3" json:"round_ends_ms,omitempty"`
+	// Node key whose choice the present round adopts. 32 bytes; absent in round 0 and where no contest runs.
+	Facilitator   []byte `protobuf:"bytes,8,opt,name=facilitator,proto3" json:"facilitator,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1657,6 +1670,114 @@ func (x *ExplainTransactionResponse) GetAccount() []string {
 	return nil
 }
 
+func (x *ExplainTransactionResponse) GetMissing() []*MissingVoter {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *ExplainTransactionResponse) GetWinner() []byte {
+	if x != nil {
+		return x.Winner
+	}
+	return nil
+}
+
+func (x *ExplainTransactionResponse) GetRoundEndsMs() uint64 {
+	if x != nil {
+		return x.RoundEndsMs
+	}
+	return 0
+}
+
+func (x *ExplainTransactionResponse) GetFacilitator() []byte {
+	if x != nil {
+		return x.Facilitator
+	}
+	return nil
+}
+
+// MissingVoter is a node key of the group whose vote has not been seen.
+type MissingVoter struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	NodeKey []byte                 `protobuf:"bytes,1,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"`
+	PeerId  []byte                 `protobuf:"bytes,2,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
+	// Share of 1e9.
+	Weight uint64 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	// When this node last heard of it, Unix milliseconds; 0 for not since this node started.
+	LastSeenMs uint64 `protobuf:"varint,4,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"`
+	// Heard of within three heartbeats.
+	Online        bool `protobuf:"varint,5,opt,name=online,proto3" json:"online,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MissingVoter) Reset() {
+	*x = MissingVoter{}
+	mi := &file_notary_v1_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MissingVoter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MissingVoter) ProtoMessage() {}
+
+func (x *MissingVoter) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MissingVoter.ProtoReflect.Descriptor instead.
+func (*MissingVoter) Descriptor() ([]byte, []int) {
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *MissingVoter) GetNodeKey() []byte {
+	if x != nil {
+		return x.NodeKey
+	}
+	return nil
+}
+
+func (x *MissingVoter) GetPeerId() []byte {
+	if x != nil {
+		return x.PeerId
+	}
+	return nil
+}
+
+func (x *MissingVoter) GetWeight() uint64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *MissingVoter) GetLastSeenMs() uint64 {
+	if x != nil {
+		return x.LastSeenMs
+	}
+	return 0
+}
+
+func (x *MissingVoter) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
 // VoteRecord is one vote that this node has counted.
 type VoteRecord struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1668,15 +1789,17 @@ type VoteRecord struct {
 	GroupEpoch uint64 `protobuf:"varint,5,opt,name=group_epoch,json=groupEpoch,proto3" json:"group_epoch,omitempty"`
 	Weight     uint64 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
 	// As the leaf states it, Unix milliseconds.
-	TimeMs        uint64 `protobuf:"varint,7,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
-	Height        uint64 `protobuf:"varint,8,opt,name=height,proto3" json:"height,omitempty"`
+	TimeMs uint64 `protobuf:"varint,7,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	Height uint64 `protobuf:"varint,8,opt,name=height,proto3" json:"height,omitempty"`
+	// The transaction voted on. 32 bytes.
+	TransactionId []byte `protobuf:"bytes,9,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VoteRecord) Reset() {
 	*x = VoteRecord{}
-	mi := &file_notary_v1_service_proto_msgTypes[26]
+	mi := &file_notary_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1811,7 @@ func (x *VoteRecord) String() string {
 func (*VoteRecord) ProtoMessage() {}
 
 func (x *VoteRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_service_proto_msgTypes[26]
+	mi := &file_notary_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1824,7 @@ func (x *VoteRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoteRecord.ProtoReflect.Descriptor instead.
 func (*VoteRecord) Descriptor() ([]byte, []int) {
-	return file_notary_v1_service_proto_rawDescGZIP(), []int{26}
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *VoteRecord) GetNodeKey() []byte {
@@ -1760,6 +1883,13 @@ func (x *VoteRecord) GetHeight() uint64 {
 	return 0
 }
 
+func (x *VoteRecord) GetTransactionId() []byte {
+	if x != nil {
+		return x.TransactionId
+	}
+	return nil
+}
+
 type GetNetworkRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1768,7 +1898,7 @@ type GetNetworkRequest struct {
 
 func (x *GetNetworkRequest) Reset() {
 	*x = GetNetworkRequest{}
-	mi := &file_notary_v1_service_proto_msgTypes[27]
+	mi := &file_notary_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1910,7 @@ func (x *GetNetworkRequest) String() string {
 func (*GetNetworkRequest) ProtoMessage() {}
 
 func (x *GetNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_service_proto_msgTypes[27]
+	mi := &file_notary_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1923,7 @@ func (x *GetNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetworkRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_service_proto_rawDescGZIP(), []int{27}
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{28}
 }
 
 type GetNetworkResponse struct {
@@ -1820,13 +1950,15 @@ type GetNetworkResponse struct {
 	FinalTransactions uint64 `protobuf:"varint,13,opt,name=final_transactions,json=finalTransactions,proto3" json:"final_transactions,omitempty"`
 	LiveOutputs       uint64 `protobuf:"varint,14,opt,name=live_outputs,json=liveOutputs,proto3" json:"live_outputs,omitempty"`
 	ConnectedPeers    uint32 `protobuf:"varint,15,opt,name=connected_peers,json=connectedPeers,proto3" json:"connected_peers,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Methods that answer UNIMPLEMENTED in this version, as "Service/Method", ascending.
+	NotBuilt      []string `protobuf:"bytes,16,rep,name=not_built,json=notBuilt,proto3" json:"not_built,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetNetworkResponse) Reset() {
 	*x = GetNetworkResponse{}
-	mi := &file_notary_v1_service_proto_msgTypes[28]
+	mi := &file_notary_v1_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +1970,7 @@ func (x *GetNetworkResponse) String() string {
 func (*GetNetworkResponse) ProtoMessage() {}
 
 func (x *GetNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_service_proto_msgTypes[28]
+	mi := &file_notary_v1_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +1983,7 @@ func (x *GetNetworkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetworkResponse.ProtoReflect.Descriptor instead.
 func (*GetNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_service_proto_rawDescGZIP(), []int{28}
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetNetworkResponse) GetNetworkId() []byte {
@@ -1959,6 +2091,13 @@ func (x *GetNetworkResponse) GetConnectedPeers() uint32 {
 	return 0
 }
 
+func (x *GetNetworkResponse) GetNotBuilt() []string {
+	if x != nil {
+		return x.NotBuilt
+	}
+	return nil
+}
+
 var File_notary_v1_service_proto protoreflect.FileDescriptor
 
 const file_notary_v1_service_proto_rawDesc = "" +
@@ -2056,12 +2195,23 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\x06output\x18\x03 \x01(\v2\x18.notary.v1.UnspentOutputR\x06output\x12\x14\n" +
 	"\x05spent\x18\x04 \x01(\bR\x05spent\"B\n" +
 	"\x19ExplainTransactionRequest\x12%\n" +
-	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\"\xb1\x01\n" +
+	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\"\xc2\x02\n" +
 	"\x1aExplainTransactionResponse\x124\n" +
 	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\x12+\n" +
 	"\x05votes\x18\x02 \x03(\v2\x15.notary.v1.VoteRecordR\x05votes\x12\x16\n" +
 	"\x06rivals\x18\x03 \x03(\fR\x06rivals\x12\x18\n" +
-	"\aaccount\x18\x04 \x03(\tR\aaccount\"\xd6\x01\n" +
+	"\aaccount\x18\x04 \x03(\tR\aaccount\x121\n" +
+	"\amissing\x18\x05 \x03(\v2\x17.notary.v1.MissingVoterR\amissing\x12\x16\n" +
+	"\x06winner\x18\x06 \x01(\fR\x06winner\x12\"\n" +
+	"\rround_ends_ms\x18\a \x01(\x04R\vroundEndsMs\x12 \n" +
+	"\vfacilitator\x18\b \x01(\fR\vfacilitator\"\x94\x01\n" +
+	"\fMissingVoter\x12\x19\n" +
+	"\bnode_key\x18\x01 \x01(\fR\anodeKey\x12\x17\n" +
+	"\apeer_id\x18\x02 \x01(\fR\x06peerId\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\x04R\x06weight\x12 \n" +
+	"\flast_seen_ms\x18\x04 \x01(\x04R\n" +
+	"lastSeenMs\x12\x16\n" +
+	"\x06online\x18\x05 \x01(\bR\x06online\"\xfd\x01\n" +
 	"\n" +
 	"VoteRecord\x12\x19\n" +
 	"\bnode_key\x18\x01 \x01(\fR\anodeKey\x12\x17\n" +
@@ -2072,8 +2222,9 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"groupEpoch\x12\x16\n" +
 	"\x06weight\x18\x06 \x01(\x04R\x06weight\x12\x17\n" +
 	"\atime_ms\x18\a \x01(\x04R\x06timeMs\x12\x16\n" +
-	"\x06height\x18\b \x01(\x04R\x06height\"\x13\n" +
-	"\x11GetNetworkRequest\"\xe2\x03\n" +
+	"\x06height\x18\b \x01(\x04R\x06height\x12%\n" +
+	"\x0etransaction_id\x18\t \x01(\fR\rtransactionId\"\x13\n" +
+	"\x11GetNetworkRequest\"\xff\x03\n" +
 	"\x12GetNetworkResponse\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\fR\tnetworkId\x12\x12\n" +
@@ -2093,7 +2244,8 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\atime_ms\x18\f \x01(\x04R\x06timeMs\x12-\n" +
 	"\x12final_transactions\x18\r \x01(\x04R\x11finalTransactions\x12!\n" +
 	"\flive_outputs\x18\x0e \x01(\x04R\vliveOutputs\x12'\n" +
-	"\x0fconnected_peers\x18\x0f \x01(\rR\x0econnectedPeers*\x83\x01\n" +
+	"\x0fconnected_peers\x18\x0f \x01(\rR\x0econnectedPeers\x12\x1b\n" +
+	"\tnot_built\x18\x10 \x03(\tR\bnotBuilt*\x83\x01\n" +
 	"\tWaitLevel\x12\x1a\n" +
 	"\x16WAIT_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fWAIT_LEVEL_NONE\x10\x01\x12\x16\n" +
@@ -2139,7 +2291,7 @@ func file_notary_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_notary_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_notary_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_notary_v1_service_proto_goTypes = []any{
 	(WaitLevel)(0),                      // 0: notary.v1.WaitLevel
 	(TransactionState)(0),               // 1: notary.v1.TransactionState
@@ -2169,64 +2321,66 @@ var file_notary_v1_service_proto_goTypes = []any{
 	(*WatchAddressResponse)(nil),        // 25: notary.v1.WatchAddressResponse
 	(*ExplainTransactionRequest)(nil),   // 26: notary.v1.ExplainTransactionRequest
 	(*ExplainTransactionResponse)(nil),  // 27: notary.v1.ExplainTransactionResponse
-	(*VoteRecord)(nil),                  // 28: notary.v1.VoteRecord
-	(*GetNetworkRequest)(nil),           // 29: notary.v1.GetNetworkRequest
-	(*GetNetworkResponse)(nil),          // 30: notary.v1.GetNetworkResponse
-	(Reason)(0),                         // 31: notary.v1.Reason
-	(*TransactionBody)(nil),             // 32: notary.v1.TransactionBody
-	(*Outpoint)(nil),                    // 33: notary.v1.Outpoint
-	(*Output)(nil),                      // 34: notary.v1.Output
-	(*ProductInfo)(nil),                 // 35: notary.v1.ProductInfo
+	(*MissingVoter)(nil),                // 28: notary.v1.MissingVoter
+	(*VoteRecord)(nil),                  // 29: notary.v1.VoteRecord
+	(*GetNetworkRequest)(nil),           // 30: notary.v1.GetNetworkRequest
+	(*GetNetworkResponse)(nil),          // 31: notary.v1.GetNetworkResponse
+	(Reason)(0),                         // 32: notary.v1.Reason
+	(*TransactionBody)(nil),             // 33: notary.v1.TransactionBody
+	(*Outpoint)(nil),                    // 34: notary.v1.Outpoint
+	(*Output)(nil),                      // 35: notary.v1.Output
+	(*ProductInfo)(nil),                 // 36: notary.v1.ProductInfo
 }
 var file_notary_v1_service_proto_depIdxs = []int32{
 	1,  // 0: notary.v1.TransactionStatus.state:type_name -> notary.v1.TransactionState
 	3,  // 1: notary.v1.TransactionStatus.rejection:type_name -> notary.v1.Rejection
-	31, // 2: notary.v1.Rejection.reason:type_name -> notary.v1.Reason
+	32, // 2: notary.v1.Rejection.reason:type_name -> notary.v1.Reason
 	0,  // 3: notary.v1.SubmitTransactionRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 4: notary.v1.SubmitTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	0,  // 5: notary.v1.SubmitTransactionsRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 6: notary.v1.SubmitTransactionsResponse.status:type_name -> notary.v1.TransactionStatus
 	3,  // 7: notary.v1.ValidateTransactionResponse.rejection:type_name -> notary.v1.Rejection
 	2,  // 8: notary.v1.GetTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	32, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
+	33, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
 	2,  // 10: notary.v1.WatchTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	20, // 11: notary.v1.ListUnspentResponse.outputs:type_name -> notary.v1.UnspentOutput
-	33, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
-	34, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
+	34, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
+	35, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
 	23, // 14: notary.v1.GetBalanceResponse.balances:type_name -> notary.v1.ProductBalance
-	35, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
+	36, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
 	20, // 16: notary.v1.WatchAddressResponse.output:type_name -> notary.v1.UnspentOutput
 	2,  // 17: notary.v1.ExplainTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	28, // 18: notary.v1.ExplainTransactionResponse.votes:type_name -> notary.v1.VoteRecord
-	4,  // 19: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
-	6,  // 20: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
-	8,  // 21: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
-	10, // 22: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
-	12, // 23: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
-	14, // 24: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
-	16, // 25: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
-	18, // 26: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
-	21, // 27: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
-	24, // 28: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
-	26, // 29: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
-	29, // 30: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
-	5,  // 31: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
-	7,  // 32: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
-	9,  // 33: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
-	11, // 34: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
-	13, // 35: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
-	15, // 36: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
-	17, // 37: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
-	19, // 38: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
-	22, // 39: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
-	25, // 40: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
-	27, // 41: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
-	30, // 42: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
-	31, // [31:43] is the sub-list for method output_type
-	19, // [19:31] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	29, // 18: notary.v1.ExplainTransactionResponse.votes:type_name -> notary.v1.VoteRecord
+	28, // 19: notary.v1.ExplainTransactionResponse.missing:type_name -> notary.v1.MissingVoter
+	4,  // 20: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
+	6,  // 21: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
+	8,  // 22: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
+	10, // 23: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
+	12, // 24: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
+	14, // 25: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
+	16, // 26: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
+	18, // 27: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
+	21, // 28: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
+	24, // 29: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
+	26, // 30: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
+	30, // 31: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
+	5,  // 32: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
+	7,  // 33: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
+	9,  // 34: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
+	11, // 35: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
+	13, // 36: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
+	15, // 37: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
+	17, // 38: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
+	19, // 39: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
+	22, // 40: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
+	25, // 41: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
+	27, // 42: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
+	31, // 43: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
+	32, // [32:44] is the sub-list for method output_type
+	20, // [20:32] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_service_proto_init() }
@@ -2242,7 +2396,7 @@ func file_notary_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_service_proto_rawDesc), len(file_notary_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
