@@ -94,7 +94,7 @@ func (c *counting) count(ctx context.Context, b ballots) {
 	}
 }
 
-// join tells a flight of what was counted before it came.
+// join tells a flight of what was counted before it came, and lets it begin.
 func (c *counting) join(ctx context.Context, f *flight) {
 	select {
 	case c.shard(f.tx.ID).queue <- joined{f}:
@@ -222,57 +222,69 @@ func (s *countingShard) count(ctx context.Context, b ballots) {
 	s.metrics.votes.Add(float64(o.Header.LeafCount))
 }
 
-// reached tells the flight, or, for a transaction that nobody here knows, asks for it.
+// reached tells the flight, or, for a transaction that has none here, asks for it: nobody here knows it,
+// or this node's own policy or window refused it before the network took it up.
 func (s *countingShard) reached(m conflict.Milestone, from domain.PublicKey) {
 	f := s.flights.get(m.Tx)
 	if m.Kind == conflict.FirstVote {
 		s.recent = append(s.recent, dated{m.Tx, time.Now()})
-		if f == nil {
-			s.unknown(m.Tx, from)
-		}
-		return
 	}
-	if f != nil {
-		s.tell(f, m)
+	told := f != nil && (m.Kind == conflict.FirstVote || s.tell(f, m))
+	if !told {
+		s.unknown(m.Tx, from)
 	}
 }
 
-func (s *countingShard) tell(f *flight, m conflict.Milestone) {
+// tell reports whether the flight will hear of the milestone.
+func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 	in := counted{Counted: lifecycle.Counted{Milestone: m}}
 	if m.Kind == conflict.Final {
 		in.edges = s.tally.Edges(m.Tx, m.Group.Link(), m.Round, observation.Accepted)
 	}
-	f.box.post(in)
+	return f.box.post(in)
 }
 
-// join keeps the votes of a flight's transaction until it ends, and tells the flight of the milestones
-// that were reached before it was there.
+// join keeps the votes of a flight's transaction until it ends, tells the flight of the milestones that
+// were reached before it was there, and only then lets it begin: what is certified is judged otherwise.
 func (s *countingShard) join(f *flight) {
 	id := f.tx.ID
 	s.tally.Know(id)
 	s.recent = append(s.recent, dated{id, time.Now()})
+	if certificate, final, supported := s.standing(id); supported {
+		f.box.post(lifecycle.Supported{})
+		if certificate.Group != nil {
+			s.tell(f, certificate)
+		}
+		if final.Group != nil {
+			s.tell(f, final)
+		}
+	}
+	f.box.post(lifecycle.Begin{})
+}
+
+// standing is what the votes on a transaction amount to: the certificate of the highest round and the
+// finality of the lowest, whose Group is nil where there is none, and whether there is any vote.
+func (s *countingShard) standing(id domain.Hash) (certificate, final conflict.Milestone, supported bool) {
 	type ballot struct {
 		link  domain.Hash
 		round uint32
 	}
-	told := make(map[ballot]bool)
+	seen := make(map[ballot]bool)
 	for _, v := range s.tally.Votes(id) {
-		if len(told) == 0 {
-			f.box.post(lifecycle.Supported{})
-		}
 		b := ballot{v.Group.Link(), v.Round}
-		if told[b] {
+		if seen[b] {
 			continue
 		}
-		told[b] = true
+		seen[b] = true
 		pending, accepted := s.tally.Weights(id, b.link, b.round)
-		if group.Quorum(pending) {
-			s.tell(f, conflict.Milestone{Tx: id, Kind: conflict.Certificate, Round: v.Round, Group: v.Group, Weight: pending})
+		if group.Quorum(pending) && (certificate.Group == nil || v.Round > certificate.Round) {
+			certificate = conflict.Milestone{Tx: id, Kind: conflict.Certificate, Round: v.Round, Group: v.Group, Weight: pending}
 		}
-		if group.Quorum(accepted) {
-			s.tell(f, conflict.Milestone{Tx: id, Kind: conflict.Final, Round: v.Round, Group: v.Group, Weight: accepted})
+		if group.Quorum(accepted) && (final.Group == nil || v.Round < final.Round) {
+			final = conflict.Milestone{Tx: id, Kind: conflict.Final, Round: v.Round, Group: v.Group, Weight: accepted}
 		}
 	}
+	return certificate, final, len(seen) > 0
 }
 
 // forgetOld drops the votes of transactions that ended, or never came, a while ago.

@@ -20,7 +20,8 @@ type flight struct {
 	receivedMS uint64
 	box        mailbox
 	machine    *lifecycle.Machine
-	edges      []conflict.Vote // the quorum that made it final
+	edges      []conflict.Vote   // the quorum that made it final
+	unread     []lifecycle.Input // what had come when it ended
 
 	mu      sync.Mutex
 	state   lifecycle.State
@@ -73,13 +74,14 @@ func (f *flight) run(ctx context.Context, sh *shell) {
 			return
 		}
 		inputs = f.box.take(inputs)
-		for _, in := range inputs {
+		for i, in := range inputs {
 			if c, ok := in.(counted); ok {
 				f.edges = c.edges
 				in = c.Counted
 			}
 			for _, effect := range f.machine.Step(in) {
 				if !f.perform(ctx, sh, effect) {
+					f.unread = inputs[i+1:]
 					return
 				}
 			}

@@ -116,6 +116,13 @@ func (sh *shell) knows(id domain.Hash) bool {
 	return final
 }
 
+// settled reports whether there is nothing to fetch of a transaction: it is on its way, final, or refused
+// for good whatever witnesses it comes with.
+func (sh *shell) settled(id domain.Hash) bool {
+	g, there := sh.graves.find(id)
+	return there && g.binds || sh.knows(id)
+}
+
 // pulledID reads the id of a transaction that a peer sent on request. Its signatures are checked on
 // its way.
 func (sh *shell) pulledID(raw, _ []byte) (domain.Hash, error) {

@@ -189,7 +189,6 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	sh.metrics.received.WithLabelValues(origin.label()).Inc()
 	sh.launch(f)
 	sh.counting.join(ctx, f)
-	f.box.post(lifecycle.Begin{})
 	return f, nil
 }
 
@@ -223,6 +222,20 @@ func (sh *shell) landed(f *flight) {
 	}
 	sh.waiting.drop(f)
 	sh.flights.remove(f)
+	if state == lifecycle.Rejected {
+		sh.reconsider(f)
+	}
 	sh.admission.leave()
 	sh.metrics.inFlight.Dec()
+}
+
+// reconsider asks again for a transaction that was refused while the network took it up: no milestone is
+// lost between a flight that ends and the next one.
+func (sh *shell) reconsider(f *flight) {
+	for _, in := range append(f.unread, f.box.close()...) {
+		if m, ok := in.(counted); ok {
+			sh.fetcher.want(wanted{id: m.Tx, from: []domain.PublicKey{m.Group.Voters()[m.Voter].Key}})
+			return
+		}
+	}
 }

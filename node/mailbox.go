@@ -16,15 +16,16 @@ const mailboxSize = 64
 type mailbox struct {
 	mu     sync.Mutex
 	inputs []lifecycle.Input
+	closed bool
 	wake   chan struct{}
 }
 
 func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
 
-// post leaves an input; false says that the box is full and the input lost.
+// post leaves an input; false says that the box is full or closed and the input lost.
 func (b *mailbox) post(in lifecycle.Input) bool {
 	b.mu.Lock()
-	full := len(b.inputs) >= mailboxSize
+	full := len(b.inputs) >= mailboxSize || b.closed
 	if !full {
 		b.inputs = append(b.inputs, in)
 	}
@@ -47,4 +48,13 @@ func (b *mailbox) take(buf []lifecycle.Input) []lifecycle.Input {
 	b.inputs = b.inputs[:0]
 	b.mu.Unlock()
 	return buf
+}
+
+// close ends the box and returns what nobody took.
+func (b *mailbox) close() []lifecycle.Input {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := b.inputs
+	b.inputs, b.closed = nil, true
+	return left
 }

@@ -61,7 +61,7 @@ func New(c Config, p Parts) (*Node, error) {
 	}
 	n.sh = sh
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
-	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.knows, sh.pulledID, sh.pulled
+	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.settled, sh.pulledID, sh.pulled
 	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observe
 	sh.waiting = newWaiting(c, sh.alarms, func(ids []domain.Hash, from Origin) {
 		for _, id := range ids {

@@ -51,7 +51,6 @@ func (n *Node) restore(ctx context.Context) error {
 		}
 		sh.launch(f)
 		sh.counting.join(ctx, f)
-		f.box.post(lifecycle.Begin{})
 	}
 	sh.log.Info("took up undecided transactions", "n", len(undecided))
 	return nil
