@@ -116,6 +116,25 @@ func TestWindowClosed(t *testing.T) {
 	n.equalLedgers(t)
 }
 
+// TestWindowMissed: a node that was away while a transaction was certified takes it after its window, too:
+// the window gates round 0 only.
+func TestWindowMissed(t *testing.T) {
+	n := start(t, 4, setup{})
+	n.nodes[3].kill(t)
+	until := nowMS() + 400
+	tx := n.sign(n.spend(n.coin(0)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(0, until), alice)
+	n.nodes[0].mustSubmit(t, tx, waitFinal)
+	eventually(t, "the window to close", func() bool { return nowMS() > until })
+	n.nodes[3].start(t)
+	n.meet(t)
+	// Whoever tries to bring it in before the votes are there does no harm.
+	if _, err := n.nodes[3].submit(t, tx.Raw, waitFinal); err != nil {
+		wantReason(t, err, notaryv1.Reason_REASON_WINDOW_CLOSED)
+	}
+	n.allFinal(t, tx)
+	n.equalLedgers(t)
+}
+
 // TestCounterparty: an output with a counterparty moves only when both sign.
 func TestCounterparty(t *testing.T) {
 	n := start(t, 4, setup{coins: 1, extra: []*utxo.Output{{
