@@ -13,8 +13,10 @@ import (
 const maxHeld = 1 << 24
 
 // Aggregate is the trust of the members of a group together: the sum over members i of W(i) * t(i).
-// EigenTrust is linear in p once C is given, and C depends on the filter alone; so members whose filters
-// coincide share one run on the average of their p. Immutable.
+// Members whose filters coincide share one run. EigenTrust is not quite linear in p, because rows of raters
+// without labels are p themselves; but x = p + (1-a) C0' x, with those rows empty, is, and t(i) is x(i)
+// scaled to sum 1. So the run is on the average of p(i) / |x(i)|, and |x(i)| is the product of p(i) and
+// the visits of a walk from each peer on, found once for all members (docs/adr/0008). Immutable.
 type Aggregate struct {
 	network *Network
 	asked   []Share
@@ -92,12 +94,31 @@ func (a *Aggregate) run(c int, solve func(*class) solution) error {
 	n, k := a.network, &a.classes[c]
 	mask := maskOf(k.bits, n.graph.Len())
 	k.walk, k.p = n.walk(mask), make([]float64, len(mask))
+	own := make([]float64, len(mask))
+	members, visits := 0, []float64(nil)
+	for _, m := range a.members {
+		if m.class != c {
+			continue
+		}
+		if members++; members == 2 {
+			visits = k.walk.visits(n.graph)
+		}
+	}
 	for _, m := range a.members {
 		if m.class == c {
-			if err := n.addPreference(k.p, m.weight/k.mass, n.View(m.peer), mask); err != nil {
+			clear(own)
+			if err := n.addPreference(own, 1, n.View(m.peer), mask); err != nil {
 				return err
 			}
+			addScaled(k.p, m.weight/k.mass/dot(visits, own), own)
 		}
+	}
+	total := 0.0
+	for _, x := range k.p {
+		total += x
+	}
+	for i := range k.p {
+		k.p[i] /= total
 	}
 	k.result = solve(k)
 	for i, s := range k.result.share {
