@@ -24,8 +24,8 @@ type goldenRecord struct {
 	Value string `json:"value"`
 }
 
-// The layout on disk is fixed: what one vote, two finals, a rejection, a forked chain and a head that
-// waits at a gap leave behind. A change here is a new schema, or a bug.
+// The layout on disk is fixed: what one vote, two finals, a rejection, a forked chain, the evidence of it
+// and a head that waits at a gap leave behind. A change here is a new schema, or a bug.
 func TestGoldenRecords(t *testing.T) {
 	s := openTest(t, func(o *Options) { o.Genesis = genesis(3) })
 	a := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[1], 4), document(owners[2], 600))
@@ -38,6 +38,9 @@ func TestGoldenRecords(t *testing.T) {
 	fork := seal(peers[0], observation.Head{}, now+1, voteLeaf(b.ID, observation.Accepted, 0))
 	third := seal(peers[0], observation.Head{Height: 2, Hash: domain.Hash{1}}, now+2)
 	if err := s.SaveObservations([]*observation.Observation{first, fork, third}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SaveEvidence(must(observation.ForkedChain(first.Signed(), fork.Signed()))); err != nil {
 		t.Fatal(err)
 	}
 	fa, fb := finalOf(a, now+5), finalOf(b, now+6)

@@ -12,8 +12,8 @@ import (
 // Class is the first byte of every key: one kind of record.
 type Class byte
 
-// The classes of schema 1. 'c' (contests), 'p' (peers), 'r' (reward epochs) and 'x' (evidence) are
-// kept for records to come.
+// The classes of schema 1. 'c' (contests), 'p' (peers) and 'r' (reward epochs) are kept for records to
+// come.
 const (
 	ClassAddress     Class = 'a' // address, product, outpoint -> amount: live outputs by address
 	ClassProduct     Class = 'd' // product -> what its issuer calls it
@@ -33,6 +33,7 @@ const (
 	ClassTx          Class = 't' // transaction id -> exact bytes
 	ClassLive        Class = 'u' // outpoint -> live output
 	ClassVote        Class = 'v' // outpoint, round, state -> own vote (conflict.Record)
+	ClassEvidence    Class = 'x' // hash -> evidence
 )
 
 // Classes are all classes in key order with their names in metrics.
@@ -46,6 +47,7 @@ var Classes = []struct {
 	{ClassAddressLog, "address_log"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
 	{ClassObservation, "observations"}, {ClassRejectedLog, "rejected_log"}, {ClassSpent, "spent"},
 	{ClassTx, "transactions"}, {ClassLive, "live"}, {ClassVote, "votes"},
+	{ClassEvidence, "evidence"},
 }
 
 // Lengths of what keys are made of, and of whole keys, in bytes.

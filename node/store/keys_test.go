@@ -100,6 +100,7 @@ func drawPlace(t *rapid.T) place {
 
 var keyKinds = []keyKind{
 	hashKind(ClassTx), hashKind(ClassFinal), hashKind(ClassPending), hashKind(ClassRejected), hashKind(ClassProduct),
+	hashKind(ClassEvidence),
 	outpointKind(ClassLive), outpointKind(ClassSpent),
 	sequenceKind(ClassFinalLog), sequenceKind(ClassRejectedLog),
 	numberKind(ClassGenesis), numberKind(ClassIntern),
