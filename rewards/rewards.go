@@ -5,8 +5,6 @@
 package rewards
 
 import (
-	"fmt"
-
 	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -34,31 +32,4 @@ func Epochs(g *group.Genesis) []Epoch {
 		}
 	}
 	return epochs
-}
-
-// Conserved reports whether a payout gives out exactly what it takes in: the epoch's units and the fees
-// rebalanced with them, against the sum of the shares. Sums that do not fit 64 bits are never conserved.
-func Conserved(e Epoch, fees []uint64, shares []uint64) error {
-	in, err := sum(append([]uint64{e.Units}, fees...))
-	if err != nil {
-		return err
-	}
-	out, err := sum(shares)
-	if err != nil {
-		return err
-	}
-	if in != out {
-		return fmt.Errorf("reward epoch %d: %d base units in, %d out", e.Index, in, out)
-	}
-	return nil
-}
-
-func sum(list []uint64) (s uint64, err error) {
-	for _, u := range list {
-		if s+u < s {
-			return 0, fmt.Errorf("a sum of base units exceeds 64 bits")
-		}
-		s += u
-	}
-	return s, nil
 }

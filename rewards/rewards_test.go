@@ -1,7 +1,6 @@
 package rewards_test
 
 import (
-	"math"
 	"testing"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -55,27 +54,6 @@ func TestEpochsAreTheGenesisOutputs(t *testing.T) {
 			if !ok || o.Kind != notaryv1.OutputKind_OUTPUT_KIND_REWARD || o.Amount != e.Units || e.Index != uint32(i) {
 				t.Errorf("epoch %d is %+v, the output %+v", i, e, o)
 			}
-		}
-	}
-}
-
-func TestConserved(t *testing.T) {
-	e := rewards.Epoch{Index: 3, Units: 100}
-	for name, c := range map[string]struct {
-		fees, shares []uint64
-		ok           bool
-	}{
-		"all given out":         {[]uint64{5, 6}, []uint64{60, 51}, true},
-		"no fees":               {nil, []uint64{100}, true},
-		"one unit too little":   {[]uint64{5}, []uint64{104}, false},
-		"one unit too much":     {[]uint64{5}, []uint64{106}, false},
-		"nothing given out":     {nil, nil, false},
-		"fees above 64 bits":    {[]uint64{math.MaxUint64}, []uint64{99}, false},
-		"shares above 64 bits":  {nil, []uint64{math.MaxUint64, 101}, false},
-		"overflow to the match": {nil, []uint64{math.MaxUint64 - 10, 111}, false},
-	} {
-		if err := rewards.Conserved(e, c.fees, c.shares); (err == nil) != c.ok {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
