@@ -48,6 +48,12 @@ type ballots struct {
 	voter       int
 }
 
+// ballotsOn are the votes of one observation on one transaction.
+type ballotsOn struct {
+	tx domain.Hash
+	ballots
+}
+
 // contesting says that a transaction is contested from now on: all votes counted so far go to its
 // contest in one piece, and every further one as it comes.
 type contesting struct {
@@ -91,6 +97,14 @@ func (c *counting) count(ctx context.Context, b ballots) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// countOn hands the votes of a checked observation on one transaction to its shard.
+func (c *counting) countOn(ctx context.Context, b ballotsOn) {
+	select {
+	case c.shard(b.tx).queue <- b:
+	case <-ctx.Done():
 	}
 }
 
@@ -179,7 +193,9 @@ func (s *countingShard) run(ctx context.Context) {
 		case m := <-s.queue:
 			switch m := m.(type) {
 			case ballots:
-				s.count(ctx, m)
+				s.count(ctx, m, domain.Hash{})
+			case ballotsOn:
+				s.count(ctx, m.ballots, m.tx)
 			case joined:
 				s.join(m.flight)
 			case contesting:
@@ -195,12 +211,16 @@ func (s *countingShard) run(ctx context.Context) {
 	}
 }
 
-// count counts the leaves of this shard. Every validly signed leaf counts, once.
-func (s *countingShard) count(ctx context.Context, b ballots) {
+// count counts the leaves of this shard, or of them those on one transaction. Every validly signed leaf
+// counts, once.
+func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) {
 	o := b.observation
 	for i := range int(o.Header.LeafCount) {
 		leaf := o.Leaf(i)
 		if leaf.Type != observation.SubjectTx || leaf.Subject[31]&s.mask != s.index {
+			continue
+		}
+		if !only.IsZero() && only != leaf.Subject {
 			continue
 		}
 		v := conflict.Vote{
@@ -229,14 +249,16 @@ func (s *countingShard) reached(m conflict.Milestone, from domain.PublicKey) {
 	if m.Kind == conflict.FirstVote {
 		s.recent = append(s.recent, dated{m.Tx, time.Now()})
 	}
-	told := f != nil && (m.Kind == conflict.FirstVote || s.tell(f, m))
-	if !told {
+	if f == nil || !s.tell(f, m) {
 		s.unknown(m.Tx, from)
 	}
 }
 
 // tell reports whether the flight will hear of the milestone.
 func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
+	if m.Kind == conflict.FirstVote {
+		return f.box.post(lifecycle.Supported{})
+	}
 	in := counted{Counted: lifecycle.Counted{Milestone: m}}
 	if m.Kind == conflict.Final {
 		in.edges = s.tally.Edges(m.Tx, m.Group.Link(), m.Round, observation.Accepted)

@@ -33,12 +33,12 @@ func newWaiting(c Config, a *alarms, fetch func([]domain.Hash, Origin)) *waiting
 // hold registers a flight. A parent may have become final between the flight's look and now, so
 // whenever a parent is registered anew the flight is woken to look once more.
 func (w *waiting) hold(f *flight, e lifecycle.Hold) {
-	first, fresh, room := w.register(f, e.Parents)
+	first, fresh, room := w.register(f, e)
 	if !room {
 		f.box.post(lifecycle.Expired{})
 		return
 	}
-	if first {
+	if first || e.Anew {
 		w.alarms.after(w.patience, func() { f.box.post(lifecycle.Expired{}) })
 		if len(e.Parents) > 0 {
 			w.fetch(e.Parents, f.origin)
@@ -54,18 +54,18 @@ func (w *waiting) hold(f *flight, e lifecycle.Hold) {
 	}
 }
 
-func (w *waiting) register(f *flight, parents []domain.Hash) (first, fresh, room bool) {
+func (w *waiting) register(f *flight, e lifecycle.Hold) (first, fresh, room bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	origin := f.origin.key()
 	if !w.held[f] {
-		if len(w.held) >= w.most || w.byOrigin[origin] >= w.mostPerOrigin {
+		if !e.Certified && (len(w.held) >= w.most || w.byOrigin[origin] >= w.mostPerOrigin) {
 			return false, false, false
 		}
 		w.byOrigin[origin]++
 		w.held[f], first = true, true
 	}
-	for _, p := range parents {
+	for _, p := range e.Parents {
 		if !slices.Contains(w.byParent[p], f) {
 			w.byParent[p] = append(w.byParent[p], f)
 			fresh = true

@@ -31,11 +31,16 @@ type (
 		Certificate conflict.CertRound
 	}
 	// Hold asks for Woken when one of Parents is final or NowMS reaches UntilMS (0: no time), and for
-	// Expired when neither comes within the shell's patience. Parents that nobody here knows are fetched.
+	// Expired when neither comes within the shell's patience or there is no room for it. Parents that
+	// nobody here knows are fetched.
 	Hold struct {
 		Parents []domain.Hash
 		UntilMS uint64
 		Err     error
+		// Certified says that the network has taken the transaction up: there is always room for it.
+		Certified bool
+		// Anew says that the patience begins again, and that parents are fetched again.
+		Anew bool
 	}
 	// Contest hands the decision over to the contest of the transaction and its rivals. InWindow says
 	// that the validity window was open when the transaction was judged.

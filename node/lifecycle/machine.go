@@ -57,6 +57,7 @@ type Machine struct {
 	cert      conflict.Milestone // certificate of the highest round; Group nil for none
 	final     conflict.Milestone // finality; Group nil for none
 	writing   bool               // Commit asked for
+	anew      bool               // what it is held for is to be looked for again
 
 	out []Effect
 }
@@ -126,7 +127,12 @@ func (m *Machine) Step(in Input) []Effect {
 			m.reject(refusal.New(notaryv1.Reason_REASON_DOUBLE_SPEND, "inputs", "rival %s is final", in.Rival))
 		}
 	case Expired:
-		if m.state == Held {
+		switch {
+		case m.state != Held:
+		case m.certified(): // the others hold it: giving up would leave this node behind for ever
+			m.anew = true
+			m.do(Look{})
+		default:
 			m.reject(refusal.New(notaryv1.Reason_REASON_WAIT_EXPIRED, "", "held for as long as this node holds"))
 		}
 	}
@@ -183,7 +189,11 @@ func (m *Machine) looked(in Looked) {
 		m.do(Verify{})
 	case utxo.NotYet(err):
 		m.enter(Held, err)
-		m.do(Hold{Parents: missing(m.tx, in), UntilMS: utxo.OpensMS(m.tx, v), Err: err})
+		m.do(Hold{
+			Parents: missing(m.tx, in), UntilMS: utxo.OpensMS(m.tx, v), Err: err,
+			Certified: m.certified(), Anew: m.anew,
+		})
+		m.anew = false
 	default:
 		m.reject(err)
 	}
