@@ -24,8 +24,9 @@ type Rule struct {
 	// rare and seldom given lightly.
 	Negative float64
 	// Equal is the weight of a second opinion: labels by raters of the same rank, themselves scored by
-	// lower ranks alone, relative to labels from the rank below. 0 to 1; 0 leaves them out. It does not
-	// touch rank 1: what a peer says itself needs no second opinion.
+	// lower ranks alone, relative to labels from the rank below. 0 to 1; 0 leaves them out. It moves
+	// scores, but never turns their sign, and does not touch rank 1: what a peer says itself needs no second
+	// opinion.
 	Equal float64
 	// Prior is the weight of the viewer's own mean label in an expectation (View.Expect). It never
 	// touches a score.

@@ -108,7 +108,8 @@ func moves(old, target []Share) []move {
 // Step moves a group towards a target (both sum to 1e9), by at most limit, and all the way where that is
 // no further. Every peer moves by the same part of its way, in integers that sum to exactly the limit.
 // No more than most peers have weight afterwards: then the lightest of those with no place in the target
-// leave for good, within half the limit, and the lightest newcomers wait.
+// leave for good, within half the limit, and the lightest newcomers wait; if all of them would, the
+// lightest member makes place.
 func Step(old, target []Share, limit group.Weight, most int) []Share {
 	for {
 		out := step(moves(old, target), limit, 0)
@@ -127,9 +128,34 @@ func Step(old, target []Share, limit group.Weight, most int) []Share {
 		}
 		target = scaled(slices.DeleteFunc(slices.Clone(target), func(s Share) bool { return has(wait, s.Peer) }))
 		if len(target) == 0 {
-			return slices.Clone(old)
+			return drained(old, limit)
 		}
 	}
+}
+
+// drained is a full group of which nobody has a place in the target: up to limit goes from the lightest
+// member to the others, so that its place comes free.
+func drained(old []Share, limit group.Weight) []Share {
+	if len(old) < 2 {
+		return slices.Clone(old)
+	}
+	order := slices.Clone(old)
+	slices.SortFunc(order, heavier)
+	last := order[len(order)-1]
+	others := slices.DeleteFunc(slices.Clone(old), func(s Share) bool { return s.Peer == last.Peer })
+	weights := make([]group.Weight, len(others))
+	for i, s := range others {
+		weights[i] = s.Weight
+	}
+	moved := min(limit, last.Weight)
+	for i, w := range apportion(weights, moved) {
+		others[i].Weight += w
+	}
+	if moved < last.Weight {
+		others = append(others, Share{last.Peer, last.Weight - moved})
+		slices.SortFunc(others, byPeer)
+	}
+	return others
 }
 
 func has(shares []Share, id domain.Hash) bool {

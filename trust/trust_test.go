@@ -153,6 +153,11 @@ func twinView(labels []Label, source domain.Hash, r Rule, silent map[domain.Hash
 			score[id] = first[id]
 			if r.Equal > 0 && k > 1 {
 				score[id] = mean(id, first)
+				if first[id] > 0 {
+					score[id] = max(score[id], first[id]/8)
+				} else {
+					score[id] = min(score[id], first[id]/8)
+				}
 			}
 		}
 		for _, id := range reached {

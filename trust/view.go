@@ -26,7 +26,7 @@ type View struct {
 // cell is one peer in a view.
 type cell struct {
 	sum, weight int64   // labels times their weights, and the weights, in units, before decay
-	mean        float64 // sum / weight: the score before decay
+	mean        float64 // sum / weight, tempered: the score before decay
 }
 
 // ViewFrom computes the view of one peer, by number, breadth first: time linear in the labels of those
@@ -162,8 +162,8 @@ func (b *viewing) settle(k int) {
 			c.weight += int64(weight * b.weight[uint16(scores[i])>>15])
 		}
 	}
-	for _, i := range peers {
-		b.cells[i].settle()
+	for n, i := range peers {
+		b.cells[i].temper(b.held[n])
 	}
 }
 
@@ -171,6 +171,18 @@ func (c *cell) settle() {
 	c.mean = 0
 	if c.weight > 0 {
 		c.mean = float64(c.sum) / float64(c.weight)
+	}
+}
+
+// temper settles a score after second opinions. They move a first score but do not turn it: an eighth
+// of it stays, whatever they say, and 0 stays 0. So who is trusted at all is for lower ranks to say
+// alone, and a peer that speaks at all is one whose score is positive.
+func (c *cell) temper(first float64) {
+	c.settle()
+	if stays := first / 8; first > 0 {
+		c.mean = max(c.mean, stays)
+	} else {
+		c.mean = min(c.mean, stays)
 	}
 }
 
@@ -205,15 +217,15 @@ func (v *View) expect(i int, own float64, spoke bool) (label float64, known bool
 		return own, false
 	}
 	if rank == 1 || !spoke {
-		return c.mean, true
+		return float64(c.sum) / float64(c.weight), true
 	}
 	// Evidence from afar is evidence of less weight.
 	evidence := float64(c.weight) / unit
 	if v.rule.ByRater {
 		evidence *= v.decay[rank-1]
 	}
-	prior := v.rule.Prior
-	return (float64(evidence*c.mean) + float64(prior*own)) / (evidence + prior), true
+	prior, mean := v.rule.Prior, float64(c.sum)/float64(c.weight)
+	return (float64(evidence*mean) + float64(prior*own)) / (evidence + prior), true
 }
 
 // Trusted are the peers with a positive score, ascending by number, and their scores.
