@@ -29,7 +29,7 @@ type Config struct {
 	// HoldPatience for how long.
 	MaxHeld, MaxHeldPerOrigin int
 	HoldPatience              time.Duration
-	// Shards is the number of tallies; a power of two.
+	// Shards is the number of tallies, and of owners of outpoints; a power of two.
 	Shards int
 	// StallAfter is how long a voted transaction may wait for others' votes before rounds begin.
 	StallAfter time.Duration

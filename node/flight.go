@@ -22,6 +22,8 @@ type flight struct {
 	machine    *lifecycle.Machine
 	edges      []conflict.Vote   // the quorum that made it final
 	unread     []lifecycle.Input // what had come when it ended
+	claims     int               // answers to the claim that are still to come
+	rivals     []domain.Hash     // that those so far have named
 
 	mu      sync.Mutex
 	state   lifecycle.State
@@ -75,9 +77,8 @@ func (f *flight) run(ctx context.Context, sh *shell) {
 		}
 		inputs = f.box.take(inputs)
 		for i, in := range inputs {
-			if c, ok := in.(counted); ok {
-				f.edges = c.edges
-				in = c.Counted
+			if in = f.gather(in); in == nil {
+				continue
 			}
 			for _, effect := range f.machine.Step(in) {
 				if !f.perform(ctx, sh, effect) {
@@ -87,6 +88,23 @@ func (f *flight) run(ctx context.Context, sh *shell) {
 			}
 		}
 	}
+}
+
+// gather takes out of an input what is not the machine's, and joins the answers to a claim; nil means
+// that more of them must come.
+func (f *flight) gather(in lifecycle.Input) lifecycle.Input {
+	switch in := in.(type) {
+	case counted:
+		f.edges = in.edges
+		return in.Counted
+	case claimedPart:
+		f.rivals = append(f.rivals, in.Rivals...)
+		if f.claims--; f.claims > 0 {
+			return nil
+		}
+		return lifecycle.Claimed{Rivals: f.rivals}
+	}
+	return in
 }
 
 // perform carries out one effect; false ends the goroutine.
@@ -101,7 +119,9 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 			sh.publish(f.tx.Raw)
 		}
 	case lifecycle.Claim:
-		return sh.contention.claim(ctx, f)
+		var ok bool
+		f.claims, ok = sh.contention.claim(ctx, f)
+		return ok
 	case lifecycle.Wait:
 		sh.alarms.after(sh.config.MempoolDelay, func() { f.box.post(lifecycle.Waited{}) })
 	case lifecycle.Cast:

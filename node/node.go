@@ -57,7 +57,7 @@ func New(c Config, p Parts) (*Node, error) {
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
 		admission: &admission{most: int64(c.MaxInFlight)}, alarms: newAlarms(), news: newNews(),
-		contention: newContention(), verifier: newVerifier(p.Metrics), fail: n.fail,
+		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), fail: n.fail,
 	}
 	n.sh = sh
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
@@ -83,7 +83,8 @@ func New(c Config, p Parts) (*Node, error) {
 	n.wireObserver()
 	sh.arena.votes = sh.batcher.casts
 	sh.arena.retire = func(tx domain.Hash) { sh.counting.retire(sh.ctx, tx) }
-	sh.arena.need, sh.arena.hand = func(conflict.NeedCertificate) {}, func(conflict.SendProof) {}
+	sh.wireVotes()
+	sh.arena.need, sh.arena.hand = sh.votes.need, sh.votes.hand
 	return n, nil
 }
 
@@ -159,7 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	sh.net, sh.fetcher.net = net, net
 	net.SetMembers(members(sh.group))
-	net.Serve(work, pulls{sh})
+	net.Serve(work, pulls{sh}, sh.hinted)
 
 	var owners sync.WaitGroup
 	for _, run := range n.running() {
@@ -212,10 +213,13 @@ func (n *Node) wait(ctx context.Context) error {
 func (n *Node) running() []func(context.Context) {
 	sh := n.sh
 	owners := []func(context.Context){
-		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.contention.run, sh.batcher.run,
-		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.arena.run, sh.sweep,
+		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.batcher.run,
+		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.arena.run, sh.sweep,
 	}
 	for _, s := range sh.counting.shards {
+		owners = append(owners, s.run)
+	}
+	for _, s := range sh.contention.shards {
 		owners = append(owners, s.run)
 	}
 	return owners

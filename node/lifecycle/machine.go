@@ -101,7 +101,7 @@ func (m *Machine) Step(in Input) []Effect {
 		m.rivalled = true
 		m.proceed()
 	case Stalled:
-		if m.resolved && m.signed {
+		if m.claimed {
 			m.contest(nil)
 		}
 	case Supported:
@@ -300,7 +300,7 @@ func (m *Machine) proceed() {
 	if !m.claimed {
 		return
 	}
-	if m.rivalled || !m.inWindow {
+	if !m.inWindow {
 		m.contest(nil)
 		return
 	}
