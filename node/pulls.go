@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
 // pulls answers what other nodes ask for.
@@ -61,4 +64,84 @@ func (p pulls) Heads(_ context.Context, add func(gossip.Head) bool) error {
 		}
 	}
 	return nil
+}
+
+// Votes implements gossip.Backend: from the tally, and where the transaction is final here by these votes,
+// from the record of that, which outlives the tally.
+func (p pulls) Votes(ctx context.Context, v gossip.Votes, add func(raw []byte) bool) error {
+	sh := p.sh
+	places, err := sh.places(ctx, v)
+	if err != nil {
+		return err
+	}
+	// Where not all fit into an answer, another one starts elsewhere.
+	from := 0
+	if len(places) > 1 {
+		from = rand.IntN(len(places))
+	}
+	for i := range places {
+		o, err := sh.voteAt(places[(from+i)%len(places)], v)
+		if err != nil {
+			return err
+		}
+		if o != nil && !add(o.Raw) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// places are where votes lie, one for each voter.
+func (sh *shell) places(ctx context.Context, v gossip.Votes) ([]store.EdgeRef, error) {
+	var out []store.EdgeRef
+	voted := make(map[domain.PublicKey]bool)
+	add := func(e store.EdgeRef) {
+		if !voted[e.Key] {
+			voted[e.Key] = true
+			out = append(out, e)
+		}
+	}
+	if v.State == notaryv1.VoteState_VOTE_STATE_ACCEPTED {
+		t, found, err := sh.store.Transaction(v.Tx)
+		if err != nil {
+			return nil, err
+		}
+		if found && t.Final != nil && t.Final.Round == v.Round && t.Final.Link == v.Link {
+			for _, e := range t.Final.Edges {
+				add(e)
+			}
+		}
+	}
+	counted, err := sh.counting.votes(ctx, v.Tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range counted {
+		if c.State == observation.State(v.State) && c.Round == v.Round && c.Group.Link() == v.Link {
+			add(store.EdgeRef{Key: c.Key(), SigningEpoch: c.SigningEpoch, Height: c.Height, Leaf: c.Leaf})
+		}
+	}
+	return out, nil
+}
+
+// voteAt is the observation at a place that holds the vote: the chain's, or a fork of it; nil where it is
+// not here.
+func (sh *shell) voteAt(e store.EdgeRef, v gossip.Votes) (*observation.Observation, error) {
+	chain := observation.ChainID{Key: e.Key, SigningEpoch: e.SigningEpoch}
+	o, found, err := sh.store.Observation(chain, e.Height)
+	if err != nil {
+		return nil, err
+	}
+	if found && o.Header.Link == v.Link && leafOf(o, v) >= 0 {
+		return o, nil
+	}
+	for o, err := range sh.store.Forks(chain, e.Height) {
+		if err != nil {
+			return nil, err
+		}
+		if o.Header.Link == v.Link && leafOf(o, v) >= 0 {
+			return o, nil
+		}
+	}
+	return nil, nil
 }

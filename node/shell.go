@@ -40,6 +40,7 @@ type shell struct {
 	committer  *committer
 	observer   *observer
 	fetcher    *fetcher
+	votes      *voteFetcher
 	news       *news
 	metrics    *Metrics
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
-	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -173,7 +172,7 @@ func exchangeOn(s network.Stream, p pull, request []byte) ([]byte, error) {
 	if err := s.CloseWrite(); err != nil {
 		return nil, err
 	}
-	schema := [numPulls]*canonical.Schema{transactionsSchema, observationsSchema, headsSchema}[p]
+	schema := responseSchemas[p]
 	response, err := readFrame(s, schema.MaxBytes())
 	if err != nil {
 		return nil, err

@@ -165,7 +165,7 @@ func BenchmarkPull(b *testing.B) {
 	s := newStore()
 	id := s.put(make([]byte, 300))
 	for _, n := range nets[1:] {
-		n.Serve(b.Context(), s)
+		n.Serve(b.Context(), s, nil)
 	}
 	keys, ids := []domain.PublicKey{nets[1].Key()}, []domain.Hash{id}
 	b.ResetTimer()

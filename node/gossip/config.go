@@ -108,7 +108,7 @@ func (c *Config) Validate() error {
 		{c.CoalesceBytes >= 1 && c.CoalesceBytes <= MaxBatch/2, "coalescing above half of the largest batch"},
 		{c.PullTimeout > 0 && c.PullHedge > 0 && c.PullHedge < c.PullTimeout, "hedge not between 0 and the pull timeout"},
 		{c.PullsPerPeer >= 1, "pulls of a peer below 1"},
-		{c.PullRate*pullBurstSeconds >= MaxPullResponse, "pull rate too low for one answer"},
+		{c.PullRate*burstSeconds >= MaxPullResponse, "pull rate too low for one answer"},
 	} {
 		if !rule.holds {
 			return fmt.Errorf("gossip config: %s", rule.text)

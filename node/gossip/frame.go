@@ -16,22 +16,23 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
-// pull is one of the three pull protocols.
+// pull is one of the pull protocols.
 type pull uint8
 
 const (
 	pullTx pull = iota
 	pullObs
 	pullHeadsP
+	pullVotes
 	numPulls
 )
 
-var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads"}
+var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes"}
 
 // String is the protocol's label in metrics and its part of the name on the wire.
 func (p pull) String() string { return pullNames[p] }
 
-// PullProtocol is the full name on the wire of one of tx, obs, heads.
+// PullProtocol is the full name on the wire of one of tx, obs, heads, votes.
 func PullProtocol(network domain.Hash, name string) string {
 	return "/notary/" + network.String() + "/pull/" + name + "/1"
 }

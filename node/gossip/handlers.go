@@ -56,6 +56,10 @@ type Backend interface {
 	Transactions(ctx context.Context, ids []domain.Hash, withProofs bool, add func(raw, proof []byte) bool) error
 	// Observations finds observations of one chain, by ascending height.
 	Observations(ctx context.Context, r Range, add func(raw []byte) bool) error
+	// Votes finds the observations that hold certain votes, at most one of each voter, in any order, also
+	// where they are forks. An answer holds MaxPullItems at most, so that it should not always start
+	// with the same ones.
+	Votes(ctx context.Context, v Votes, add func(raw []byte) bool) error
 	// Heads lists the newest height of every chain known here.
 	Heads(ctx context.Context, add func(Head) bool) error
 }

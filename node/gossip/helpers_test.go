@@ -203,7 +203,10 @@ type store struct {
 	proofs       map[domain.Hash][]byte
 	observations map[uint64][]byte
 	heads        []Head
+	votes        [][]byte
 	asked        int
+	// rotate has each answer of votes start elsewhere.
+	rotate bool
 	// wait, where set, is received from before every answer.
 	wait chan struct{}
 }
@@ -258,6 +261,25 @@ func (s *store) Observations(ctx context.Context, r Range, add func(raw []byte) 
 	defer s.mu.Unlock()
 	for h := r.From; h <= r.To; h++ {
 		if raw, ok := s.observations[h]; ok && !add(raw) {
+			break
+		}
+	}
+	return nil
+}
+
+// Votes answers with all votes that there are, whatever was asked for, and starts anywhere.
+func (s *store) Votes(ctx context.Context, _ Votes, add func(raw []byte) bool) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := 0
+	if s.rotate && len(s.votes) > 0 {
+		from = s.asked * 100 % len(s.votes)
+	}
+	for i := range s.votes {
+		if !add(s.votes[(from+i)%len(s.votes)]) {
 			break
 		}
 	}

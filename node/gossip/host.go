@@ -106,6 +106,15 @@ func newResourceManager(c *Config) (network.ResourceManager, error) {
 	pulls := rcmgr.LimitVal(2 * c.PullsPerPeer)
 	pullPeer := rcmgr.ResourceLimits{StreamsInbound: pulls, StreamsOutbound: pulls, Streams: 2 * pulls,
 		Memory: rcmgr.LimitVal64(int64(c.PullsPerPeer) * 2 * maxHeadsResponse)}
+	pushPeer := rcmgr.ResourceLimits{StreamsInbound: pulls, StreamsOutbound: pulls, Streams: 2 * pulls,
+		Memory: 1 << 20}
+	protocols := map[protocol.ID]rcmgr.ResourceLimits{
+		routerProtocol(c.Network): gossipPeer,
+		hintProtocol(c.Network):   pushPeer,
+	}
+	for p := range numPulls {
+		protocols[pullProtocol(c.Network, p)] = pullPeer
+	}
 	all := rcmgr.LimitVal(c.MaxConnections)
 	partial := rcmgr.PartialLimitConfig{
 		System: rcmgr.ResourceLimits{Conns: all, ConnsInbound: all, ConnsOutbound: all,
@@ -114,12 +123,7 @@ func newResourceManager(c *Config) (network.ResourceManager, error) {
 		// Both sides may dial at the same moment, over TCP and QUIC: four, and as many in passing.
 		PeerDefault: rcmgr.ResourceLimits{Conns: 8, ConnsInbound: 4, ConnsOutbound: 8,
 			Streams: 256, StreamsInbound: 128, StreamsOutbound: 128, Memory: rcmgr.LimitVal64(c.Memory / 4)},
-		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
-			routerProtocol(c.Network):           gossipPeer,
-			pullProtocol(c.Network, pullTx):     pullPeer,
-			pullProtocol(c.Network, pullObs):    pullPeer,
-			pullProtocol(c.Network, pullHeadsP): pullPeer,
-		},
+		ProtocolPeer: protocols,
 	}
 	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(partial.Build(concrete)),
 		rcmgr.WithLimitPerSubnet(

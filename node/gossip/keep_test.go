@@ -109,7 +109,7 @@ func TestCloseIsPromptAndIdempotent(t *testing.T) {
 	n := startNet(t, c, judge{})
 	s := newStore()
 	s.wait = make(chan struct{})
-	n.Serve(t.Context(), s)
+	n.Serve(t.Context(), s, nil)
 	client := newStranger(t, n, 9)
 	st, err := client.NewStream(t.Context(), n.host.ID(), pullProtocol(testNetwork, pullHeadsP))
 	if err != nil {

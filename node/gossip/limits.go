@@ -44,4 +44,11 @@ var (
 	observationsSchema    = canonical.MustCompile(&notaryv1.PullObservationsResponse{}, MaxPullResponse)
 	headsReqSchema        = canonical.MustCompile(&notaryv1.PullHeadsRequest{}, maxRequest)
 	headsSchema           = canonical.MustCompile(&notaryv1.PullHeadsResponse{}, maxHeadsResponse)
+	votesReqSchema        = canonical.MustCompile(&notaryv1.PullVotesRequest{}, maxRequest)
+	hintSchema            = canonical.MustCompile(&notaryv1.FinalHint{}, maxHint)
 )
+
+// responseSchemas are those of the answers to each pull.
+var responseSchemas = [numPulls]*canonical.Schema{
+	pullTx: transactionsSchema, pullObs: observationsSchema, pullHeadsP: headsSchema, pullVotes: observationsSchema,
+}

@@ -22,6 +22,9 @@ type Metrics struct {
 	AskedSeconds *prometheus.HistogramVec
 	// Served counts pulls answered by protocol and outcome: ok, malformed, busy, limited, failed.
 	Served *prometheus.CounterVec
+	// Hints counts hints of finality by outcome: sent and unsent, and of those that came taken, dropped,
+	// malformed, busy, limited, failed.
+	Hints *prometheus.CounterVec
 	// Mesh is how many neighbours are in the mesh of each topic.
 	Mesh *prometheus.GaugeVec
 	// Peers is how many peers are connected.
@@ -60,6 +63,7 @@ func NewMetrics(registry prometheus.Registerer) Metrics {
 		Asked:        counters("pulls_asked_total", "Pull attempts by protocol and outcome.", "protocol", "outcome"),
 		AskedSeconds: seconds("pull_seconds", "Time of a pull attempt.", "protocol"),
 		Served:       counters("pulls_served_total", "Pulls answered by protocol and outcome.", "protocol", "outcome"),
+		Hints:        counters("hints_total", "Hints of finality to and from peers by outcome.", "outcome"),
 		Peers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: ns, Subsystem: sub, Name: "peers", Help: "Connected peers."}),
 		Mesh: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -70,7 +74,7 @@ func NewMetrics(registry prometheus.Registerer) Metrics {
 	}
 	if registry != nil {
 		registry.MustRegister(m.Messages, m.Bytes, m.Validation, m.RPCDropped, m.BatchTransactions,
-			m.Asked, m.AskedSeconds, m.Served, m.Peers, m.Mesh, m.Dials, m.Offences, m.Bans)
+			m.Asked, m.AskedSeconds, m.Served, m.Hints, m.Peers, m.Mesh, m.Dials, m.Offences, m.Bans)
 	}
 	return m
 }

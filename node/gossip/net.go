@@ -51,6 +51,9 @@ type Net struct {
 
 	asking, serving *slots
 	budgets         *budgets
+	hintsIn         *budgets
+	hintsOut        *budgets
+	arrivals        chan domain.PublicKey
 
 	// cancel ends everything, quit is closed then; running counts what must end before the host goes.
 	cancel  context.CancelFunc
@@ -98,6 +101,8 @@ func New(ctx context.Context, c Config, h Handlers, m Metrics, log *slog.Logger)
 		asking:  newSlots(c.PullsPerPeer),
 		serving: newSlots(c.PullsPerPeer),
 		budgets: newBudgets(c.PullRate),
+		hintsIn: newBudgets(hintRate), hintsOut: newBudgets(hintRate / 2),
+		arrivals: make(chan domain.PublicKey, maxArrivals),
 	}
 	n.inbox = newInbox(base.ID(), h, m, c.Queue, n.Penalise)
 	ctx, n.cancel = context.WithCancel(ctx)
@@ -333,6 +338,13 @@ func (n *Net) send(ctx context.Context, t topic, raw []byte) {
 	n.inbox.count(t, "published", len(raw))
 }
 
+// maxArrivals bounds the new connections that wait to be noticed.
+const maxArrivals = 256
+
+// Arrivals delivers the key of each peer that was not connected and is now. What nobody takes is dropped, and
+// such a peer may be gone again.
+func (n *Net) Arrivals() <-chan domain.PublicKey { return n.arrivals }
+
 // Key is this node's key.
 func (n *Net) Key() domain.PublicKey { return n.key }
 
@@ -415,9 +427,12 @@ func (n *Net) inspect(scores map[peer.ID]float64) {
 	}
 }
 
-func (n *Net) connected(network.Network, network.Conn) {
+func (n *Net) connected(_ network.Network, c network.Conn) {
 	n.gate.open.Add(1)
 	n.countPeers()
+	if key, ok := NodeKey(c.RemotePeer()); ok && len(n.host.Network().ConnsToPeer(c.RemotePeer())) == 1 {
+		offer(n.arrivals, key)
+	}
 }
 
 func (n *Net) disconnected(_ network.Network, c network.Conn) {

@@ -29,7 +29,7 @@ func pullers(t *testing.T, adjust func(*Config), backends ...Backend) (*Net, []d
 	var keys []domain.PublicKey
 	for i, b := range backends {
 		if b != nil {
-			nets[i+1].Serve(t.Context(), b)
+			nets[i+1].Serve(t.Context(), b, nil)
 		}
 		keys = append(keys, nets[i+1].Key())
 	}
@@ -321,7 +321,7 @@ func TestRogueServers(t *testing.T) {
 func TestRogueClients(t *testing.T) {
 	s := newStore()
 	n := startNet(t, testConfig(0), judge{})
-	n.Serve(t.Context(), s)
+	n.Serve(t.Context(), s, nil)
 	client := newStranger(t, n, 9)
 	key := testKey(9).Public()
 	id := domain.Hash{1}
@@ -362,7 +362,7 @@ func TestServerBoundsPullsInFlight(t *testing.T) {
 	c := testConfig(0)
 	c.PullsPerPeer = 2
 	n := startNet(t, c, judge{})
-	n.Serve(t.Context(), s)
+	n.Serve(t.Context(), s, nil)
 	client := newStranger(t, n, 9)
 	id := domain.Hash{1}
 	request := appendBytes(nil, tag1Bytes, id[:])
@@ -417,6 +417,8 @@ func TestAnswersAreCanonical(t *testing.T) {
 	s.proofs[id] = []byte("proof")
 	s.observations[0], s.observations[1] = []byte("zero"), []byte("one")
 	s.heads = []Head{{Key: testKey(0).Public()}, {Key: testKey(1).Public(), SigningEpoch: 1, Height: 300, Hash: domain.Hash{2}}}
+	s.votes = [][]byte{[]byte("vote"), []byte("another")}
+	link := domain.Hash{9}
 	key := testKey(0).Public()
 	marshal := func(b []byte, err error) []byte {
 		if err != nil {
@@ -428,6 +430,11 @@ func TestAnswersAreCanonical(t *testing.T) {
 		pullTx:     marshal(canonical.Marshal(&notaryv1.PullTransactionsRequest{Ids: [][]byte{id[:]}, WithProofs: true})),
 		pullObs:    marshal(canonical.Marshal(&notaryv1.PullObservationsRequest{NodeKey: key[:], ToHeight: 255})),
 		pullHeadsP: marshal(canonical.Marshal(&notaryv1.PullHeadsRequest{})),
+		pullVotes: marshal(canonical.Marshal(&notaryv1.PullVotesRequest{
+			TransactionId: id[:], Round: 3, Link: link[:], State: uint32(accepted)})),
+	}
+	if v := (Votes{Tx: id, Round: 3, Link: link, State: accepted}); !bytes.Equal(v.encode(), requests[pullVotes]) {
+		t.Errorf("votes encode to %x, want %x", v.encode(), requests[pullVotes])
 	}
 	if r := (Range{Key: key, To: 255}); !bytes.Equal(r.encode(), requests[pullObs]) {
 		t.Errorf("range encodes to %x, want %x", r.encode(), requests[pullObs])
@@ -435,7 +442,8 @@ func TestAnswersAreCanonical(t *testing.T) {
 	wants := [numPulls][]byte{
 		pullTx: marshal(canonical.Marshal(&notaryv1.PullTransactionsResponse{
 			Transactions: []*notaryv1.PulledTransaction{{Transaction: []byte("tx"), Proof: []byte("proof")}}})),
-		pullObs: marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: [][]byte{[]byte("zero"), []byte("one")}})),
+		pullObs:   marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: [][]byte{[]byte("zero"), []byte("one")}})),
+		pullVotes: marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: s.votes})),
 	}
 	var heads notaryv1.PullHeadsResponse
 	for _, h := range s.heads {
@@ -455,7 +463,8 @@ func FuzzRequests(f *testing.F) {
 	f.Add(uint8(pullTx), appendBytes(nil, tag1Bytes, id[:]))
 	f.Add(uint8(pullObs), Range{Key: testKey(0).Public(), From: 1, To: 2}.encode())
 	f.Add(uint8(pullHeadsP), []byte{})
-	schemas := [numPulls]*canonical.Schema{transactionsSchema, observationsSchema, headsSchema}
+	f.Add(uint8(pullVotes), Votes{Tx: id, Round: 1, Link: domain.Hash{1}, State: accepted}.encode())
+	s.votes = [][]byte{[]byte("vote")}
 	f.Fuzz(func(t *testing.T, p uint8, request []byte) {
 		k := pull(p % uint8(numPulls))
 		response, err := answer(context.Background(), k, request, s)
@@ -465,7 +474,7 @@ func FuzzRequests(f *testing.F) {
 			}
 			return
 		}
-		if err := schemas[k].Check(response); err != nil {
+		if err := responseSchemas[k].Check(response); err != nil {
 			t.Fatalf("answer is not canonical: %v", err)
 		}
 	})

@@ -15,14 +15,23 @@ import (
 // maxProof bounds the acceptance proof that rides along with a pulled transaction.
 const maxProof = 768 << 10
 
-// Serve answers pulls until ctx ends or the node is closed; it returns at once. Without it the node only
-// asks.
-func (n *Net) Serve(ctx context.Context, b Backend) {
+// Serve answers pulls and takes hints until ctx ends or the node is closed; it returns at once. Without it
+// the node only asks.
+//
+// hinted is called with each hint that came, from many goroutines at once. It must not block, and returns
+// false where it has no room for more; the hint is then dropped. No node is blamed for that. Nil takes no
+// hints at all.
+func (n *Net) Serve(ctx context.Context, b Backend, hinted func(from domain.PublicKey, h FinalHint) bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	for p := range numPulls {
 		n.host.SetStreamHandler(pullProtocol(n.config.Network, p), func(s network.Stream) {
 			outcome := n.serve(ctx, p, s, b)
 			n.metrics.Served.WithLabelValues(p.String(), outcome).Inc()
+		})
+	}
+	if hinted != nil {
+		n.host.SetStreamHandler(hintProtocol(n.config.Network), func(s network.Stream) {
+			n.metrics.Hints.WithLabelValues(n.takeHint(ctx, s, hinted)).Inc()
 		})
 	}
 	if !n.enter() {
@@ -39,39 +48,59 @@ func (n *Net) Serve(ctx context.Context, b Backend) {
 		for p := range numPulls {
 			n.host.RemoveStreamHandler(pullProtocol(n.config.Network, p))
 		}
+		n.host.RemoveStreamHandler(hintProtocol(n.config.Network))
 	}()
+}
+
+// admit lets a stream in whose peer is a node and within its limits; release ends its stay. Where it is
+// refused, the outcome for metrics says why.
+func (n *Net) admit(s network.Stream, within func(from domain.PublicKey) bool) (from domain.PublicKey, release func(), refused string) {
+	if !n.enter() {
+		s.ResetWithError(network.StreamShutdown)
+		return from, nil, "failed"
+	}
+	from, node := NodeKey(s.Conn().RemotePeer())
+	if !node {
+		n.running.Done()
+		s.ResetWithError(network.StreamGated)
+		return from, nil, "failed"
+	}
+	leave, ok := n.serving.try(from)
+	if !ok {
+		n.running.Done()
+		s.ResetWithError(network.StreamRateLimited)
+		return from, nil, "busy"
+	}
+	release = func() { leave(); n.running.Done() }
+	if !within(from) {
+		s.ResetWithError(network.StreamRateLimited)
+		n.Penalise(from, OffenceFlood)
+		release()
+		return from, nil, "limited"
+	}
+	return from, release, ""
+}
+
+// limitTime ends a stream that is served after PullTimeout, or with ctx.
+func (n *Net) limitTime(ctx context.Context, s network.Stream) (limited context.Context, end func()) {
+	deadline := time.Now().Add(n.config.PullTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	s.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	return ctx, func() { stop(); cancel() }
 }
 
 // serve answers one request and returns the outcome for metrics.
 func (n *Net) serve(ctx context.Context, p pull, s network.Stream, b Backend) string {
-	if !n.enter() {
-		s.ResetWithError(network.StreamShutdown)
-		return "failed"
-	}
-	defer n.running.Done()
-	from, node := NodeKey(s.Conn().RemotePeer())
-	if !node {
-		s.ResetWithError(network.StreamGated)
-		return "failed"
-	}
-	release, ok := n.serving.try(from)
-	if !ok {
-		s.ResetWithError(network.StreamRateLimited)
-		return "busy"
+	from, release, refused := n.admit(s, func(from domain.PublicKey) bool {
+		return n.budgets.of(from, time.Now()).Tokens() > 0
+	})
+	if refused != "" {
+		return refused
 	}
 	defer release()
-	budget := n.budgets.of(from, time.Now())
-	if budget.Tokens() <= 0 {
-		s.ResetWithError(network.StreamRateLimited)
-		n.Penalise(from, OffenceFlood)
-		return "limited"
-	}
-	deadline := time.Now().Add(n.config.PullTimeout)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	s.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { s.Reset() })
-	defer stop()
+	ctx, end := n.limitTime(ctx, s)
+	defer end()
 	request, err := readFrame(s, maxRequest)
 	if err != nil {
 		return n.refuseRequest(s, from, err)
@@ -80,6 +109,7 @@ func (n *Net) serve(ctx context.Context, p pull, s network.Stream, b Backend) st
 	if err != nil {
 		return n.refuseRequest(s, from, err)
 	}
+	budget := n.budgets.of(from, time.Now())
 	budget.ReserveN(time.Now(), min(len(response), budget.Burst())) // may go into debt, and then waits it off
 	if err := writeFrame(s, response); err != nil {
 		s.Reset()
@@ -114,6 +144,8 @@ func answer(ctx context.Context, p pull, request []byte, b Backend) ([]byte, err
 		return answerTransactions(ctx, request, b)
 	case pullObs:
 		return answerObservations(ctx, request, b)
+	case pullVotes:
+		return answerVotes(ctx, request, b)
 	default:
 		return answerHeads(ctx, request, b)
 	}
@@ -125,6 +157,7 @@ const (
 	tag2Bytes  = 2<<3 | 2
 	tag2Varint = 2 << 3
 	tag3Varint = 3 << 3
+	tag3Bytes  = 3<<3 | 2
 	tag4Varint = 4 << 3
 	tag4Bytes  = 4<<3 | 2
 )
@@ -167,20 +200,38 @@ func answerObservations(ctx context.Context, request []byte, b Backend) ([]byte,
 	if !ok {
 		return nil, errRequest
 	}
-	var out []byte
-	items := 0
-	err := b.Observations(ctx, r, func(raw []byte) bool {
-		if len(raw) == 0 || len(raw) > MaxObservation {
-			return true
-		}
-		if items == MaxPullItems || len(out)+itemSize(len(raw)) > MaxPullResponse {
-			return false
-		}
-		out = appendBytes(out, tag1Bytes, raw)
-		items++
-		return ctx.Err() == nil
-	})
-	return out, err
+	var a observationsAnswer
+	err := b.Observations(ctx, r, func(raw []byte) bool { return a.add(raw) && ctx.Err() == nil })
+	return a.out, err
+}
+
+func answerVotes(ctx context.Context, request []byte, b Backend) ([]byte, error) {
+	v, ok := decodeVotes(request)
+	if !ok {
+		return nil, errRequest
+	}
+	var a observationsAnswer
+	err := b.Votes(ctx, v, func(raw []byte) bool { return a.add(raw) && ctx.Err() == nil })
+	return a.out, err
+}
+
+// observationsAnswer is a PullObservationsResponse in the making.
+type observationsAnswer struct {
+	out   []byte
+	items int
+}
+
+// add reports whether there may be room for more.
+func (a *observationsAnswer) add(raw []byte) bool {
+	if len(raw) == 0 || len(raw) > MaxObservation {
+		return true
+	}
+	if a.items == MaxPullItems || len(a.out)+itemSize(len(raw)) > MaxPullResponse {
+		return false
+	}
+	a.out = appendBytes(a.out, tag1Bytes, raw)
+	a.items++
+	return true
 }
 
 // decodeRange reads a PullObservationsRequest; false where it is not canonical or names no valid range.

@@ -105,7 +105,7 @@ func TestSimulatedLatency(t *testing.T) {
 		}
 		s := newStore()
 		id := s.put([]byte("tx"))
-		nets[1].Serve(t.Context(), s)
+		nets[1].Serve(t.Context(), s, nil)
 		time.Sleep(2 * time.Second) // the fake clock: handshakes are over, and who serves what is known
 		start := time.Now()
 		if err := nets[0].PublishObservation(make([]byte, 1000)); err != nil {

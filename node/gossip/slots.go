@@ -69,22 +69,23 @@ func (s *slots) wait(ctx context.Context, key domain.PublicKey) (release func(),
 }
 
 const (
-	// pullBurstSeconds is how many seconds' worth of bytes a peer may be served at once.
-	pullBurstSeconds = 4
+	// burstSeconds is how many seconds' worth a peer may have at once.
+	burstSeconds = 4
 	// maxBudgets bounds the peers whose budgets are remembered.
 	maxBudgets = 1024
 )
 
-// budgets bounds the bytes that each peer is served: small questions have large answers.
+// budgets bounds something by the second for each peer: the bytes that it is served, since small questions
+// have large answers, or the hints that it sends. Four seconds' worth may come at once.
 type budgets struct {
-	bytesPerSecond int
+	perSecond int
 
 	mu    sync.Mutex
 	peers map[domain.PublicKey]*rate.Limiter
 }
 
-func newBudgets(bytesPerSecond int) *budgets {
-	return &budgets{bytesPerSecond: bytesPerSecond, peers: map[domain.PublicKey]*rate.Limiter{}}
+func newBudgets(perSecond int) *budgets {
+	return &budgets{perSecond: perSecond, peers: map[domain.PublicKey]*rate.Limiter{}}
 }
 
 // of returns the budget of a peer. Those that are full again say nothing that a new one would not, and
@@ -101,7 +102,7 @@ func (b *budgets) of(key domain.PublicKey, now time.Time) *rate.Limiter {
 				}
 			}
 		}
-		l = rate.NewLimiter(rate.Limit(b.bytesPerSecond), pullBurstSeconds*b.bytesPerSecond)
+		l = rate.NewLimiter(rate.Limit(b.perSecond), burstSeconds*b.perSecond)
 		if len(b.peers) < maxBudgets {
 			b.peers[key] = l
 		}

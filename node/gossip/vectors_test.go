@@ -27,6 +27,7 @@ type vectors struct {
 	Messages  []messageVector   `json:"message_ids"`
 	Batches   []batchVector     `json:"batches"`
 	Exchanges []exchangeVector  `json:"exchanges"`
+	Pushes    []pushVector      `json:"pushes"`
 }
 
 type nodeVector struct {
@@ -50,6 +51,11 @@ type exchangeVector struct {
 	Protocol string `json:"protocol"`
 	Request  string `json:"request_frame"`
 	Response string `json:"response_frame"`
+}
+
+type pushVector struct {
+	Protocol string `json:"protocol"`
+	Frame    string `json:"frame"`
 }
 
 func computeVectors(t *testing.T) vectors {
@@ -80,10 +86,12 @@ func computeVectors(t *testing.T) vectors {
 	s.proofs[id] = []byte("proof")
 	s.observations[1], s.observations[2] = []byte("first"), []byte("second")
 	s.heads = []Head{{Key: testKey(0).Public(), SigningEpoch: 1, Height: 300, Hash: domain.Hash{2}}}
+	s.votes = [][]byte{[]byte("vote")}
 	missing := domain.Hash{1}
 	requests := [numPulls][]byte{
 		pullTx:  appendUint(appendBytes(appendBytes(nil, tag1Bytes, id[:]), tag1Bytes, missing[:]), tag2Varint, 1),
 		pullObs: Range{Key: testKey(0).Public(), SigningEpoch: 0, From: 1, To: 256}.encode(),
+		pullVotes: Votes{Tx: id, Round: 300, Link: testNetwork, State: accepted}.encode(),
 	}
 	for p := range numPulls {
 		v.Pulls[p.String()] = PullProtocol(testNetwork, p.String())
@@ -95,6 +103,11 @@ func computeVectors(t *testing.T) vectors {
 		writeFrame(&in, requests[p])
 		writeFrame(&out, response)
 		v.Exchanges = append(v.Exchanges, exchangeVector{v.Pulls[p.String()], hex.EncodeToString(in.Bytes()), hex.EncodeToString(out.Bytes())})
+	}
+	for _, h := range []FinalHint{{Tx: id, Link: testNetwork}, {Tx: id, Round: 300, Link: testNetwork}} {
+		var frame bytes.Buffer
+		writeFrame(&frame, h.encode())
+		v.Pushes = append(v.Pushes, pushVector{PushProtocol(testNetwork, "final"), hex.EncodeToString(frame.Bytes())})
 	}
 	return v
 }
