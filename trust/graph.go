@@ -79,15 +79,15 @@ func NewGraph(labels []Label, extra []domain.Hash) (*Graph, error) {
 // slices. It is the way in for graphs too large to be held as Labels.
 func FromRows(ids []domain.Hash, start, ratee []uint32, score []int16) (*Graph, error) {
 	n := len(ids)
-	if len(start) != n+1 || int(start[n]) != len(ratee) || len(ratee) != len(score) {
+	if len(start) != n+1 || start[0] != 0 || int(start[n]) != len(ratee) || len(ratee) != len(score) {
 		return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "rows", "%d peers, %d starts, %d labels, %d scores", n, len(start), len(ratee), len(score))
 	}
 	for i := range n {
 		if i > 0 && ids[i-1].Compare(ids[i]) >= 0 {
 			return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "ids", "not strictly ascending at %d", i)
 		}
-		if start[i] > start[i+1] {
-			return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "start", "falls at %d", i)
+		if start[i] > start[i+1] || int(start[i+1]) > len(ratee) {
+			return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "start", "row %d from %d to %d of %d", i, start[i], start[i+1], len(ratee))
 		}
 		for k := start[i]; k < start[i+1]; k++ {
 			bad := int(ratee[k]) >= n || int(ratee[k]) == i || score[k] < -MaxScore || score[k] > MaxScore

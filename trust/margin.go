@@ -143,41 +143,60 @@ type Mend struct {
 }
 
 // Mends proposes up to count labels, best first, that would take most weight from the smallest set of
-// peers able to break safety: labels by its members' heaviest raters of peers outside the set that they
-// trust by their own view and have not labelled. Each is tried by itself.
+// peers able to break safety: labels by the heaviest of those who label its members, of peers outside
+// the set that they trust by their own view and have not labelled. At most tries are tried, each by
+// itself, by computing what would follow.
 func (a *Aggregate) Mends(count, tries int) ([]Mend, error) {
-	g := a.network.graph
 	weights := a.Weights()
 	heavy := MarginOf(weights).Safety.Peers
-	order := slices.Clone(weights)
-	slices.SortFunc(order, heavier)
 	before := Behind(weights, heavy)
 	var out []Mend
-	each := max(1, tries/max(1, len(heavy)))
-	for _, id := range heavy {
-		rater, _ := g.Find(id)
-		view := a.network.View(rater)
-		tried := 0
-		for _, s := range order {
-			ratee, ok := g.Find(s.Peer)
-			if _, labelled := g.Score(rater, ratee); !ok || labelled || slices.Contains(heavy, s.Peer) || view.cells[ratee].mean <= 0 {
-				continue
-			}
-			if tried++; tried > each || len(out) >= tries {
-				break
-			}
-			l := Label{Rater: id, Ratee: s.Peer, Score: MaxScore}
-			after, err := a.Update([]Change{{Label: l}})
-			if err != nil {
-				return nil, err
-			}
-			if held := Behind(after.Weights(), heavy); held < before {
-				out = append(out, Mend{Label: l, Relief: before - held})
-			}
+	for _, l := range a.candidates(weights, heavy, tries) {
+		after, err := a.Update([]Change{{Label: l}})
+		if err != nil {
+			return nil, err
+		}
+		if held := Behind(after.Weights(), heavy); held < before {
+			out = append(out, Mend{Label: l, Relief: before - held})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Mend) int {
 		return heavier(Share{a.Ratee, a.Relief}, Share{b.Ratee, b.Relief})
 	})
 	return out[:min(count, len(out))], nil
+}
+
+// candidates are labels worth trying: a few by each rater, the heaviest raters and ratees first.
+func (a *Aggregate) candidates(weights []Share, heavy []domain.Hash, most int) []Label {
+	const each = 3
+	g := a.network.graph
+	order := slices.Clone(weights)
+	slices.SortFunc(order, heavier)
+	feeds := func(rater int) bool {
+		return slices.ContainsFunc(heavy, func(id domain.Hash) bool {
+			ratee, _ := g.Find(id)
+			score, ok := g.Score(rater, ratee)
+			return ok && score > 0
+		})
+	}
+	var out []Label
+	for _, s := range order {
+		rater, _ := g.Find(s.Peer)
+		if len(out) >= most || !feeds(rater) {
+			continue
+		}
+		view, tried := a.network.View(rater), 0
+		for _, o := range order {
+			ratee, _ := g.Find(o.Peer)
+			_, labelled := g.Score(rater, ratee)
+			if tried == each || len(out) == most {
+				break
+			}
+			if !labelled && !slices.Contains(heavy, o.Peer) && view.cells[ratee].mean > 0 {
+				out = append(out, Label{Rater: s.Peer, Ratee: o.Peer, Score: MaxScore})
+				tried++
+			}
+		}
+	}
+	return out
 }

@@ -48,8 +48,8 @@ func New(rows, cols int, start, index []uint32, weight []uint16) (*Matrix, error
 	}
 	m := &Matrix{rows: rows, cols: cols, start: start, index: index, weight: weight}
 	for i := range rows {
-		if start[i] > start[i+1] {
-			return nil, fmt.Errorf("%w: row %d ends before it starts", ErrShape, i)
+		if start[i] > start[i+1] || int(start[i+1]) > len(index) {
+			return nil, fmt.Errorf("%w: row %d from %d to %d of %d", ErrShape, i, start[i], start[i+1], len(index))
 		}
 		if err := checkRow(index[start[i]:start[i+1]], cols); err != nil {
 			return nil, fmt.Errorf("%w in row %d", err, i)
