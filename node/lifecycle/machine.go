@@ -300,7 +300,7 @@ func (m *Machine) proceed() {
 	if !m.claimed {
 		return
 	}
-	if !m.inWindow {
+	if m.rivalled || !m.inWindow {
 		m.contest(nil)
 		return
 	}
