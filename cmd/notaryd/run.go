@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/notarynet/notaryd/api"
 	"github.com/notarynet/notaryd/client/runtimefile"
@@ -53,6 +56,7 @@ func run(ctx context.Context, config Config) error {
 		return err
 	}
 	slog.SetDefault(log)
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, lines{log, slog.LevelWarn}, lines{log, slog.LevelError}))
 	genesis, key, err := identity(config)
 	if err != nil {
 		return err
@@ -182,6 +186,18 @@ func gossipConfig(config Config, genesis *group.Genesis, key domain.PrivateKey) 
 	g.Listen, g.Announce, g.Bootstrap = config.P2P.Listen, config.P2P.Announce, config.P2P.Bootstrap
 	g.MDNS, g.DHT = config.P2P.MDNS, config.P2P.DHT
 	return g
+}
+
+// lines writes what libraries print as lines of the log.
+type lines struct {
+	log   *slog.Logger
+	level slog.Level
+}
+
+// Write implements io.Writer.
+func (l lines) Write(b []byte) (int, error) {
+	l.log.Log(context.Background(), l.level, strings.TrimSpace(string(b)), "from", "grpc")
+	return len(b), nil
 }
 
 func logLevel(s string) (slog.Level, error) {
