@@ -24,6 +24,8 @@ type batcher struct {
 	seen     chan observation.Head
 	released chan *utxo.Tx
 	lost     chan rejected
+	// convicting are the hashes of evidence that is new here.
+	convicting chan domain.Hash
 
 	key    domain.PrivateKey
 	group  *group.Group
@@ -38,6 +40,7 @@ type batcher struct {
 	metrics *Metrics
 
 	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
+	proven  []domain.Hash                         // evidence to be listed
 	leaves  []observation.Leaf
 	batch   store.VoteBatch
 	answers []cast // those of the batch, to be answered
@@ -130,6 +133,8 @@ func (b *batcher) run(ctx context.Context) {
 			}
 		case h := <-b.seen:
 			b.heads[h.Key] = h
+		case hash := <-b.convicting:
+			b.proven = append(b.proven, hash)
 		case final := <-b.released:
 			b.forget(final)
 		case r := <-b.lost:
@@ -208,6 +213,7 @@ func (b *batcher) flush(ctx context.Context) error {
 		})
 		delete(b.heads, key)
 	}
+	b.listEvidence(now)
 	o := b.seal(now)
 	b.batch.Observation = o
 	if err := b.store.SaveVotes(b.batch); err != nil {
@@ -225,6 +231,29 @@ func (b *batcher) flush(ctx context.Context) error {
 	b.leaves, b.answers = b.leaves[:0], b.answers[:0]
 	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
 	return nil
+}
+
+// maxProven bounds the EVIDENCE leaves of one observation; the rest stands in the next.
+const maxProven = 64
+
+// listEvidence says which evidence is new here, so that anyone can prove that this node knew.
+func (b *batcher) listEvidence(now uint64) {
+	n := min(len(b.proven), maxProven)
+	for _, hash := range b.proven[:n] {
+		b.leaves = append(b.leaves, observation.Leaf{
+			Subject: hash, Type: observation.SubjectEvidence, State: observation.Seen, TimeMS: now,
+		})
+	}
+	b.proven = append(b.proven[:0], b.proven[n:]...)
+}
+
+// prove has evidence listed in the next observation. It never waits; what finds no room is not listed,
+// which takes nothing from the evidence.
+func (b *batcher) prove(hash domain.Hash) {
+	select {
+	case b.convicting <- hash:
+	default:
+	}
 }
 
 // admit passes one vote through the guard into the batch, or answers that it is refused.

@@ -11,6 +11,7 @@
 //	batcher      this node's observation chain and the vote guard: the only signer of votes
 //	committer    the live set: group commit of final transactions
 //	observer     peers' chains; has gaps filled
+//	witness      votes that contradict each other, and forks; makes evidence of them
 //	fetcher      pulls what is missing
 //
 // Queues that fill push back towards whoever brings new work and never towards a network reader: flights

@@ -99,11 +99,6 @@ func (handlers) ValidatePeer(context.Context, domain.PublicKey, []byte) gossip.V
 	return gossip.Ignore
 }
 
-// ValidateEvidence checks evidence and keeps it.
-func (h handlers) ValidateEvidence(_ context.Context, from domain.PublicKey, raw []byte) gossip.Verdict {
-	return gossip.Ignore
-}
-
 // knows reports whether a transaction is on its way or final here.
 func (sh *shell) knows(id domain.Hash) bool {
 	if sh.flights.get(id) != nil {

@@ -26,6 +26,7 @@ type Metrics struct {
 	contested           prometheus.Counter
 	broken              prometheus.Counter
 	droppedObservations prometheus.Counter
+	evidence            *evidenceMetrics
 }
 
 // NewMetrics makes the collectors and registers them.
@@ -58,6 +59,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		contested:           counter("transactions_contested_total", "Transactions that went into a contest."),
 		broken:              counter("safety_breaks_total", "Final quorums seen for two rivals: more than a third of the weight is faulty."),
 		forks:               counter("forks_seen_total", "Observations that contradict another of the same key and height."),
+		evidence:            newEvidenceMetrics(r),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
 	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes,

@@ -85,6 +85,9 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.arena.retire = func(tx domain.Hash) { sh.counting.retire(sh.ctx, tx) }
 	sh.wireVotes()
 	sh.arena.need, sh.arena.hand = sh.votes.need, sh.votes.hand
+	if err := sh.wireEvidence(); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -105,7 +108,7 @@ func (n *Node) wireBatcher(p Parts) error {
 	}
 	sh.batcher = &batcher{
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
-		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024),
+		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
 		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, config: sh.config,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {
@@ -214,7 +217,7 @@ func (n *Node) running() []func(context.Context) {
 	sh := n.sh
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.batcher.run,
-		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.arena.run, sh.sweep,
+		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.arena.run, sh.witness.run, sh.sweep,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

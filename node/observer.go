@@ -41,9 +41,13 @@ type observer struct {
 	saw   func(observation.Head)
 	pull  func(id observation.ChainID, from, to uint64)
 	fail  func(error)
+	// suspect is told of a height at which a chain has two observations, once these are stored. It must
+	// not block.
+	suspect func(chain observation.ChainID, height uint64)
 
 	save    []*observation.Observation
 	ballots []ballots
+	forks   []forked
 }
 
 // offer queues an observation; false says that the queue is full and the observation is left to a later
@@ -86,6 +90,10 @@ func (ob *observer) run(ctx context.Context) {
 		for _, b := range ob.ballots {
 			ob.count(ctx, b)
 		}
+		for _, f := range ob.forks {
+			ob.suspect(f.chain, f.height)
+		}
+		ob.forks = ob.forks[:0]
 		clear(ob.save)
 		clear(ob.ballots)
 		ob.save, ob.ballots = ob.save[:0], ob.ballots[:0]
@@ -107,9 +115,12 @@ func (ob *observer) take(o *observation.Observation) {
 			return
 		}
 	case observation.Fork:
-		ob.metrics.forks.Inc()
-		ob.log.Warn("a peer signed two observations at one height", "key", o.Header.Key, "height", out.Height)
-	case observation.Full, observation.TooOld:
+		ob.forked(o, out.Height)
+	case observation.TooOld:
+		if !ob.unseen(o) {
+			return
+		}
+	case observation.Full:
 		return
 	case observation.Extends:
 		ob.heard[o.Header.Key] = time.Now()
@@ -122,6 +133,38 @@ func (ob *observer) take(o *observation.Observation) {
 	}
 }
 
+// forked notes that a chain has two observations at a height, this one or its predecessor among them.
+func (ob *observer) forked(o *observation.Observation, height uint64) {
+	ob.metrics.forks.Inc()
+	ob.log.Warn("a peer signed two observations at one height", "key", o.Header.Key, "height", height)
+	ob.forks = append(ob.forks, forked{o.Header.Chain(), height})
+}
+
+// unseen reports whether an observation below the window that is remembered is new here: its votes count
+// like any other's.
+func (ob *observer) unseen(o *observation.Observation) bool {
+	id := o.Header.Chain()
+	known, found, err := ob.store.Observation(id, o.Header.Height)
+	if err != nil {
+		ob.fail(err)
+		return false
+	}
+	if !found || known.Hash == o.Hash {
+		return !found
+	}
+	for other, err := range ob.store.Forks(id, o.Header.Height) {
+		if err != nil {
+			ob.fail(err)
+			return false
+		}
+		if other.Hash == o.Hash {
+			return false
+		}
+	}
+	ob.forked(o, o.Header.Height)
+	return true
+}
+
 // keepAhead keeps an observation that came before its predecessors and has these fetched, unless they
 // come by themselves. It reports whether the observation is new.
 func (ob *observer) keepAhead(o *observation.Observation, out observation.Outcome) bool {
@@ -131,8 +174,11 @@ func (ob *observer) keepAhead(o *observation.Observation, out observation.Outcom
 		ahead = make(map[uint64]*observation.Observation)
 		ob.ahead[id] = ahead
 	}
-	if known := ahead[o.Header.Height]; known != nil && known.Hash == o.Hash {
-		return false
+	if known := ahead[o.Header.Height]; known != nil {
+		if known.Hash == o.Hash {
+			return false
+		}
+		ob.forked(o, o.Header.Height)
 	}
 	if len(ahead) < aheadLimit {
 		ahead[o.Header.Height] = o
@@ -154,8 +200,11 @@ func (ob *observer) closeGap(o *observation.Observation) {
 			break
 		}
 		delete(ahead, height)
-		if out := ob.chains.Follow(&next.Header, next.Hash); out.Standing == observation.Extends {
+		switch out := ob.chains.Follow(&next.Header, next.Hash); out.Standing {
+		case observation.Extends:
 			ob.saw(next.Head())
+		case observation.Fork:
+			ob.forked(next, out.Height)
 		}
 	}
 	for height := range ahead {

@@ -39,6 +39,9 @@ type shell struct {
 	batcher    *batcher
 	committer  *committer
 	observer   *observer
+	witness    *witness
+	archive    *archive
+	turnstile  *turnstile
 	fetcher    *fetcher
 	votes      *voteFetcher
 	news       *news

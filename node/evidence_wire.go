@@ -1,0 +1,14 @@
+package node
+
+// wireEvidence makes the owners of what convicts, takes up what an earlier life kept, and connects them with those
+// who hear of contradictions.
+func (sh *shell) wireEvidence() error {
+	sh.archive = newArchive(sh.genesis.ID, sh.self, sh.store, sh.log, sh.metrics.evidence)
+	sh.archive.publish, sh.archive.list, sh.archive.peer = sh.publishEvidence, sh.batcher.prove, sh.peerOf
+	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
+	sh.witness.pull, sh.witness.fail = sh.fetcher.wantRange, sh.fail
+	sh.turnstile = newTurnstile(evidenceBurst, evidenceWindow)
+	sh.arena.watch, sh.arena.listen = sh.witness.watch, sh.witness.hear
+	sh.observer.suspect = sh.witness.suspect
+	return sh.archive.restore()
+}
