@@ -36,7 +36,7 @@ test: ## All tests
 
 .PHONY: race
 race: ## Tests of everything concurrent, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./node/... ./api/... ./client/... ./cmd/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./node/... ./api/... ./client/... ./cmd/... ./internal/e2e/...
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (5s)
@@ -60,6 +60,22 @@ FAULTY ?= 0.2
 .PHONY: sim
 sim: ## Simulated networks that try to break the rules: SEEDS=200 FAULTY=0.2
 	$(GO) run ./internal/sim/cmd/sim -seeds $(SEEDS) -faulty $(FAULTY)
+
+.PHONY: sim-planted
+sim-planted: ## Every planted bug must be caught by the simulator
+	$(GO) run -tags planted ./internal/sim/cmd/sim -planted
+
+.PHONY: model
+model: ## Check the voting rules exhaustively (Promela, installs Debian's spin): MODEL=quick
+	./scripts/model.sh $(or $(MODEL),quick)
+
+.PHONY: bench-trust
+bench-trust: ## Trust at scale, a JSON line per figure
+	@$(GO) run ./trust/cmd/bench-trust
+
+.PHONY: trust-study
+trust-study: ## Attacks on trust: the tables and plots of docs/trust.md
+	$(GO) run ./trust/cmd/trust-study
 
 .PHONY: examples
 examples: build ## The TypeScript client against a devnet
