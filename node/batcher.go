@@ -37,6 +37,7 @@ type batcher struct {
 	publish func(raw []byte)
 	count   func(ctx context.Context, o *observation.Observation)
 	fail    func(error)
+	space   *space
 	metrics *Metrics
 
 	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
@@ -216,7 +217,7 @@ func (b *batcher) flush(ctx context.Context) error {
 	b.listEvidence(now)
 	o := b.seal(now)
 	b.batch.Observation = o
-	if err := b.store.SaveVotes(b.batch); err != nil {
+	if err := b.space.write(ctx, func() error { return b.store.SaveVotes(b.batch) }); err != nil {
 		return err
 	}
 	b.head = o.Head()

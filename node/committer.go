@@ -16,6 +16,7 @@ type committer struct {
 	store   *store.Store
 	done    func(ctx context.Context, fs []*flight, finals []store.Final)
 	fail    func(error)
+	space   *space
 	metrics *Metrics
 }
 
@@ -54,7 +55,7 @@ func (c *committer) run(ctx context.Context) {
 				break gather
 			}
 		}
-		if err := c.store.CommitFinal(finals); err != nil {
+		if err := c.space.write(ctx, func() error { return c.store.CommitFinal(finals) }); err != nil {
 			c.fail(err)
 			return
 		}

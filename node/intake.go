@@ -174,6 +174,9 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	if err := sh.graves.binding(tx); err != nil {
 		return nil, err
 	}
+	if err := sh.space.admit(); err != nil {
+		return nil, err
+	}
 	if err := sh.admission.admit(origin); err != nil {
 		return nil, err
 	}

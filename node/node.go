@@ -60,6 +60,7 @@ func New(c Config, p Parts) (*Node, error) {
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), fail: n.fail,
 	}
 	n.sh = sh
+	sh.space = &space{room: p.Store.Room, log: p.Log}
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
 	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.settled, sh.pulledID, sh.pulled
 	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observe
@@ -76,7 +77,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.counting = newCounting(c.Shards, sh.flights, p.Metrics, func(tx domain.Hash, key domain.PublicKey) {
 		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
 	}, sh.arena.hear)
-	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, done: sh.finals, fail: n.fail, metrics: p.Metrics}
+	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, space: sh.space, done: sh.finals, fail: n.fail, metrics: p.Metrics}
 	if err := n.wireBatcher(p); err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (n *Node) wireBatcher(p Parts) error {
 	sh.batcher = &batcher{
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
-		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, config: sh.config,
+		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {
 			if voter, ok := sh.group.Voter(o.Header.Key); ok {
@@ -124,7 +125,7 @@ func (n *Node) wireBatcher(p Parts) error {
 func (n *Node) wireObserver() {
 	sh := n.sh
 	sh.observer = &observer{
-		queue: make(chan *observation.Observation, 1024), group: sh.group, self: sh.self,
+		queue: make(chan *observation.Observation, 1024), group: sh.group, self: sh.self, space: sh.space,
 		chains: observation.NewChains(chainWindow, chainLimit),
 		ahead:  make(map[observation.ChainID]map[uint64]*observation.Observation),
 		asked:  make(map[observation.ChainID]time.Time), heard: make(map[domain.PublicKey]time.Time),

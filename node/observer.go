@@ -33,6 +33,7 @@ type observer struct {
 	heard   map[domain.PublicKey]time.Time
 	online  chan chan group.Weight
 	store   *store.Store
+	space   *space
 	alarms  *alarms
 	log     *slog.Logger
 	metrics *Metrics
@@ -83,9 +84,18 @@ func (ob *observer) run(ctx context.Context) {
 			break
 		}
 		// Votes count only once they are stored: what becomes final by them must be provable.
-		if err := ob.store.SaveObservations(ob.save); err != nil {
-			ob.fail(err)
-			return
+		for {
+			err := ob.store.SaveObservations(ob.save)
+			if err == nil {
+				break
+			}
+			if !ob.space.noted(err) {
+				ob.fail(err)
+				return
+			}
+			if !ob.linger(ctx) {
+				return
+			}
 		}
 		for _, b := range ob.ballots {
 			ob.count(ctx, b)
@@ -97,6 +107,21 @@ func (ob *observer) run(ctx context.Context) {
 		clear(ob.save)
 		clear(ob.ballots)
 		ob.save, ob.ballots = ob.save[:0], ob.ballots[:0]
+	}
+}
+
+// linger waits until a write may be tried again, still answering who is online.
+func (ob *observer) linger(ctx context.Context) bool {
+	again := time.After(spaceAgain)
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case reply := <-ob.online:
+			reply <- ob.heardWeight()
+		case <-again:
+			return true
+		}
 	}
 }
 

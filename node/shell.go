@@ -26,6 +26,7 @@ type shell struct {
 	obsRules observation.Rules
 
 	store      *store.Store
+	space      *space
 	net        *gossip.Net
 	flights    *directory
 	graves     *graveyard

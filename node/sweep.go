@@ -23,6 +23,7 @@ func (sh *shell) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		sh.space.look()
 		for _, f := range sh.flights.all() {
 			f.mu.Lock()
 			waits := f.state == lifecycle.Valid || f.state == lifecycle.Pending || f.state == lifecycle.Accepted

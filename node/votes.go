@@ -363,7 +363,9 @@ func (sh *shell) keep(ctx context.Context, list []*observation.Observation, tx d
 		}
 	}
 	if err := sh.store.SaveObservations(others); err != nil {
-		sh.fail(err)
+		if !sh.space.noted(err) {
+			sh.fail(err)
+		}
 		return err
 	}
 	for _, o := range others {

@@ -199,6 +199,15 @@ func (s *Store) closeBatch(b *pebble.Batch) error {
 	return nil
 }
 
+// Room reports ErrFull where votes and observations would be refused for want of space.
+func (s *Store) Room() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.room(s.options.ReserveBytes)
+}
+
 // room reports ErrFull where fewer than want bytes are free. A file system that cannot say has room.
 func (s *Store) room(want uint64) error {
 	usage, err := s.options.fs.GetDiskUsage(s.dir)
