@@ -8,15 +8,22 @@ import (
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 )
 
 // Limits of what is fetched at once.
 const (
 	fetchQueue    = 4096
+	rangeQueue    = 1024
 	fetchAtOnce   = 8
 	fetchPatience = 40 * time.Millisecond // how long gossip may bring a transaction by itself
 	fetchAgain    = 2 * time.Second
 	fetchTries    = 10
+	// A pulled observation for which the observer has no room is offered again at once, observerTries
+	// times observerAgain apart, before the rest of its chain is left for later.
+	observerAgain = 5 * time.Millisecond
+	observerTries = 200
 )
 
 // wanted is a transaction that somebody voted for or spent, and that is not here.
@@ -30,6 +37,11 @@ type wanted struct {
 type rangeWanted struct {
 	chain    observation.ChainID
 	from, to uint64
+	// claimant, where set, says that it has them. It and the signer are asked, and nobody else: a false
+	// claim is not worth the time of many.
+	claimant domain.PublicKey
+	// fork says that the claimant's observation at this one height contradicts the one that is here.
+	fork bool
 }
 
 // fetcher pulls what is missing from those who must have it: a transaction from who voted for it, a
@@ -42,16 +54,26 @@ type fetcher struct {
 	log    *slog.Logger
 
 	// known reports whether a transaction is here, check reads the id of one that came, and intake takes
-	// it in; height reads that of an observation that came for a chain, and take takes it in.
+	// it in; height reads that of an observation that came for a chain, and take takes it in. head is up
+	// to where a chain is here; takeFork takes in a second observation at a height below it.
 	known  func(id domain.Hash) bool
 	check  func(raw, proof []byte) (domain.Hash, error)
 	intake func(ctx context.Context, raw []byte)
 	height func(raw []byte, chain observation.ChainID) (uint64, error)
 	take   func(ctx context.Context, raw []byte) error
+	head   func(chain observation.ChainID) uint64
+
+	takeFork func(ctx context.Context, raw []byte) error
+
+	// pulling are the chains that are being pulled, with what was asked for meanwhile.
+	pulling map[observation.ChainID]*rangeWanted
 }
 
 func newFetcher(a *alarms, log *slog.Logger) *fetcher {
-	return &fetcher{txs: make(chan wanted, fetchQueue), ranges: make(chan rangeWanted, 64), alarms: a, log: log}
+	return &fetcher{
+		txs: make(chan wanted, fetchQueue), ranges: make(chan rangeWanted, rangeQueue), alarms: a, log: log,
+		pulling: make(map[observation.ChainID]*rangeWanted),
+	}
 }
 
 // want asks for a transaction a little later, unless it has come by then. It never blocks: when the
@@ -72,24 +94,29 @@ func (f *fetcher) want(w wanted) {
 // wantRange asks for a stretch of a chain; dropped when the queue is full, since every later
 // observation of the chain asks again.
 func (f *fetcher) wantRange(chain observation.ChainID, from, to uint64) {
+	f.wantClaimed(rangeWanted{chain: chain, from: from, to: to})
+}
+
+// wantClaimed asks for a stretch of a chain that somebody says to have.
+func (f *fetcher) wantClaimed(r rangeWanted) {
 	select {
-	case f.ranges <- rangeWanted{chain, from, to}:
+	case f.ranges <- r:
 	default:
 	}
 }
 
 func (f *fetcher) run(ctx context.Context) {
-	done := make(chan struct{})
+	done := make(chan func())
 	running := 0
 	defer func() {
 		for ; running > 0; running-- {
 			<-done
 		}
 	}()
-	spawn := func(pull func()) {
+	spawn := func(pull, after func()) {
 		running++
 		go func() {
-			defer func() { done <- struct{}{} }()
+			defer func() { done <- after }()
 			pull()
 		}()
 	}
@@ -101,15 +128,40 @@ func (f *fetcher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-done:
+		case after := <-done:
 			running--
+			after()
 		case w := <-txs:
 			if batch := f.gather(w); len(batch) > 0 {
-				spawn(func() { f.pullTransactions(ctx, batch) })
+				spawn(func() { f.pullTransactions(ctx, batch) }, func() {})
 			}
 		case r := <-ranges:
-			spawn(func() { f.pullRange(ctx, r) })
+			if f.begin(r) {
+				spawn(func() { f.pullRange(ctx, r) }, func() { f.end(r.chain) })
+			}
 		}
+	}
+}
+
+// begin reports whether a chain may be pulled now. One pull of a chain at a time: when a node comes up all
+// its peers know the same that it lacks. What is asked for meanwhile is remembered, the longest of it.
+func (f *fetcher) begin(r rangeWanted) bool {
+	next, busy := f.pulling[r.chain]
+	switch {
+	case !busy:
+		f.pulling[r.chain] = nil
+	case next == nil || next.to < r.to:
+		f.pulling[r.chain] = &r
+	}
+	return !busy
+}
+
+// end asks for what was asked for meanwhile, and is still missing.
+func (f *fetcher) end(chain observation.ChainID) {
+	next := f.pulling[chain]
+	delete(f.pulling, chain)
+	if next != nil && next.to > f.head(chain) {
+		f.wantClaimed(*next)
 	}
 }
 
@@ -173,23 +225,46 @@ func (f *fetcher) pullTransactions(ctx context.Context, batch []wanted) {
 	}
 }
 
+// pullRange pulls a stretch of a chain, less what has come by itself, in pieces.
 func (f *fetcher) pullRange(ctx context.Context, r rangeWanted) {
-	for from := r.from; from <= r.to && ctx.Err() == nil; from += gossip.MaxPullItems {
+	candidates, take, from := []domain.PublicKey{r.claimant, r.chain.Key}, f.takeObservation, max(r.from, f.head(r.chain)+1)
+	switch {
+	case r.fork:
+		candidates, take, from = candidates[:1], f.takeFork, r.from
+	case r.claimant == (domain.PublicKey{}):
+		candidates = f.candidates(candidates[1:])
+	}
+	for ; from <= r.to && ctx.Err() == nil; from += gossip.MaxPullItems {
 		want := gossip.Range{Key: r.chain.Key, SigningEpoch: r.chain.SigningEpoch, From: from, To: min(r.to, from+gossip.MaxPullItems-1)}
-		found, err := f.net.PullObservations(ctx, f.candidates([]domain.PublicKey{r.chain.Key}), want, func(raw []byte) (uint64, error) {
+		found, err := f.net.PullObservations(ctx, candidates, want, func(raw []byte) (uint64, error) {
 			return f.height(raw, r.chain)
 		})
 		if err != nil && ctx.Err() == nil {
 			f.log.Debug("not all observations could be pulled", "key", r.chain.Key, "from", want.From, "to", want.To, "found", len(found), "err", err)
 		}
 		for _, o := range found {
-			if err := f.take(ctx, o.Raw); err != nil {
+			if err := take(ctx, o.Raw); err != nil {
 				f.log.Debug("pulled observation refused", "key", r.chain.Key, "height", o.Height, "err", err)
 				return
 			}
 		}
-		if err != nil {
+		if err != nil || want.To == r.to {
 			return
 		}
 	}
+}
+
+// takeObservation hands an observation in, and waits for a while where there is no room.
+func (f *fetcher) takeObservation(ctx context.Context, raw []byte) (err error) {
+	for range observerTries {
+		if err = f.take(ctx, raw); refusal.ReasonOf(err) != notaryv1.Reason_REASON_OVERLOADED {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(observerAgain):
+		}
+	}
+	return err
 }

@@ -85,6 +85,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.arena.votes = sh.batcher.casts
 	sh.arena.retire = func(tx domain.Hash) { sh.counting.retire(sh.ctx, tx) }
 	sh.wireVotes()
+	sh.wireCatchup()
 	sh.arena.need, sh.arena.hand = sh.votes.need, sh.votes.hand
 	if err := sh.wireEvidence(); err != nil {
 		return nil, err
@@ -162,7 +163,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("joining the network: %w", err)
 	}
-	sh.net, sh.fetcher.net = net, net
+	sh.net, sh.fetcher.net, sh.catchup.net = net, net, net
 	net.SetMembers(members(sh.group))
 	net.Serve(work, pulls{sh}, sh.hinted)
 
@@ -218,7 +219,7 @@ func (n *Node) running() []func(context.Context) {
 	sh := n.sh
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.batcher.run,
-		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.arena.run, sh.witness.run, sh.sweep,
+		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

@@ -45,6 +45,7 @@ type shell struct {
 	turnstile  *turnstile
 	fetcher    *fetcher
 	votes      *voteFetcher
+	catchup    *catchup
 	news       *news
 	metrics    *Metrics
 

@@ -89,8 +89,8 @@ func computeVectors(t *testing.T) vectors {
 	s.votes = [][]byte{[]byte("vote")}
 	missing := domain.Hash{1}
 	requests := [numPulls][]byte{
-		pullTx:  appendUint(appendBytes(appendBytes(nil, tag1Bytes, id[:]), tag1Bytes, missing[:]), tag2Varint, 1),
-		pullObs: Range{Key: testKey(0).Public(), SigningEpoch: 0, From: 1, To: 256}.encode(),
+		pullTx:    appendUint(appendBytes(appendBytes(nil, tag1Bytes, id[:]), tag1Bytes, missing[:]), tag2Varint, 1),
+		pullObs:   Range{Key: testKey(0).Public(), SigningEpoch: 0, From: 1, To: 256}.encode(),
 		pullVotes: Votes{Tx: id, Round: 300, Link: testNetwork, State: accepted}.encode(),
 	}
 	for p := range numPulls {
