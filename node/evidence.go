@@ -125,19 +125,26 @@ func (w *witness) enter(m watching) error {
 // decisive are the stored votes that made a transaction final.
 func (w *witness) decisive(id domain.Hash) ([]conflict.Vote, error) {
 	t, found, err := w.store.Transaction(id)
-	if err != nil || !found || t.Final == nil || t.Final.Link != w.group.Link() {
+	if err != nil || !found || t.Final == nil {
 		return nil, err
 	}
-	var votes []conflict.Vote
-	for _, e := range t.Final.Edges {
+	return w.edgeVotes(id, t.Final), nil
+}
+
+// edgeVotes are the votes that made a transaction final under the present link.
+func (w *witness) edgeVotes(id domain.Hash, f *store.FinalInfo) (votes []conflict.Vote) {
+	if f.Link != w.group.Link() {
+		return nil
+	}
+	for _, e := range f.Edges {
 		if voter, ok := w.group.Voter(e.Key); ok {
 			votes = append(votes, conflict.Vote{
-				Tx: id, State: observation.Accepted, Round: t.Final.Round, Group: w.group, Voter: voter,
+				Tx: id, State: observation.Accepted, Round: f.Round, Group: w.group, Voter: voter,
 				SigningEpoch: e.SigningEpoch, Height: e.Height, Leaf: e.Leaf,
 			})
 		}
 	}
-	return votes, nil
+	return votes
 }
 
 func (w *witness) listen(votes []conflict.Vote) error {

@@ -1,0 +1,421 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// court is a witness and an archive over a store in memory, without goroutines; what they would publish, list and
+// pull is written down.
+type court struct {
+	t         *testing.T
+	net       *kit.Network
+	sh        *shell
+	registry  *prometheus.Registry
+	published [][]byte
+	listed    []domain.Hash
+	pulled    []forked
+	failed    error
+}
+
+func newCourt(t *testing.T) *court {
+	c := &court{t: t, net: kit.New("court", kit.Equal(4)...), registry: prometheus.NewRegistry()}
+	st, err := store.Open("court", store.Options{
+		Network: c.net.Genesis.ID, Key: c.net.Signers[0].Head.Key, Create: true, InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	c.sh = &shell{
+		genesis: c.net.Genesis, group: c.net.Group, self: c.net.Signers[0].Head.Key, store: st,
+		log: slog.New(slog.DiscardHandler), metrics: NewMetrics(c.registry),
+		fail: func(err error) { c.failed = err },
+	}
+	c.open()
+	return c
+}
+
+// open makes witness and archive anew, as after a restart.
+func (c *court) open() {
+	sh := c.sh
+	sh.archive = newArchive(sh.genesis.ID, sh.self, sh.store, sh.log, sh.metrics.evidence)
+	sh.archive.publish = func(raw []byte) { c.published = append(c.published, raw) }
+	sh.archive.list = func(h domain.Hash) { c.listed = append(c.listed, h) }
+	sh.archive.peer = sh.peerOf
+	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
+	sh.witness.pull = func(id observation.ChainID, from, _ uint64) { c.pulled = append(c.pulled, forked{id, from}) }
+	sh.turnstile = newTurnstile(evidenceBurst, time.Hour)
+	if err := sh.archive.restore(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// say hands the witness what it is told.
+func (c *court) say(reports ...any) {
+	c.t.Helper()
+	for _, m := range reports {
+		if err := c.sh.witness.handle(m); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// save stores observations and returns their votes.
+func (c *court) save(voter int, list ...*observation.Observation) (votes []conflict.Vote) {
+	c.t.Helper()
+	if err := c.sh.store.SaveObservations(list); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.votes(voter, list...)
+}
+
+func (c *court) votes(voter int, list ...*observation.Observation) (votes []conflict.Vote) {
+	for _, o := range list {
+		for i := range o.Len() {
+			l := o.Leaf(i)
+			votes = append(votes, conflict.Vote{
+				Tx: l.Subject, State: l.State, Round: l.Round, Group: c.net.Group, Voter: voter,
+				SigningEpoch: o.Header.SigningEpoch, Height: o.Header.Height, Leaf: uint32(i), TimeMS: l.TimeMS,
+			})
+		}
+	}
+	return votes
+}
+
+// rivals are transactions that spend one outpoint.
+func (c *court) rivals(n int) []*utxo.Tx {
+	c.t.Helper()
+	var list []*utxo.Tx
+	for i := range n {
+		tx, err := utxo.Decode(c.net.Spend(string(rune('a'+i)), 0).Raw, utxo.Rules{Network: c.net.Genesis.ID})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		list = append(list, tx)
+	}
+	return list
+}
+
+// kept is what is in the store, verified.
+func (c *court) kept() (list []*observation.Evidence) {
+	c.t.Helper()
+	for e, err := range c.sh.store.EvidenceAfter(domain.Hash{}) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := e.Verify(c.net.Genesis.ID); err != nil {
+			c.t.Fatal(err)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+func (c *court) wantKept(kinds ...notaryv1.EvidenceKind) {
+	c.t.Helper()
+	var got []notaryv1.EvidenceKind
+	for _, e := range c.kept() {
+		got = append(got, e.Kind)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, kinds) {
+		c.t.Fatalf("kept %v, want %v", got, kinds)
+	}
+}
+
+// counted is the sum of a counter over its labels.
+func (c *court) counted(name string) (sum float64) {
+	c.t.Helper()
+	families, err := c.registry.Gather()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "notary_"+name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func (c *court) sign(voter int, leaves ...observation.Leaf) *observation.Observation {
+	return c.net.Signers[voter].Observe(c.net.Group, kit.StartMS, leaves...)
+}
+
+const (
+	twoPending   = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_PENDING
+	twoAccepted  = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_ACCEPTED
+	afterPending = notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING
+)
+
+// TestWitnessBuilds: each contradiction that is heard becomes evidence once, whichever report completes it.
+func TestWitnessBuilds(t *testing.T) {
+	type cast struct {
+		state observation.State
+		round uint32
+	}
+	for want, casts := range map[notaryv1.EvidenceKind][2]cast{
+		twoPending:   {{observation.Pending, 1}, {observation.Pending, 1}},
+		twoAccepted:  {{observation.Accepted, 2}, {observation.Accepted, 2}},
+		afterPending: {{observation.Pending, 3}, {observation.Accepted, 2}},
+	} {
+		for _, late := range []bool{false, true} {
+			c := newCourt(t)
+			tx := c.rivals(2)
+			first := c.save(1, c.sign(1, kit.Vote(tx[0].ID, casts[0].state, casts[0].round, 1)))
+			second := c.save(1, c.sign(1, kit.Vote(tx[1].ID, casts[1].state, casts[1].round, 2)))
+			if late {
+				c.say(watching{tx[0], first, false}, second, watching{tx[1], second, false})
+			} else {
+				c.say(watching{tx[0], nil, false}, watching{tx[1], nil, false}, second, first)
+			}
+			c.say(first, second, watching{tx[1], second, false})
+			c.wantKept(want)
+			e := c.kept()[0]
+			if len(c.published) != 1 || len(c.listed) != 1 || c.listed[0] != e.Hash || string(c.published[0]) != string(e.Raw) {
+				t.Fatalf("%v: published %d times, listed %v", want, len(c.published), c.listed)
+			}
+			if n := c.counted("evidence_kept_total"); n != 1 {
+				t.Fatalf("%v: counted %v times", want, n)
+			}
+			node := &Node{sh: c.sh}
+			for _, m := range c.net.Group.Members() {
+				if guilty := m.Keys[0].Key == e.Key().Key; node.Convicted(m.PeerID) != guilty {
+					t.Fatalf("%v: convicted %v, want %v", want, !guilty, guilty)
+				}
+			}
+			c.open() // a restart
+			c.say(watching{tx[0], first, false}, watching{tx[1], second, false})
+			c.wantKept(want)
+			if len(c.published) != 1 {
+				t.Fatalf("%v: published again after a restart", want)
+			}
+		}
+	}
+}
+
+// TestWitnessAtAFork: votes on two branches make evidence, of the fork and of the votes.
+func TestWitnessAtAFork(t *testing.T) {
+	c := newCourt(t)
+	tx := c.rivals(2)
+	twin := *c.net.Signers[2]
+	a := c.sign(2, kit.Vote(tx[0].ID, observation.Pending, 0, 1))
+	b := twin.Observe(c.net.Group, kit.StartMS, kit.Vote(tx[1].ID, observation.Pending, 0, 1))
+	chain := a.Header.Chain()
+	c.save(2, a)
+	c.say(forked{chain, 1})
+	if len(c.pulled) != 1 || c.pulled[0] != (forked{chain, 1}) || len(c.kept()) != 0 {
+		t.Fatalf("of one branch: pulled %v", c.pulled)
+	}
+	c.save(2, b)
+	c.say(forked{chain, 1}, forked{chain, 1}, watching{tx[0], nil, false}, watching{tx[1], nil, false}, c.votes(2, b, a))
+	c.wantKept(forkedChain, twoPending)
+	if len(c.published) != 2 || len(c.pulled) != 1 {
+		t.Fatalf("published %d times, pulled %v", len(c.published), c.pulled)
+	}
+}
+
+// TestWitnessWithoutProof: what is not stored makes no evidence, and convicts nobody.
+func TestWitnessWithoutProof(t *testing.T) {
+	c := newCourt(t)
+	tx := c.rivals(2)
+	a, b := c.sign(1, kit.Vote(tx[0].ID, observation.Pending, 0, 1)), c.sign(1, kit.Vote(tx[1].ID, observation.Pending, 0, 1))
+	c.save(1, a)
+	c.say(watching{tx[0], nil, false}, watching{tx[1], nil, false}, c.votes(1, a, b))
+	c.wantKept()
+	if n := c.counted("evidence_unbuilt_total"); n != 1 {
+		t.Fatalf("counted %v times", n)
+	}
+	c.save(1, b)
+	c.say(c.votes(1, b))
+	c.wantKept(twoPending)
+}
+
+// TestWitnessRemembersFinals: the votes that made a transaction final are compared with one for its rival that comes
+// long after.
+func TestWitnessRemembersFinals(t *testing.T) {
+	c := newCourt(t)
+	tx := c.rivals(2)
+	o := c.sign(3, kit.Vote(tx[0].ID, observation.Accepted, 0, 1))
+	c.save(3, o)
+	late := c.save(3, c.sign(3, kit.Vote(tx[1].ID, observation.Accepted, 0, 1)))
+	ref := store.EdgeRef{Key: o.Header.Key, SigningEpoch: o.Header.SigningEpoch, Height: 1}
+	votes := c.sh.witness.edgeVotes(tx[0].ID, &store.FinalInfo{Link: c.net.Group.Link(), Edges: []store.EdgeRef{ref}})
+	if len(votes) != 1 || votes[0] != (conflict.Vote{
+		Tx: tx[0].ID, State: observation.Accepted, Group: c.net.Group, Voter: 3, SigningEpoch: 1, Height: 1,
+	}) {
+		t.Fatalf("%+v", votes)
+	}
+	if v := c.sh.witness.edgeVotes(tx[0].ID, &store.FinalInfo{Edges: []store.EdgeRef{ref}}); v != nil {
+		t.Fatalf("of another link: %v", v)
+	}
+	c.say(watching{tx[0], votes, true}, watching{tx[1], late, false})
+	c.wantKept(twoAccepted)
+}
+
+// validate is what gossip does with evidence.
+func (c *court) validate(raw []byte) gossip.Verdict {
+	return handlers{c.sh}.ValidateEvidence(context.Background(), c.net.Signers[1].Head.Key, raw)
+}
+
+// TestValidateEvidence: what is new and convicts is kept and passed on, what says nothing new is dropped, and what
+// convicts nobody is blamed on its sender.
+func TestValidateEvidence(t *testing.T) {
+	c := newCourt(t)
+	fork := func(s kit.Signer, salt uint64) *observation.Evidence {
+		a, b := s, s
+		e, err := observation.ForkedChain(a.Observe(c.net.Group, kit.StartMS+salt).Signed(), b.Observe(c.net.Group, kit.StartMS+salt+1).Signed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	good := fork(*c.net.Signers[2], 0)
+	if v := c.validate(good.Raw); v != gossip.Take || len(c.published) != 0 || !slices.Equal(c.listed, []domain.Hash{good.Hash}) {
+		t.Fatalf("verdict %v, published %d times, listed %v", v, len(c.published), c.listed)
+	}
+	stranger := kit.Signer{Key: kit.Key(77), Head: observation.Head{Key: kit.Key(77).Public(), SigningEpoch: 1}}
+	otherEpoch := *c.net.Signers[3]
+	otherEpoch.Head.SigningEpoch = 9
+	a, b := *c.net.Signers[3], *c.net.Signers[3]
+	x, y := a.Observe(c.net.Group, kit.StartMS).Signed(), b.Observe(c.net.Group, kit.StartMS+1).Signed()
+	y.Signature[5] ^= 1
+	forged, err := observation.ForkedChain(x, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]struct {
+		raw  []byte
+		want gossip.Verdict
+	}{
+		"known":            {good.Raw, gossip.Ignore},
+		"more of the same": {fork(*c.net.Signers[2], 10).Raw, gossip.Ignore},
+		"of a stranger":    {fork(stranger, 0).Raw, gossip.Ignore},
+		"of another epoch": {fork(otherEpoch, 0).Raw, gossip.Ignore},
+		"a kind not built": {[]byte{0x08, 5}, gossip.Ignore},
+		"forged":           {forged.Raw, gossip.Reject},
+		"garbage":          {[]byte("garbage"), gossip.Reject},
+		"a byte more":      {append(slices.Clone(good.Raw), 0), gossip.Reject},
+		"nothing":          {nil, gossip.Ignore},
+	} {
+		if got := c.validate(v.raw); got != v.want {
+			t.Errorf("%s: %v, want %v", name, got, v.want)
+		}
+	}
+	if n := len(c.kept()); n != 1 || c.failed != nil {
+		t.Fatalf("%d pieces kept, %v", n, c.failed)
+	}
+	refused, surplus := c.counted("evidence_refused_total"), c.counted("evidence_surplus_total")
+	if refused != 3 || surplus != 6 {
+		t.Errorf("%v refused, %v surplus", refused, surplus)
+	}
+}
+
+// TestEvidenceFlood: one neighbour is looked at a bounded number of times in a window, and others all the same.
+func TestEvidenceFlood(t *testing.T) {
+	c := newCourt(t)
+	rejected := 0
+	for range 10 * evidenceBurst {
+		if c.validate([]byte("garbage")) == gossip.Reject {
+			rejected++
+		}
+	}
+	if rejected != evidenceBurst {
+		t.Fatalf("looked at %d messages, want %d", rejected, evidenceBurst)
+	}
+	other := kit.Key(5).Public()
+	if !c.sh.turnstile.pass(other) {
+		t.Fatal("another neighbour pays for it")
+	}
+	c.sh.turnstile.since = c.sh.turnstile.since.Add(-2 * c.sh.turnstile.window)
+	if !c.sh.turnstile.pass(c.net.Signers[1].Head.Key) {
+		t.Fatal("the window does not end")
+	}
+}
+
+// TestEvidencePages: pages follow each other without gap or repetition, whatever their size.
+func TestEvidencePages(t *testing.T) {
+	c := newCourt(t)
+	var want []string
+	for i := range 4 {
+		a, b := *c.net.Signers[i], *c.net.Signers[i]
+		e, err := observation.ForkedChain(a.Observe(c.net.Group, kit.StartMS).Signed(), b.Observe(c.net.Group, kit.StartMS+1).Signed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if added, err := c.sh.archive.keep(e, ownEvidence); !added || err != nil {
+			t.Fatal(added, err)
+		}
+	}
+	for _, e := range c.kept() {
+		want = append(want, string(e.Raw))
+	}
+	node := &Node{sh: c.sh}
+	for limit := range 6 {
+		var got []string
+		for token, pages := "", 0; pages == 0 || token != ""; pages++ {
+			raws, next, err := node.Evidence(t.Context(), token, limit)
+			if err != nil || limit > 0 && len(raws) > limit {
+				t.Fatalf("%d pieces, %v", len(raws), err)
+			}
+			for _, raw := range raws {
+				got = append(got, string(raw))
+			}
+			token = next
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("limit %d: %d pieces of %d", limit, len(got), len(want))
+		}
+	}
+	if _, _, err := node.Evidence(t.Context(), "nonsense", 1); err == nil {
+		t.Fatal("a token of nothing")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := node.Evidence(ended, "", 1); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+// TestArchiveRefuses: what convicts nobody is not kept, whoever made it.
+func TestArchiveRefuses(t *testing.T) {
+	c := newCourt(t)
+	elsewhere := kit.New("elsewhere", kit.Equal(4)...)
+	a, b := *elsewhere.Signers[1], *elsewhere.Signers[1]
+	e, err := observation.ForkedChain(a.Observe(elsewhere.Group, kit.StartMS).Signed(), b.Observe(elsewhere.Group, kit.StartMS+1).Signed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if added, err := c.sh.archive.keep(e, ownEvidence); added || err == nil {
+		t.Fatal(added, err)
+	}
+	c.wantKept()
+	if len(c.published)+len(c.listed) > 0 {
+		t.Fatal("published or listed all the same")
+	}
+	// Nor is what such a store would hold taken up.
+	if _, err := c.sh.store.SaveEvidence(e); err != nil {
+		t.Fatal(err)
+	}
+	if err := newArchive(c.sh.genesis.ID, c.sh.self, c.sh.store, c.sh.log, c.sh.metrics.evidence).restore(); err == nil {
+		t.Fatal("evidence of another network was taken up")
+	}
+}
