@@ -155,7 +155,7 @@ func (n *Network) hasTrust(v *View, mask []bool) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(v.reach, func(i uint32) bool { return mask[i] && v.cells[i].mean > 0 })
+	return slices.ContainsFunc(v.reach, func(i uint32) bool { return mask[i] && v.mean[i] > 0 })
 }
 
 // classOf finds or makes the class of a filter.

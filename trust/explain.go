@@ -97,7 +97,7 @@ func (n *Network) Explain(source, peer domain.Hash) (*Explanation, error) {
 	e := &Explanation{Source: source, Peer: peer, Rank: view.Rank(j), Preference: p[j], Share: t.share[j]}
 	e.Score, e.Reached = view.Score(j)
 	if e.Reached {
-		e.Decay, e.Mean = view.decay[e.Rank], view.cells[j].mean
+		e.Decay, e.Mean = view.decay[e.Rank], view.mean[j]
 	}
 	e.Verdict = n.verdict(view, j, mask)
 	n.explainVoices(e, view, j)
@@ -137,11 +137,11 @@ func (n *Network) voicesFor(v *View, j int) (heard, ignored []Voice) {
 		if !ok {
 			continue
 		}
-		c, near := v.cells[r], v.rank[r]
-		voice := Voice{Rater: n.graph.ids[r], Rank: int(near), Score: c.mean, Label: label, Value: v.rule.value(int16(label))}
+		mean, near := v.mean[r], v.rank[r]
+		voice := Voice{Rater: n.graph.ids[r], Rank: int(near), Score: mean, Label: label, Value: v.rule.value(int16(label))}
 		weight := 1.0
 		if v.rule.ByRater {
-			weight = c.mean
+			weight = mean
 		}
 		switch {
 		case r == v.source:
@@ -150,7 +150,7 @@ func (n *Network) voicesFor(v *View, j int) (heard, ignored []Voice) {
 			voice.Why = whyUnreached
 		case n.isConvicted(r):
 			voice.Why = whyConvicted
-		case c.mean <= 0:
+		case mean <= 0:
 			voice.Why = whyNotScore
 		case v.rule.Equal > 0 && rank > 1 && near == rank:
 			voice.SecondOpinion = true

@@ -192,7 +192,7 @@ func (a *Aggregate) candidates(weights []Share, heavy []domain.Hash, most int) [
 			if tried == each || len(out) == most {
 				break
 			}
-			if !labelled && !slices.Contains(heavy, o.Peer) && view.cells[ratee].mean > 0 {
+			if !labelled && !slices.Contains(heavy, o.Peer) && view.mean[ratee] > 0 {
 				out = append(out, Label{Rater: s.Peer, Ratee: o.Peer, Score: MaxScore})
 				tried++
 			}

@@ -53,7 +53,7 @@ func (n *Network) Filter(v *View) []bool {
 		mask[v.source] = true
 	}
 	for _, i := range v.reach {
-		mask[i] = v.cells[i].mean >= 0
+		mask[i] = v.mean[i] >= 0
 	}
 	for i, bad := range n.convicted {
 		if bad {

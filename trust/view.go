@@ -15,6 +15,7 @@ type View struct {
 	rule   Rule
 	source int
 	cells  []cell    // by peer, and a spare one
+	mean   []float64 // the score before decay: what its labels come to
 	rank   []int32   // 0: the source, or not reached
 	reach  []uint32  // peers of rank 1 and above, by rank
 	ends   []int     // reach[ends[k-1]:ends[k]] is rank k
@@ -25,8 +26,7 @@ type View struct {
 
 // cell is one peer in a view.
 type cell struct {
-	sum, weight int64   // labels times their weights, and the weights, in units, before decay
-	mean        float64 // sum / weight, tempered: the score before decay
+	sum, weight int64 // labels times their weights, and the weights, in units, before decay
 }
 
 // ViewFrom computes the view of one peer, by number, breadth first: time linear in the labels of those
@@ -39,7 +39,7 @@ func (g *Graph) ViewFrom(source int, rule Rule) *View {
 // silent are scored, but say nothing, as if their scores were negative.
 func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
 	n := g.Len()
-	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, n+1), rank: make([]int32, n),
+	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, n+1), mean: make([]float64, n), rank: make([]int32, n),
 		reach: make([]uint32, 0, n+1), ends: []int{0}, decay: []float64{1}}
 	b := &viewing{View: v, silent: silent}
 	b.value, b.weight = rule.scale()
@@ -77,7 +77,8 @@ func (b *viewing) first(said row) {
 	var sum float64
 	for i, to := range said.ratee {
 		value := b.rule.value(said.score[i])
-		b.cells[to] = cell{sum: int64(value * unit), weight: unit, mean: value}
+		b.cells[to] = cell{sum: int64(value * unit), weight: unit}
+		b.mean[to] = value
 		b.rank[to] = 1
 		sum += value
 	}
@@ -96,7 +97,7 @@ func (b *viewing) spread(k int) {
 	reach, rank, cells, now := b.reach[:cap(b.reach)], b.rank, b.cells, int32(k)
 	spare := uint32(len(cells) - 1)
 	for _, rater := range from {
-		score := cells[rater].mean
+		score := b.mean[rater]
 		if score <= 0 || b.mute(rater) {
 			continue
 		}
@@ -127,6 +128,23 @@ func (b *viewing) spread(k int) {
 		}
 	}
 	b.reach = reach[:found]
+	b.tidy(k)
+}
+
+// tidy puts a rank that holds many of all peers in the order of their numbers, in which their labels lie
+// in memory: following these is most of the work. Sums of whole numbers are the same in any order.
+func (b *viewing) tidy(k int) {
+	peers := b.reach[b.ends[k-1]:]
+	if len(peers) < len(b.rank)/32 {
+		return
+	}
+	at := 0
+	for i, rank := range b.rank {
+		if int(rank) == k {
+			peers[at] = uint32(i)
+			at++
+		}
+	}
 }
 
 // settle scores rank k: from lower ranks first, then, where the rule says so, once more with what peers
@@ -134,14 +152,14 @@ func (b *viewing) spread(k int) {
 func (b *viewing) settle(k int) {
 	peers := b.reach[b.ends[k-1]:b.ends[k]]
 	for _, i := range peers {
-		b.cells[i].settle()
+		b.mean[i] = b.cells[i].mean()
 	}
 	if b.rule.Equal == 0 {
 		return
 	}
 	b.held = b.held[:0]
 	for _, i := range peers {
-		b.held = append(b.held, b.cells[i].mean)
+		b.held = append(b.held, b.mean[i])
 	}
 	rank, cells, now := b.rank, b.cells, int32(k)
 	spare := uint32(len(cells) - 1)
@@ -163,26 +181,26 @@ func (b *viewing) settle(k int) {
 		}
 	}
 	for n, i := range peers {
-		b.cells[i].temper(b.held[n])
+		b.mean[i] = temper(b.held[n], b.cells[i].mean())
 	}
 }
 
-func (c *cell) settle() {
-	c.mean = 0
-	if c.weight > 0 {
-		c.mean = float64(c.sum) / float64(c.weight)
+// mean is sum / weight, and 0 for a peer of whom nothing counts.
+func (c *cell) mean() float64 {
+	if c.weight == 0 {
+		return 0
 	}
+	return float64(c.sum) / float64(c.weight)
 }
 
-// temper settles a score after second opinions. They move a first score but do not turn it: an eighth
-// of it stays, whatever they say, and 0 stays 0. So who is trusted at all is for lower ranks to say
-// alone, and a peer that speaks at all is one whose score is positive.
-func (c *cell) temper(first float64) {
-	c.settle()
+// temper is a mean after second opinions. They move a first one but do not turn it: an eighth of it
+// stays, whatever they say, and 0 stays 0. So who is trusted at all is for lower ranks to say alone,
+// and a peer that speaks at all is one whose score is positive.
+func temper(first, second float64) float64 {
 	if stays := first / 8; first > 0 {
-		c.mean = max(c.mean, stays)
+		return max(second, stays)
 	} else {
-		c.mean = min(c.mean, stays)
+		return min(second, stays)
 	}
 }
 
@@ -199,10 +217,10 @@ func (v *View) Score(i int) (score float64, reached bool) {
 }
 
 func (v *View) score(i uint32) float64 {
-	return v.decay[v.rank[i]] * v.cells[i].mean
+	return v.decay[v.rank[i]] * v.mean[i]
 }
 
-// Reached are the peers reached, by rank and then as found. Not to be changed.
+// Reached are the peers reached, by rank. Not to be changed.
 func (v *View) Reached() []uint32 { return v.reach }
 
 // Expect is the label, -1 to 1, that the source may expect to give a peer: what is said of the peer,
@@ -217,21 +235,21 @@ func (v *View) expect(i int, own float64, spoke bool) (label float64, known bool
 		return own, false
 	}
 	if rank == 1 || !spoke {
-		return float64(c.sum) / float64(c.weight), true
+		return c.mean(), true
 	}
 	// Evidence from afar is evidence of less weight.
 	evidence := float64(c.weight) / unit
 	if v.rule.ByRater {
 		evidence *= v.decay[rank-1]
 	}
-	prior, mean := v.rule.Prior, float64(c.sum)/float64(c.weight)
+	prior, mean := v.rule.Prior, c.mean()
 	return (float64(evidence*mean) + float64(prior*own)) / (evidence + prior), true
 }
 
 // Trusted are the peers with a positive score, ascending by number, and their scores.
 func (v *View) Trusted() (peers []uint32, scores []float64) {
 	for _, i := range v.reach {
-		if v.cells[i].mean > 0 {
+		if v.mean[i] > 0 {
 			peers = append(peers, i)
 		}
 	}

@@ -21,13 +21,13 @@ func (v *View) vouched(mask []bool, silent []bool) []float64 {
 	var total float64
 	first := v.reach[:v.ends[1]]
 	for _, i := range first {
-		if mask[i] && v.cells[i].mean > 0 {
-			total += v.cells[i].mean
+		if mask[i] && v.mean[i] > 0 {
+			total += v.mean[i]
 		}
 	}
 	for _, i := range first {
-		if mask[i] && v.cells[i].mean > 0 {
-			parts[i] = v.cells[i].mean / total
+		if mask[i] && v.mean[i] > 0 {
+			parts[i] = v.mean[i] / total
 		}
 	}
 	for k := 1; k+1 < len(v.ends); k++ {
@@ -52,7 +52,7 @@ func (v *View) handOn(parts []float64, mask []bool, from uint32, next int32) {
 	}
 	each := v.rule.Decay * parts[from] / float64(all)
 	for i, to := range said.ratee {
-		if score := said.score[i]; score > 0 && v.rank[to] == next && mask[to] && v.cells[to].mean > 0 {
+		if score := said.score[i]; score > 0 && v.rank[to] == next && mask[to] && v.mean[to] > 0 {
 			parts[to] += float64(each * float64(score))
 		}
 	}

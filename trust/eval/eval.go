@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -41,6 +42,11 @@ type Result struct {
 	AUC    float64 `json:"auc"`
 	All    float64 `json:"auc_all"`
 	Within float64 `json:"auc_within_rater"`
+	// Common is the AUC over the pairs that every method compared knows something of; set by Compare.
+	Common float64 `json:"auc_common"`
+
+	predicted outcomes
+	known     []bool
 }
 
 // Evaluate runs one method on one hold-out.
@@ -55,6 +61,7 @@ func Evaluate(m Method, s Split, founders int) (Result, error) {
 	}
 	learned := m.Learn(g, s.founders(founders))
 	var all, covered outcomes
+	out := Result{Method: m.Name, Within: 0.5}
 	var within, weight float64
 	for _, ratings := range s.byRater() {
 		var own outcomes
@@ -64,6 +71,7 @@ func Evaluate(m Method, s Split, founders int) (Result, error) {
 			ratee, _ := g.Find(r.Ratee)
 			label, known := predict(ratee)
 			own.add(label, r.Score > 0)
+			out.known = append(out.known, known)
 			if known {
 				covered.add(label, r.Score > 0)
 			}
@@ -73,12 +81,34 @@ func Evaluate(m Method, s Split, founders int) (Result, error) {
 		within += own.auc() * float64(pos*neg)
 		weight += float64(pos * neg)
 	}
-	r := Result{Method: m.Name, Pairs: len(all.label), AUC: covered.auc(), All: all.auc(), Within: 0.5}
-	r.Coverage = float64(len(covered.label)) / float64(max(1, len(all.label)))
+	out.Pairs, out.AUC, out.All, out.predicted = len(all.label), covered.auc(), all.auc(), all
+	out.Coverage = float64(len(covered.label)) / float64(max(1, len(all.label)))
 	if weight > 0 {
-		r.Within = within / weight
+		out.Within = within / weight
 	}
-	return r, nil
+	return out, nil
+}
+
+// Compare runs methods on one hold-out.
+func Compare(methods []Method, s Split, founders int, progress func(step string)) ([]Result, error) {
+	out := make([]Result, len(methods))
+	var err error
+	for i, m := range methods {
+		progress(m.Name)
+		if out[i], err = Evaluate(m, s, founders); err != nil {
+			return nil, err
+		}
+	}
+	for i := range out {
+		var common outcomes
+		for k, label := range out[i].predicted.label {
+			if !slices.ContainsFunc(out, func(r Result) bool { return !r.known[k] }) {
+				common.add(label, out[i].predicted.positive[k])
+			}
+		}
+		out[i].Common = common.auc()
+	}
+	return out, nil
 }
 
 type outcomes struct {
@@ -123,31 +153,28 @@ func Run(w io.Writer, r io.Reader, o Options) error {
 		fmt.Fprintf(w, "%d peers, %d ratings, %.1f %% negative; hold-outs of a tenth: mean of %d random, and the last in time\n\n",
 			d.Peers, len(d.Ratings), 100*float64(d.Negative)/float64(len(d.Ratings)), o.Random)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if !o.JSON {
-		fmt.Fprintln(table, "method\trandom: covered\tAUC\tall pairs\twithin rater\ttime: covered\tAUC\tall pairs\twithin rater\t")
-	}
-	for _, m := range Methods() {
-		var random Result
-		for seed := range o.Random {
-			progress(fmt.Sprintf("%s, random hold-out %d", m.Name, seed+1))
-			one, err := Evaluate(m, AtRandom(d, uint64(seed+1)).sample(o.Raters), o.Founders)
-			if err != nil {
-				return err
-			}
-			random.plus(one, 1/float64(o.Random))
-		}
-		progress(m.Name + ", by time")
-		late, err := Evaluate(m, ByTime(d).sample(o.Raters), o.Founders)
+	var random []Result
+	for seed := range o.Random {
+		some, err := Compare(Methods(), AtRandom(d, uint64(seed+1)).sample(o.Raters), o.Founders,
+			func(m string) { progress(fmt.Sprintf("random hold-out %d: %s", seed+1, m)) })
 		if err != nil {
 			return err
 		}
-		random.Method, random.Split, late.Split = m.Name, "random", "time"
-		if err := report(w, table, o.JSON, random, late); err != nil {
-			return err
+		if random == nil {
+			random = make([]Result, len(some))
+		}
+		for i := range some {
+			random[i].plus(some[i], 1/float64(o.Random))
 		}
 	}
-	return table.Flush()
+	late, err := Compare(Methods(), ByTime(d).sample(o.Raters), o.Founders, func(m string) { progress("hold-out by time: " + m) })
+	if err != nil {
+		return err
+	}
+	for i := range random {
+		random[i].Method, random[i].Split, late[i].Split = late[i].Method, "random", "time"
+	}
+	return report(w, o.JSON, random, late)
 }
 
 func (r *Result) plus(o Result, f float64) {
@@ -156,17 +183,32 @@ func (r *Result) plus(o Result, f float64) {
 	r.AUC += f * o.AUC
 	r.All += f * o.All
 	r.Within += f * o.Within
+	r.Common += f * o.Common
 }
 
-func report(w io.Writer, table io.Writer, asJSON bool, random, late Result) error {
-	if !asJSON {
-		_, err := fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", random.Method,
-			random.Coverage, random.AUC, random.All, random.Within, late.Coverage, late.AUC, late.All, late.Within)
-		return err
+func report(w io.Writer, asJSON bool, random, late []Result) error {
+	if asJSON {
+		e := json.NewEncoder(w)
+		for _, r := range append(slices.Clone(random), late...) {
+			if err := e.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	e := json.NewEncoder(w)
-	if err := e.Encode(random); err != nil {
-		return err
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(random) > 0 {
+		fmt.Fprintln(table, "random\tcovered\tAUC\tall pairs\tcommon pairs\twithin rater\t")
+		rows(table, random)
+		fmt.Fprintln(table, "\t\t\t\t\t\t")
 	}
-	return e.Encode(late)
+	fmt.Fprintln(table, "by time\tcovered\tAUC\tall pairs\tcommon pairs\twithin rater\t")
+	rows(table, late)
+	return table.Flush()
+}
+
+func rows(table io.Writer, results []Result) {
+	for _, r := range results {
+		fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", r.Method, r.Coverage, r.AUC, r.All, r.Common, r.Within)
+	}
 }

@@ -168,7 +168,7 @@ func TestRun(t *testing.T) {
 	if err := Run(&table, strings.NewReader(file.String()), o); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(table.String(), "\n"); got != len(Methods())+3 || steps != 2*len(Methods()) {
+	if got := strings.Count(table.String(), "\n"); got != 2*len(Methods())+5 || steps != 2*len(Methods()) {
 		t.Errorf("%d lines, %d steps:\n%s", got, steps, table.String())
 	}
 	o.JSON = true
