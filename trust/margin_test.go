@@ -210,7 +210,7 @@ func TestExplainLines(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
 	}
-	if math.Abs(e.Seed-0.1/4) > 1e-12 {
+	if math.Abs(e.Seed-s.Bias/4) > 1e-12 {
 		t.Errorf("of its preference %v comes from being a seed", e.Seed)
 	}
 	for name, want := range map[string]Verdict{"I": IsSource, "S": IsSeed, "E": IsUnreached, "A": IsTrusted} {

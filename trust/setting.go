@@ -30,7 +30,8 @@ type Setting struct {
 	// through others' labels. Above 0, at most 1. What a captured rater can hand to its accomplices
 	// grows with (1-a)/a (docs/trust.md).
 	Teleport float64
-	// Bias is b in p = (1-b) vouched + b seeds, 0 to 1.
+	// Bias is b in p = (1-b) vouched + b seeds, 0 to 1. It is all that draws weight back from peers that
+	// have some and give none (docs/trust.md).
 	Bias float64
 	// ByScore makes p of positive scores themselves instead of what a view vouches for. It lets made-up
 	// peers add up to any weight (docs/adr/0007), and is here to show just that.
@@ -46,7 +47,7 @@ type Setting struct {
 
 // DefaultSetting is what a network starts from, without seeds.
 func DefaultSetting() Setting {
-	return Setting{Rule: Corroborated, Teleport: 0.3, Bias: 0.1, Epsilon: 1e-9}
+	return Setting{Rule: Corroborated, Teleport: 0.3, Bias: 0.2, Epsilon: 1e-9}
 }
 
 // Validate states the bounds of a setting.

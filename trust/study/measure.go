@@ -120,12 +120,13 @@ func overLinks(labels, links int) (plot, error) {
 	p := plot{title: fmt.Sprintf("Sybil region behind %d labels, link by link", labels), x: "links, at most 5 % each", y: "weight captured, %"}
 	for _, v := range []struct {
 		name    string
-		a       float64
+		a, b    float64
 		byScore bool
-	}{{"p by score, a = 0.1", 0.1, true}, {"p by score, a = 0.3", 0.3, true}, {"p as vouched, a = 0.1", 0.1, false},
-		{"p as vouched, a = 0.3 (default)", 0.3, false}, {"p as vouched, a = 0.5", 0.5, false}} {
+	}{{"p by score, a = 0.1, b = 0.1", 0.1, 0.1, true}, {"p by score, a = 0.3, b = 0.2", 0.3, 0.2, true},
+		{"p as vouched, a = 0.1, b = 0.1", 0.1, 0.1, false}, {"a = 0.3, b = 0.1", 0.3, 0.1, false},
+		{"a = 0.3, b = 0.2 (default)", 0.3, 0.2, false}, {"a = 0.3, b = 0.4", 0.3, 0.4, false}} {
 		s := trust.DefaultSetting()
-		s.Teleport, s.ByScore = v.a, v.byScore
+		s.Teleport, s.Bias, s.ByScore = v.a, v.b, v.byScore
 		l := line{name: v.name}
 		w := newWorld(1)
 		threats := threats()
