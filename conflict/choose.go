@@ -94,7 +94,7 @@ func (c *Contests) candidates(k *contest, among []*contender) []candidate {
 	var out []candidate
 	for _, t := range among {
 		v := OwnVote{Tx: t.id, Spends: t.spends, State: observation.Pending, Round: k.round, Certificate: c.certificateBelow(t, k.round)}
-		if !c.admissible(t, k.round) || c.guard.Check(v) != nil {
+		if t.barred == CertAt(k.round) || !c.admissible(t, k.round) || c.guard.Check(v) != nil {
 			continue
 		}
 		d := candidate{contender: t, justified: v.Certificate, facilitator: c.chosenBy(t, f, k.round)}

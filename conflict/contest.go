@@ -29,6 +29,7 @@ type contender struct {
 	certificate  CertRound // of the highest round, whatever the epoch
 	finality     Finality  // once final
 	abstained    CertRound // the last round in which this node named it in an ABSTAIN
+	barred       CertRound // the last round in which the node's guard refused a PENDING for it
 	pulled       map[pullKey]int
 	late         *contest                      // who was heard in rounds after it was final
 	answers      map[domain.PublicKey][]uint32 // rounds in which a late voter was answered

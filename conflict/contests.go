@@ -66,6 +66,8 @@ func (c *Contests) Step(in Input) []Effect {
 		c.fire(in.Timer)
 	case Refused:
 		c.refused(&in)
+	case Freed:
+		c.resume(in.Spends, in.Records)
 	case NewGroup:
 		c.newGroup(&in)
 	default:
@@ -185,13 +187,28 @@ func (c *Contests) enterGroup(g *group.Group) {
 
 // refused replaces what this node believes to have voted by what its guard holds.
 func (c *Contests) refused(in *Refused) {
-	for _, o := range in.Spends {
+	if t := c.txs[in.Tx]; t != nil && in.State == observation.Pending {
+		t.barred = CertAt(in.Round)
+	}
+	c.resume(in.Spends, in.Own)
+}
+
+// resume takes what the node's guard holds for outpoints in place of what is remembered here, and lets every
+// contest on them look again.
+func (c *Contests) resume(spends []utxo.Outpoint, own []Record) {
+	for _, o := range spends {
 		c.guard.Release(o)
 	}
-	c.guard.Restore(in.Own)
-	if t := c.txs[in.Tx]; t != nil && t.contest != nil {
-		t.contest.voted = c.spokeIn(t.contest)
-		t.contest.recheck = true
-		c.touch(t.contest)
+	c.guard.Restore(own)
+	for _, o := range spends {
+		p := c.points[o]
+		if p == nil {
+			continue
+		}
+		for _, t := range p.claimants {
+			t.contest.voted = c.spokeIn(t.contest)
+			t.contest.recheck = true
+			c.touch(t.contest)
+		}
 	}
 }

@@ -172,7 +172,8 @@ func (g *Guard) Record(v OwnVote) []Record {
 	return records
 }
 
-// Restore takes records from disk, in any order. A record known already is replaced.
+// Restore takes records from disk, in any order. A record known already is replaced; a lock that was released
+// stays so, since a rejection is for good and the records may be older.
 func (g *Guard) Restore(records []Record) {
 	for _, r := range records {
 		g.put(r)
@@ -245,6 +246,7 @@ func (g *Guard) put(r Record) {
 	}
 	i, found := h.find(r.Round, r.State)
 	if found {
+		r.Released = r.Released || h.records[i].Released && h.records[i].Tx == r.Tx
 		h.records[i] = r
 		return
 	}

@@ -1,12 +1,13 @@
 package conflict
 
 import (
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// Input is what Contests.Step takes: Join, Heard, Fired, Refused or NewGroup.
+// Input is what Contests.Step takes: Join, Heard, Fired, Refused, Freed or NewGroup.
 type Input interface{ input() }
 
 // Join hands a transaction over to Contests. It is valid here, or valid but for its window, and its parents are
@@ -42,10 +43,23 @@ type Fired struct{ Timer TimerID }
 
 // Refused says that the node's guard refused a CastVote, and what it holds for the outpoints. A contradiction
 // between the two is a bug to be reported, but not a reason to stand still.
+//
+// Not every refusal shows in Own: an outpoint may be spent for good, with nothing left to guard. So a PENDING that
+// was refused is not asked for again in its round, whatever Own says.
 type Refused struct {
 	Tx     domain.Hash
 	Spends []utxo.Outpoint
 	Own    []Record
+	// State and Round of the vote.
+	State observation.State
+	Round uint32
+}
+
+// Freed says that the node's guard has released locks: their transactions are rejected. Records are all that it
+// holds for their outpoints.
+type Freed struct {
+	Spends  []utxo.Outpoint
+	Records []Record
 }
 
 // NewGroup begins an epoch. Everything undecided is voted on again in the next round under the new group.
@@ -59,4 +73,5 @@ func (Join) input()     {}
 func (Heard) input()    {}
 func (Fired) input()    {}
 func (Refused) input()  {}
+func (Freed) input()    {}
 func (NewGroup) input() {}

@@ -9,7 +9,7 @@ import (
 // only wait for each other longer.
 type Params struct {
 	// BaseMS is D0, the length of round 0 once more than 2/3 of the weight was heard in it, in
-	// milliseconds. It should exceed the time in which a vote reaches nearly everybody twice over.
+	// milliseconds. It should exceed twice the time in which a vote reaches nearly everybody.
 	BaseMS uint64
 	// MaxMS caps the length of a round, in milliseconds.
 	MaxMS uint64
@@ -23,7 +23,7 @@ type Params struct {
 
 // DefaultParams suit hops of up to 100 ms.
 func DefaultParams() Params {
-	return Params{BaseMS: 400, MaxMS: 30_000, PullMS: 60, MaxRivals: 16, MaxSettled: 65_536}
+	return Params{BaseMS: 250, MaxMS: 30_000, PullMS: 60, MaxRivals: 16, MaxSettled: 65_536}
 }
 
 // Validate checks each inequality that the parameters must satisfy.

@@ -228,7 +228,7 @@ func (n *node) refused(tx *utxo.Tx, s observation.State, round uint32, err error
 		return
 	}
 	n.contradicted++
-	n.contest(conflict.Refused{Tx: tx.ID, Spends: tx.Spends(), Own: n.ownRecords(tx)})
+	n.contest(conflict.Refused{Tx: tx.ID, Spends: tx.Spends(), Own: n.ownRecords(tx), State: s, Round: round})
 }
 
 // seal makes an observation of what waits, saves it, and only then shows it to anybody (rule N5). While one is being
