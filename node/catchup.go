@@ -245,7 +245,9 @@ func (sh *shell) takeFork(ctx context.Context, raw []byte) error {
 		return err
 	}
 	if err := sh.store.SaveObservations([]*observation.Observation{o}); err != nil {
-		sh.fail(err)
+		if !sh.space.noted(err) {
+			sh.fail(err)
+		}
 		return err
 	}
 	voter, _ := sh.group.Voter(o.Header.Key)

@@ -1,0 +1,223 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// villagePatience bounds what tests wait for; it is not how long anything takes.
+const villagePatience = 20 * time.Second
+
+// village is a network of four equal voters, of which some are nodes that run and others mere keys that sign
+// what the test tells them.
+type village struct {
+	t       *testing.T
+	genesis *group.Genesis
+	signers []*kit.Signer
+	tune    func(*Config)
+}
+
+type villager struct {
+	*Node
+	metrics gossip.Metrics
+}
+
+func newVillage(t *testing.T, tune func(*Config)) *village {
+	t.Helper()
+	v := &village{t: t, tune: tune}
+	doc := &notaryv1.Genesis{
+		Name: "village", AddressPrefix: "test", TimeMs: uint64(time.Now().UnixMilli()),
+		Rewards: &notaryv1.RewardSchedule{Epochs: 1, UnitsPerEpoch: 1},
+	}
+	var seeds []group.Member
+	for i, w := range group.Split(4) {
+		s := &kit.Signer{Key: kit.Key(i), Head: observation.Head{Key: kit.Key(i).Public()}}
+		key := s.Head.Key
+		seeds = append(seeds, group.Member{PeerID: domain.Sum(domain.TagPeer, key[:]), Weight: w, Keys: []group.NodeKey{{Key: key}}})
+		v.signers = append(v.signers, s)
+	}
+	doc.Seeds = group.Seeds(seeds)
+	owner := utxo.KeyLock(kit.Key(100).Public()).Address()
+	for range 2 {
+		doc.Allocations = append(doc.Allocations, &notaryv1.Output{
+			Address: owner[:], Amount: 1000, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT,
+		})
+	}
+	g, err := group.MakeGenesis(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.genesis = g
+	return v
+}
+
+// pay spends a genesis output; salt tells rivals apart.
+func (v *village) pay(output uint32, salt string) *utxo.Tx {
+	v.t.Helper()
+	d, err := utxo.NewBuilder(v.genesis.ID).Spend(utxo.Outpoint{Tx: v.genesis.ID, Index: output}).
+		Pay(utxo.KeyLock(kit.Key(101).Public()).Address(), utxo.Product{}, 1000).Salt([]byte(salt)).Build()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	tx, err := d.Sign(kit.Key(100)).Finish()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return tx
+}
+
+// start runs the node of a voter. It knows nobody, and says nothing unless it has something to say.
+func (v *village) start(i int) *villager {
+	t := v.t
+	t.Helper()
+	delta, err := utxo.GenesisDelta(v.genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	st, err := store.Open("village", store.Options{
+		Network: v.genesis.ID, Key: v.signers[i].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
+		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := DefaultConfig()
+	config.Heartbeat, config.StallAfter, config.DrainPatience = time.Hour, time.Hour, 0
+	config.Contests.BaseMS, config.Contests.MaxMS = 3_600_000, 3_600_000 // rounds end by votes alone
+	if v.tune != nil {
+		v.tune(&config)
+	}
+	g := gossip.DefaultConfig(v.genesis.ID, v.signers[i].Key)
+	g.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
+	g.Heartbeat = 100 * time.Millisecond
+	g.Memory = 64 << 20
+	registry := prometheus.NewRegistry()
+	metrics := gossip.NewMetrics(registry)
+	n, err := New(config, Parts{
+		Genesis: v.genesis, Key: v.signers[i].Key, Store: st, Gossip: g, GossipMetrics: metrics, Metrics: NewMetrics(registry), Log: log,
+	})
+	if err != nil {
+		t.Fatal(errors.Join(err, st.Close()))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, st.Close()); err != nil {
+			t.Errorf("node %d ended with: %v", i, err)
+		}
+	})
+	for {
+		problems, changed := n.Ready()
+		if len(problems) == 0 {
+			return &villager{n, metrics}
+		}
+		select {
+		case <-changed:
+		case <-time.After(villagePatience):
+			t.Fatalf("node %d is not ready: %v", i, problems)
+		}
+	}
+}
+
+// meet connects nodes, each with every other.
+func (v *village) meet(nodes ...*villager) {
+	v.t.Helper()
+	for i, a := range nodes {
+		for _, b := range nodes[:i] {
+			if err := a.sh.net.Connect(v.t.Context(), b.sh.net.Addrs()[0]); err != nil {
+				v.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// submit hands a transaction to a node and waits until it has voted on it.
+func (n *villager) submit(t *testing.T, tx *utxo.Tx) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), villagePatience)
+	defer cancel()
+	if _, err := n.Submit(ctx, "test", tx.Raw, notaryv1.WaitLevel_WAIT_LEVEL_PENDING); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear gives a node observations that nobody else gets.
+func (n *villager) hear(t *testing.T, list ...*observation.Observation) {
+	t.Helper()
+	for _, o := range list {
+		if err := n.sh.observe(t.Context(), o.Raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// voted is how many votes of a state on a transaction a node has counted.
+func (n *villager) voted(t *testing.T, tx *utxo.Tx, state observation.State) (count int) {
+	t.Helper()
+	votes, err := n.sh.counting.votes(t.Context(), tx.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range votes {
+		if v.State == state {
+			count++
+		}
+	}
+	return count
+}
+
+func (n *villager) final(t *testing.T, tx *utxo.Tx) bool {
+	t.Helper()
+	final, err := n.sh.store.IsFinal(tx.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return final
+}
+
+// contested is how many of the transactions a node has in its contests.
+func (n *villager) contested(t *testing.T, txs ...*utxo.Tx) (count int) {
+	t.Helper()
+	if err := n.sh.arena.ask(t.Context(), func() {
+		for _, tx := range txs {
+			if _, there := n.sh.arena.entrants[tx.ID]; there {
+				count++
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+// eventually waits for what no channel announces.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(villagePatience)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
