@@ -103,7 +103,7 @@ func (f *fixing) settle(target float64) (rounds int) {
 		if f.left <= target {
 			return rounds
 		}
-		if edges > f.labels.Entries()/4 {
+		if edges > f.labels.Entries()/8 {
 			return rounds + f.sweep(target)
 		}
 		f.push(small)

@@ -69,7 +69,7 @@ func (r *Run) Update(changes []Change, p []float64, within float64) (*Run, error
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(g.ids, old.ids) {
+	if !old.numbersAs(g) {
 		return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "changes", "a peer that the run does not know, or too many changes for one graph")
 	}
 	changed := raters(g, changes)

@@ -16,7 +16,7 @@ func (a *Aggregate) Update(changes []Change) (*Aggregate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(g.ids, a.network.graph.ids) {
+	if !a.network.graph.numbersAs(g) {
 		n, err := New(g, a.network.setting)
 		if err != nil {
 			return nil, err
