@@ -206,9 +206,11 @@ func (c *Contests) resume(spends []utxo.Outpoint, own []Record) {
 			continue
 		}
 		for _, t := range p.claimants {
-			t.contest.voted = c.spokeIn(t.contest)
-			t.contest.recheck = true
-			c.touch(t.contest)
+			k := t.contest
+			k.voted = c.spokeIn(k)
+			k.recheck = true
+			k.fresh = append(k.fresh[:0], k.members...) // what was locked may fit in now
+			c.touch(k)
 		}
 	}
 }

@@ -10,8 +10,31 @@
 //	    and r'. The lock of the highest round holds. It is released when A is rejected
 //	N4  never ACCEPTED(A, r) after a PENDING for a rival of A above r
 //
-// so that what is final stays final whatever the rest of this node does. Claims find rivals.
+// so that what is final stays final whatever the rest of this node does. Claims find rivals, Contests run
+// the rounds that decide between them.
+//
+// # The seam
+//
+// A transaction lives in its own machine (node/lifecycle) as long as nobody disputes it, and Contests
+// hear of it only by a Join, which comes when
+//
+//   - it has a rival here (Claims), or
+//   - a vote above round 0, or an ABSTAIN, names it: others see a rival that is not known here, or
+//   - it is not final after a few seconds, or the guard refused its vote, or its window is closed: rounds
+//     go on for whatever does not end in round 0, or
+//   - it is settled here (Join.Final, or a rival of what is) and a vote above its round shows that
+//     somebody lacks the outcome.
+//
+// A Join carries all votes counted so far and this node's own records, and from then on each counted vote
+// on the transaction comes as Heard, those of one observation together, this node's own once they are on
+// disk. In return Contests ask for votes (CastVote), through the same guard, disk and signer as all others.
+// A vote that the guard refuses comes back as Refused. Decided tells who is final and who is rejected by
+// that; it only ever says what the tally says too, so a machine may act on either.
+//
+// Contests keep a mirror of the guard. It is no authority: a vote leaves the node if the node's Guard
+// allows it, and by no other way. After a restart everything is rebuilt from the records, the stored votes
+// and new Joins. A new epoch comes as NewGroup, with the locks that the hand-over adopted.
 //
 // The package is pure: no clock, no goroutine, no I/O, nothing random. What it decides is a function of
-// the set of votes that it was given.
+// the set of votes that it was given, not of their order.
 package conflict
