@@ -9,7 +9,8 @@ import (
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
-// Backends is what the services are made of. Every field but Operator is needed.
+// Backends is what the services are made of. The fields down to Readiness are needed. Where one of those
+// from Explainer to Evidence is nil, its methods answer UNIMPLEMENTED and are listed as not built.
 //
 // What holds for all of them: an error that a client should see is a *refusal.Error (perhaps
 // wrapped); an error that also implements RetryAfter() time.Duration sets the RetryInfo; a context's
@@ -22,6 +23,13 @@ type Backends struct {
 	Watcher   Watcher
 	Describer Describer
 	Readiness Readiness
+
+	Explainer Explainer
+	Contests  Contests
+	Archive   Archive
+	Peers     Peers
+	Evidence  Evidence
+
 	// Operator may be nil where no admin listener is served.
 	Operator Operator
 }
@@ -88,6 +96,50 @@ type Watcher interface {
 // Describer tells of the network and this node.
 type Describer interface {
 	Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error)
+}
+
+// Explainer tells why things are as they are, and where.
+type Explainer interface {
+	// Explain returns the status of a transaction with the votes on it, its rivals, who has not voted, and
+	// an account in sentences. An id that nothing is known of is refused with NOT_FOUND.
+	Explain(ctx context.Context, id domain.Hash) (*notaryv1.ExplainTransactionResponse, error)
+	// Search finds what a text of 1 to 256 bytes of printable ASCII may mean; nothing found is no error.
+	Search(ctx context.Context, query string) ([]*notaryv1.SearchHit, error)
+}
+
+// Lists page as those of Accounts do: up to limit (1 to 1,000) entries from an opaque token on, and the
+// token of the next page, which is empty on the last one. A token that cannot be read is refused with
+// INVALID_ARGUMENT at "page_token".
+
+// Contests tells of double spends and of how they were settled.
+type Contests interface {
+	Contests(ctx context.Context, pageToken string, limit int) ([]*notaryv1.ContestSummary, string, error)
+	// Contest is the one that a transaction is or was in; NOT_FOUND where it is known to be in none.
+	Contest(ctx context.Context, transaction domain.Hash) (*notaryv1.GetContestResponse, error)
+}
+
+// Archive tells of what this node holds.
+type Archive interface {
+	// Finals lists what is final here, newest first.
+	Finals(ctx context.Context, pageToken string, limit int) ([]*notaryv1.TransactionStatus, string, error)
+	// Observations lists what a node key signed, newest first. Pages may be smaller than limit.
+	Observations(ctx context.Context, key domain.PublicKey, pageToken string, limit int) ([]*notaryv1.ObservationSummary, string, error)
+	// Observation is one of them; height 0 is the newest.
+	Observation(ctx context.Context, key domain.PublicKey, signingEpoch uint32, height uint64) (*notaryv1.GetObservationResponse, error)
+	Stats(ctx context.Context) (*notaryv1.GetStatsResponse, error)
+}
+
+// Peers tells of the members of the group.
+type Peers interface {
+	Peers(ctx context.Context, pageToken string, limit int) ([]*notaryv1.PeerSummary, string, error)
+	Peer(ctx context.Context, id domain.Hash) (*notaryv1.PeerSummary, error)
+}
+
+// Evidence tells who broke a rule of voting.
+type Evidence interface {
+	// Evidence lists evidence that was checked, each the exact canonical bytes. One piece has up to half a
+	// megabyte: pages may be smaller than limit.
+	Evidence(ctx context.Context, pageToken string, limit int) (raws [][]byte, next string, err error)
 }
 
 // Readiness says whether this node can serve.

@@ -24,7 +24,7 @@ func serveForBench(b *testing.B) string {
 	s := &script{submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
 		return status, nil
 	}}
-	server := must(NewServer(config, Backends{s, s, s, s, s, s, s}, must(NewMetrics(prometheus.NewRegistry())), slog.New(slog.DiscardHandler)))
+	server := must(NewServer(config, s.backends(), must(NewMetrics(prometheus.NewRegistry())), slog.New(slog.DiscardHandler)))
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)

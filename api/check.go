@@ -13,19 +13,25 @@ const (
 	maxPageToken     = 512
 	defaultPage      = 100
 	maxPage          = 1000
+	maxQuery         = 256
 	fieldTransaction = "transaction"
 	fieldID          = "transaction_id"
+	fieldPeer        = "peer_id"
+	fieldKey         = "node_key"
 )
 
-// checkID reads a transaction id.
-func checkID(b []byte) (domain.Hash, error) {
+// names of the fields that hold an id or a key.
+var names = map[string]string{fieldID: "transaction id", fieldPeer: "peer id", fieldKey: "node key"}
+
+// checkID reads an id or a key.
+func checkID(field string, b []byte) (domain.Hash, error) {
 	if len(b) == 0 {
-		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_MISSING_FIELD, fieldID, "a transaction id is needed")
+		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_MISSING_FIELD, field, "a %s is needed", names[field])
 	}
 	id, err := domain.HashFrom(b)
 	if err != nil {
-		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, fieldID,
-			"a transaction id has 32 bytes, not %d", len(b))
+		return domain.Hash{}, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, field,
+			"a %s has 32 bytes, not %d", names[field], len(b))
 	}
 	return id, nil
 }

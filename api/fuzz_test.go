@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,15 +22,20 @@ func FuzzBase64Path(f *testing.F) {
 	f.Add("/v1/transactions/" + id.String() + ":watch")
 	f.Add("/v1/transactions/" + base64.RawURLEncoding.EncodeToString(id[:]) + "/proof")
 	f.Add("/v1/network")
+	f.Add("/v1/contests/" + id.String())
+	f.Add("/v1/observations/" + id.String() + "/12")
 	f.Fuzz(func(t *testing.T, path string) {
 		got, err := base64Path(path)
-		if err != nil || !strings.HasPrefix(path, "/v1/transactions/") || path == "/v1/transactions/" {
+		at := slices.IndexFunc(idPaths, func(p struct{ prefix, field string }) bool {
+			return strings.HasPrefix(path, p.prefix) && path != p.prefix
+		})
+		if err != nil || at < 0 {
 			if err == nil && got != path {
 				t.Fatalf("%q becomes %q", path, got)
 			}
 			return
 		}
-		rest := strings.TrimPrefix(got, "/v1/transactions/")
+		rest := strings.TrimPrefix(got, idPaths[at].prefix)
 		id, err := base64.URLEncoding.DecodeString(rest[:44])
 		if err != nil || len(id) != 32 || !strings.HasSuffix(path, rest[44:]) {
 			t.Fatalf("%q becomes %q", path, got)
@@ -62,7 +68,8 @@ func FuzzEnvelope(f *testing.F) {
 // FuzzREST: whatever is asked, the gateway answers with JSON and no fault of its own.
 func FuzzREST(f *testing.F) {
 	n := serveForFuzz(f)
-	for _, path := range []string{"/v1/network", "/v1/transactions/x", "/v1/addresses/a/unspent?pageSize=3&pageToken=%00", "/v1/addresses/a:watch", "/v1/acceptances:watch?withProofs=maybe"} {
+	for _, path := range []string{"/v1/network", "/v1/transactions/x", "/v1/addresses/a/unspent?pageSize=3&pageToken=%00", "/v1/addresses/a:watch", "/v1/acceptances:watch?withProofs=maybe",
+		"/v1/contests/x", "/v1/observations/x/y", "/v1/search?query=%00", "/v1/peers?pageSize=-1", "/v1/stats"} {
 		f.Add("GET", path, "")
 	}
 	f.Add("POST", "/v1/transactions", `{"transaction":"AAAA","waitFor":4}`)

@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/notarynet/notaryd/proto/refusal"
 )
 
-// hexIDs lets the transaction id of a path be written as 64 hexadecimal digits, which is how people and
+// hexIDs lets the id of a path be written as 64 hexadecimal digits, which is how people and
 // the rest of the software write it. The gateway's own mapping of bytes is base64, with its padding; ids
 // in that form pass unchanged, and the padding may be left out. The forms cannot be mistaken for each
 // other: 64 characters of base64 are 48 bytes, no id. What is in none of them is refused here.
@@ -33,33 +32,45 @@ func hexIDs(next http.Handler) http.Handler {
 	})
 }
 
-// base64Path writes the id of /v1/transactions/{id}, with whatever follows it, in padded URL-safe
-// base64, and leaves other paths as they are.
+// idPaths are the beginnings of paths that go on with an id, and the fields that it is read into.
+var idPaths = []struct{ prefix, field string }{
+	{"/v1/transactions/", fieldID}, {"/v1/contests/", fieldID}, {"/v1/peers/", fieldPeer}, {"/v1/observations/", fieldKey},
+}
+
+// base64Path writes the id of such a path, with whatever follows it, in padded URL-safe base64, and
+// leaves other paths as they are.
 func base64Path(path string) (string, error) {
-	const prefix = "/v1/transactions/"
-	rest, ok := strings.CutPrefix(path, prefix)
-	if !ok || rest == "" {
-		return path, nil
+	for _, p := range idPaths {
+		rest, ok := strings.CutPrefix(path, p.prefix)
+		if !ok || rest == "" {
+			continue
+		}
+		end := strings.IndexAny(rest, "/:")
+		if end < 0 {
+			end = len(rest)
+		}
+		id, err := readID(rest[:end])
+		if err != nil {
+			return "", refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, p.field,
+				"a %s is 64 hexadecimal digits, or 32 bytes in URL-safe base64", names[p.field])
+		}
+		return p.prefix + base64.URLEncoding.EncodeToString(id) + rest[end:], nil
 	}
-	end := strings.IndexAny(rest, "/:")
-	if end < 0 {
-		end = len(rest)
-	}
-	var id []byte
-	err := errors.New("a transaction id is 64 hexadecimal digits, or 32 bytes in URL-safe base64")
-	switch end {
+	return path, nil
+}
+
+// readID reads an id in one of its forms.
+func readID(s string) (id []byte, err error) {
+	switch len(s) {
 	case hex.EncodedLen(domain.Size):
-		id, err = hex.DecodeString(rest[:end])
+		id, err = hex.DecodeString(s)
 	case base64.URLEncoding.EncodedLen(domain.Size):
-		id, err = base64.URLEncoding.DecodeString(rest[:end])
+		id, err = base64.URLEncoding.DecodeString(s)
 	case base64.RawURLEncoding.EncodedLen(domain.Size):
-		id, err = base64.RawURLEncoding.DecodeString(rest[:end])
+		id, err = base64.RawURLEncoding.DecodeString(s)
 	}
 	if err == nil && len(id) != domain.Size { // 44 characters without padding are 33 bytes
 		err = domain.ErrHashLength
 	}
-	if err != nil {
-		return "", refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, fieldID, "%v", err)
-	}
-	return prefix + base64.URLEncoding.EncodeToString(id) + rest[end:], nil
+	return id, err
 }

@@ -44,6 +44,7 @@ type script struct {
 	network          func(ctx context.Context) (*notaryv1.GetNetworkResponse, error)
 	drain            func(ctx context.Context) (uint64, error)
 	stop             func()
+	told             told
 
 	mu       sync.Mutex
 	problems []string
@@ -218,7 +219,7 @@ func serve(t *testing.T, config Config, s *script) *node {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(n.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	n.server, err = NewServer(config, Backends{s, s, s, s, s, s, s}, metrics, log)
+	n.server, err = NewServer(config, s.backends(), metrics, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +354,7 @@ func serveForFuzz(f *testing.F) http.Handler {
 	if err != nil {
 		f.Fatal(err)
 	}
-	server, err := NewServer(config, Backends{s, s, s, s, s, s, s}, metrics, slog.New(slog.DiscardHandler))
+	server, err := NewServer(config, s.backends(), metrics, slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -99,8 +99,15 @@ func (s *notaryService) GetAcceptanceProof(ctx context.Context, req *notaryv1.Ge
 }
 
 // ExplainTransaction implements notaryv1.NotaryServiceServer.
-func (s *notaryService) ExplainTransaction(context.Context, *notaryv1.ExplainTransactionRequest) (*notaryv1.ExplainTransactionResponse, error) {
-	return nil, notBuilt("NotaryService/ExplainTransaction")
+func (s *notaryService) ExplainTransaction(ctx context.Context, req *notaryv1.ExplainTransactionRequest) (*notaryv1.ExplainTransactionResponse, error) {
+	if s.backends.Explainer == nil {
+		return nil, notBuilt("NotaryService/ExplainTransaction")
+	}
+	id, err := s.id(ctx, req.GetTransactionId())
+	if err != nil {
+		return nil, err
+	}
+	return s.backends.Explainer.Explain(ctx, id)
 }
 
 // ListUnspent implements notaryv1.NotaryServiceServer.
@@ -137,13 +144,14 @@ func (s *notaryService) GetBalance(ctx context.Context, req *notaryv1.GetBalance
 // one value each.
 const headerNotBuilt = "notary-not-built"
 
-// GetNetwork implements notaryv1.NotaryServiceServer.
+// GetNetwork implements notaryv1.NotaryServiceServer. What is not built is known here, not by the backend.
 func (s *notaryService) GetNetwork(ctx context.Context, _ *notaryv1.GetNetworkRequest) (*notaryv1.GetNetworkResponse, error) {
 	network, err := s.backends.Describer.Network(ctx)
 	if err != nil {
 		return nil, err
 	}
-	header := metadata.MD{headerNotBuilt: NotBuilt()}
+	network.NotBuilt = s.backends.NotBuilt()
+	header := metadata.MD{headerNotBuilt: network.NotBuilt}
 	if err := grpc.SetHeader(ctx, header); err != nil {
 		return nil, err
 	}
@@ -152,7 +160,7 @@ func (s *notaryService) GetNetwork(ctx context.Context, _ *notaryv1.GetNetworkRe
 
 // id reads the transaction id of a request and puts it into the call's log line.
 func (s *notaryService) id(ctx context.Context, b []byte) (domain.Hash, error) {
-	id, err := checkID(b)
+	id, err := checkID(fieldID, b)
 	if err == nil {
 		note(ctx, slog.String("transaction", id.String()))
 	}

@@ -47,6 +47,9 @@ func (s *Server) handler(conn *grpc.ClientConn) (http.Handler, error) {
 	if err := gateway.RegisterNotaryServiceHandlerClient(context.Background(), translate, notaryv1.NewNotaryServiceClient(conn)); err != nil {
 		return nil, err
 	}
+	if err := gateway.RegisterExplorerServiceHandlerClient(context.Background(), translate, notaryv1.NewExplorerServiceClient(conn)); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{"live": true})

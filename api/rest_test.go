@@ -209,7 +209,16 @@ func TestRESTRouting(t *testing.T) {
 		{"GET", "/v1/nothing", http.StatusNotFound, "NOT_FOUND"},
 		{"DELETE", "/v1/network", http.StatusMethodNotAllowed, "UNIMPLEMENTED"},
 		{"GET", "/v1/transactions/" + hash(1).String(), http.StatusNotFound, "NOT_FOUND"},
-		{"GET", "/v1/transactions/" + hash(1).String() + "/explanation", http.StatusNotImplemented, "UNIMPLEMENTED"},
+		{"GET", "/v1/transactions/" + hash(1).String() + "/explanation", http.StatusNotFound, "NOT_FOUND"},
+		{"GET", "/v1/trust", http.StatusNotImplemented, "UNIMPLEMENTED"},
+		{"GET", "/v1/trust/margin", http.StatusNotImplemented, "UNIMPLEMENTED"},
+		{"GET", "/v1/rewards", http.StatusNotImplemented, "UNIMPLEMENTED"},
+		{"GET", "/v1/contests/x", http.StatusBadRequest, "INVALID_ARGUMENT"},
+		{"GET", "/v1/peers/" + hash(1).String()[1:], http.StatusBadRequest, "INVALID_ARGUMENT"},
+		{"GET", "/v1/observations/" + hash(1).String() + "/many", http.StatusBadRequest, "INVALID_ARGUMENT"},
+		{"GET", "/v1/search", http.StatusBadRequest, "MISSING_FIELD"},
+		{"GET", "/v1/search?query=" + strings.Repeat("x", 257), http.StatusBadRequest, "INVALID_ARGUMENT"},
+		{"GET", "/v1/contests?pageSize=1001", http.StatusBadRequest, "INVALID_ARGUMENT"},
 		{"GET", "/v1/addresses/x/unspent?pageSize=1001", http.StatusBadRequest, "INVALID_ARGUMENT"},
 		{"GET", "/v1/addresses/x/unspent?pageSize=many", http.StatusBadRequest, "INVALID_ARGUMENT"},
 		{"GET", "/v1/addresses/" + strings.Repeat("x", 129) + "/balance", http.StatusBadRequest, "INVALID_ARGUMENT"},
@@ -291,7 +300,11 @@ func TestNetworkListsWhatIsNotBuilt(t *testing.T) {
 	if r.code != http.StatusOK || r.json(t)["name"] != "scripted" {
 		t.Fatalf("%d %s", r.code, r.body)
 	}
-	if got := r.header.Values("Notary-Not-Built"); !slices.Equal(got, NotBuilt()) {
+	listed, _ := r.json(t)["notBuilt"].([]any)
+	if fmt.Sprint(listed) != fmt.Sprint(n.backends().NotBuilt()) {
+		t.Errorf("%v", listed)
+	}
+	if got := r.header.Values("Notary-Not-Built"); !slices.Equal(got, n.backends().NotBuilt()) {
 		t.Errorf("%q", got)
 	}
 }
@@ -311,17 +324,17 @@ func TestOpenAPI(t *testing.T) {
 	if err := json.Unmarshal(r.body, &document); err != nil || r.code != http.StatusOK {
 		t.Fatal(r.code, err)
 	}
-	if document.Info.Title != "notary.v1" || document.Info.Version != "1.2.3" || !strings.Contains(document.Info.Description, "NotaryService/ExplainTransaction") {
+	if document.Info.Title != "notary.v1" || document.Info.Version != "1.2.3" || !strings.Contains(document.Info.Description, "ExplorerService/GetTrustMargin") {
 		t.Errorf("%+v", document.Info)
 	}
 	ids := 0
 	for path, operations := range document.Paths {
 		for _, operation := range operations {
-			if !strings.HasPrefix(operation.OperationID, "NotaryService_") {
+			if !strings.HasPrefix(operation.OperationID, "NotaryService_") && !strings.HasPrefix(operation.OperationID, "ExplorerService_") {
 				t.Errorf("%s is %s", path, operation.OperationID)
 			}
 			for _, p := range operation.Parameters {
-				if p["in"] == "path" && p["name"] == "transactionId" {
+				if p["in"] == "path" && p["name"] != "address" && p["name"] != "height" {
 					ids++
 					if p["format"] != nil || !strings.Contains(p["description"].(string), "hexadecimal") {
 						t.Errorf("%s: %v", path, p)
@@ -330,10 +343,10 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	if len(document.Paths) != 11 {
+	if len(document.Paths) != 23 {
 		t.Errorf("%d paths", len(document.Paths))
 	}
-	if ids != 4 {
+	if ids != 8 {
 		t.Errorf("%d paths have an id", ids)
 	}
 }

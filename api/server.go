@@ -42,12 +42,12 @@ func NewServer(config Config, backends Backends, metrics *Metrics, log *slog.Log
 	}
 	if backends.Submitter == nil || backends.Reader == nil || backends.Accounts == nil || backends.Watcher == nil ||
 		backends.Describer == nil || backends.Readiness == nil {
-		return nil, errors.New("api: every backend but Operator is needed")
+		return nil, errors.New("api: every backend down to Readiness is needed")
 	}
 	if metrics == nil || log == nil {
 		return nil, errors.New("api: metrics and a logger are needed")
 	}
-	document, err := openAPI(config.Version)
+	document, err := openAPI(config.Version, backends.NotBuilt())
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +85,15 @@ func (s *Server) register() {
 	)
 	public := guarded{s.public, s.guard}
 	notaryv1.RegisterNotaryServiceServer(public, notary)
-	notaryv1.RegisterExplorerServiceServer(public, explorerService{})
+	explorer := &explorerService{backends: s.backends}
+	notaryv1.RegisterExplorerServiceServer(public, explorer)
 	healthv1.RegisterHealthServer(public, s.health)
 	reflection.Register(public)
 
 	// No limit on streams here: one connection carries all REST clients, and each has its own limits.
 	s.gateway = s.grpcServer()
 	notaryv1.RegisterNotaryServiceServer(guarded{s.gateway, s.guard}, notary)
+	notaryv1.RegisterExplorerServiceServer(guarded{s.gateway, s.guard}, explorer)
 
 	s.admin = s.grpcServer()
 	admin := guarded{s.admin, s.guard}

@@ -108,12 +108,23 @@ func TestReflection(t *testing.T) {
 }
 
 // TestNotBuilt calls every unary method of every service with an empty request: exactly those on the
-// list answer UNIMPLEMENTED, and name themselves.
+// list answer UNIMPLEMENTED, and name themselves. Without the backends that may be missing, and with them.
 func TestNotBuilt(t *testing.T) {
-	n := serve(t, quick(), &script{drain: func(context.Context) (uint64, error) { return 0, nil }, stop: func() {}})
+	for _, bare := range []bool{false, true} {
+		s := &script{drain: func(context.Context) (uint64, error) { return 0, nil }, stop: func() {}}
+		s.told.absent = bare
+		testNotBuilt(t, s)
+	}
+	if s := new(script); len(s.backends().NotBuilt()) != 9 {
+		t.Errorf("%q", s.backends().NotBuilt())
+	}
+}
+
+func testNotBuilt(t *testing.T, s *script) {
+	n := serve(t, quick(), s)
 	admin := n.dial("unix:" + n.socket)
 	listed := map[string]bool{}
-	for _, m := range NotBuilt() {
+	for _, m := range s.backends().NotBuilt() {
 		listed[m] = true
 	}
 	found := 0
@@ -333,7 +344,7 @@ func (broken) Accept() (net.Conn, error) { return nil, errGone }
 func TestServeEndsWhereAListenerFails(t *testing.T) {
 	metrics := must(NewMetrics(prometheus.NewRegistry()))
 	s := &script{}
-	server := must(NewServer(quick(), Backends{s, s, s, s, s, s, nil}, metrics, slog.New(slog.NewTextHandler(io.Discard, nil))))
+	server := must(NewServer(quick(), Backends{Submitter: s, Reader: s, Accounts: s, Watcher: s, Describer: s, Readiness: s}, metrics, slog.New(slog.NewTextHandler(io.Discard, nil))))
 	inner := must(net.Listen("tcp", "127.0.0.1:0"))
 	if err := server.Serve(within(t), Listeners{Public: []net.Listener{broken{inner}}}); !errors.Is(err, errGone) {
 		t.Errorf("%v", err)
@@ -342,7 +353,7 @@ func TestServeEndsWhereAListenerFails(t *testing.T) {
 
 func TestNewServerChecks(t *testing.T) {
 	s := &script{}
-	all := Backends{s, s, s, s, s, s, s}
+	all := s.backends()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	metrics := must(NewMetrics(prometheus.NewRegistry()))
 	if _, err := NewServer(Config{}, all, metrics, log); err == nil {

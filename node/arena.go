@@ -170,9 +170,10 @@ func (ar *arena) step(in conflict.Input) {
 func (ar *arena) perform(effect conflict.Effect) {
 	switch e := effect.(type) {
 	case conflict.CastVote:
+		ar.record.reached(e.Vote.Tx, e.Vote.Round)
 		ar.cast(e.Vote)
 	case conflict.StartTimer:
-		ar.record.reached(e.Tx, e.Round)
+		ar.record.timed(e)
 		ar.alarms.after(time.Duration(e.AfterMS)*time.Millisecond, func() { ar.rung.ring(conflict.Fired{Timer: e.ID}) })
 	case conflict.NeedCertificate:
 		ar.need(e)

@@ -151,34 +151,10 @@ func (c *counting) votes(ctx context.Context, tx domain.Hash) ([]conflict.Vote, 
 	}
 }
 
-// weights are the votes counted for a transaction in the highest round seen.
-func (c *counting) weights(ctx context.Context, tx domain.Hash) (w weights, err error) {
+// weights are what stands behind a transaction.
+func (c *counting) weights(ctx context.Context, tx domain.Hash) (weights, error) {
 	votes, err := c.votes(ctx, tx)
-	if err != nil {
-		return w, err
-	}
-	for _, v := range votes {
-		share := v.Group.Voters()[v.Voter].Share
-		switch {
-		case v.Round > w.round:
-			w = weights{round: v.Round}
-		case v.Round < w.round:
-			continue
-		}
-		switch v.State {
-		case observation.Pending:
-			w.pending += share
-		case observation.Accepted:
-			w.accepted += share
-		}
-	}
-	return w, nil
-}
-
-// weights are what stands behind a transaction in one round.
-type weights struct {
-	round             uint32
-	pending, accepted group.Weight
+	return weigh(votes), err
 }
 
 func (s *countingShard) run(ctx context.Context) {

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/notarynet/notaryd/node/store"
-	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
@@ -19,7 +18,7 @@ import (
 func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error) {
 	sh := n.sh
 	counts := sh.store.Counts()
-	online, err := sh.online(ctx)
+	heard, err := sh.heard(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -27,22 +26,22 @@ func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error
 	return &notaryv1.GetNetworkResponse{
 		NetworkId: sh.genesis.ID[:], Name: sh.genesis.Doc.Name, AddressPrefix: sh.genesis.Doc.AddressPrefix,
 		Genesis: sh.genesis.Bytes, GroupEpoch: sh.group.Epoch(), Link: link[:], Group: sh.group.Bytes(),
-		NodeKey: sh.self[:], NodeWeight: uint64(sh.group.Share(sh.self)), OnlineWeight: uint64(online),
+		NodeKey: sh.self[:], NodeWeight: uint64(sh.group.Share(sh.self)), OnlineWeight: uint64(heard.weight),
 		Version: n.version, TimeMs: nowMS(), FinalTransactions: counts.Finals, LiveOutputs: counts.LiveOutputs,
 		ConnectedPeers: uint32(len(sh.net.Peers())),
 	}, nil
 }
 
-// online asks the observer whom it has heard of lately.
-func (sh *shell) online(ctx context.Context) (group.Weight, error) {
-	reply := make(chan group.Weight, 1)
+// heard asks the observer whom it has heard of.
+func (sh *shell) heard(ctx context.Context) (hearing, error) {
+	reply := make(chan hearing, 1)
 	select {
-	case sh.observer.online <- reply:
+	case sh.observer.hearing <- reply:
 		return <-reply, nil
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return hearing{}, ctx.Err()
 	case <-sh.ctx.Done():
-		return 0, shuttingDown()
+		return hearing{}, shuttingDown()
 	}
 }
 

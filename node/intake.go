@@ -97,6 +97,7 @@ type grave struct {
 	err        error
 	binds      bool
 	receivedMS uint64
+	spends     []utxo.Outpoint
 }
 
 func newGraveyard(size int) *graveyard {
@@ -107,9 +108,9 @@ func newGraveyard(size int) *graveyard {
 func (g *graveyard) bury(tx *utxo.Tx, err error, receivedMS uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.put(tx.ID, grave{err, lasting(err), receivedMS})
+	g.put(tx.ID, grave{err, lasting(err), receivedMS, tx.Spends()})
 	if witnessed(err) {
-		g.put(tx.FullHash, grave{err, true, receivedMS})
+		g.put(tx.FullHash, grave{err, true, receivedMS, nil})
 	}
 }
 

@@ -56,7 +56,7 @@ func New(c Config, p Parts) (*Node, error) {
 		rules:    utxo.Rules{Network: p.Genesis.ID, MaxBytes: int(p.Genesis.Doc.GetLimits().GetMaxTransactionBytes())},
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
-		admission: &admission{most: int64(c.MaxInFlight)}, alarms: newAlarms(), news: newNews(),
+		admission: &admission{most: int64(c.MaxInFlight)}, alarms: newAlarms(), news: newNews(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), fail: n.fail,
 	}
 	n.sh = sh
@@ -130,8 +130,8 @@ func (n *Node) wireObserver() {
 		chains: observation.NewChains(chainWindow, chainLimit),
 		ahead:  make(map[observation.ChainID]map[uint64]*observation.Observation),
 		asked:  make(map[observation.ChainID]time.Time), heard: make(map[domain.PublicKey]time.Time),
-		online: make(chan chan group.Weight),
-		store:  sh.store, alarms: sh.alarms, log: sh.log, metrics: sh.metrics,
+		hearing: make(chan chan hearing),
+		store:   sh.store, alarms: sh.alarms, log: sh.log, metrics: sh.metrics,
 		count: sh.counting.count, saw: sh.batcher.saw, pull: sh.fetcher.wantRange, fail: n.fail,
 	}
 	for _, h := range sh.store.Heads() {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/notarynet/notaryd/node/store"
@@ -31,7 +32,7 @@ type observer struct {
 	ahead   map[observation.ChainID]map[uint64]*observation.Observation
 	asked   map[observation.ChainID]time.Time
 	heard   map[domain.PublicKey]time.Time
-	online  chan chan group.Weight
+	hearing chan chan hearing
 	store   *store.Store
 	space   *space
 	alarms  *alarms
@@ -68,8 +69,8 @@ func (ob *observer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case reply := <-ob.online:
-			reply <- ob.heardWeight()
+		case reply := <-ob.hearing:
+			reply <- ob.heardNow()
 			continue
 		case o := <-ob.queue:
 			ob.take(o)
@@ -117,8 +118,8 @@ func (ob *observer) linger(ctx context.Context) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case reply := <-ob.online:
-			reply <- ob.heardWeight()
+		case reply := <-ob.hearing:
+			reply <- ob.heardNow()
 		case <-again:
 			return true
 		}
@@ -241,6 +242,25 @@ func (ob *observer) closeGap(o *observation.Observation) {
 		delete(ob.ahead, id)
 		delete(ob.asked, id)
 	}
+}
+
+// hearing is whom this node has heard of.
+type hearing struct {
+	// weight is that of the members heard from within three heartbeats, this node included.
+	weight group.Weight
+	// at is when each other member was last heard of, since this node started.
+	at map[domain.PublicKey]time.Time
+}
+
+// lately reports whether a node key was heard of within three heartbeats.
+func (h hearing) lately(key domain.PublicKey) bool {
+	at, ever := h.at[key]
+	return ever && time.Since(at) < 3*heartbeatDefault
+}
+
+// heardNow is for others to keep.
+func (ob *observer) heardNow() hearing {
+	return hearing{weight: ob.heardWeight(), at: maps.Clone(ob.heard)}
 }
 
 // heardWeight is the weight of the members heard from within three heartbeats, this node included.

@@ -30,6 +30,12 @@ var states = map[lifecycle.State]notaryv1.TransactionState{
 // status is where a flight stands.
 func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionStatus {
 	state, err, _ := f.snapshot()
+	if state == lifecycle.Final {
+		if s, err := sh.finalStatus(f.tx.ID); s != nil && err == nil {
+			s.ReceivedMs = f.receivedMS
+			return s
+		}
+	}
 	f.mu.Lock()
 	finalMS := f.finalMS
 	f.mu.Unlock()
@@ -75,7 +81,18 @@ func (sh *shell) statusOf(id domain.Hash, info *store.FinalInfo) *notaryv1.Trans
 			s.AcceptedWeight += uint64(sh.group.Share(e.Key))
 		}
 	}
+	s.PendingWeight = s.AcceptedWeight // whoever accepts supports
 	return s
+}
+
+// rejectedStatus is the status of a transaction that was refused for good, perhaps in an earlier life.
+func (sh *shell) rejectedStatus(t *store.Transaction) *notaryv1.TransactionStatus {
+	r := t.Rejection
+	return &notaryv1.TransactionStatus{
+		TransactionId: t.ID[:], State: notaryv1.TransactionState_TRANSACTION_STATE_REJECTED,
+		GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight),
+		Rejection: &notaryv1.Rejection{Reason: r.Reason, Field: r.Field, Detail: r.Detail},
+	}
 }
 
 // Transaction is what is known of a transaction, and its bytes where they are here.
@@ -90,6 +107,8 @@ func (n *Node) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Trans
 		return nil, nil, err
 	case found && t.Final != nil:
 		return sh.statusOf(id, t.Final), t.Raw, nil
+	case found && t.Rejection != nil:
+		return sh.rejectedStatus(t), t.Raw, nil
 	}
 	if g, ok := sh.graves.find(id); ok {
 		return &notaryv1.TransactionStatus{

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -13,20 +14,26 @@ import (
 type record struct {
 	txs    map[domain.Hash]*contender
 	points map[utxo.Outpoint][]domain.Hash
-	order  []domain.Hash // by time of joining
+	order  []*contender // by time of joining
+	open   map[domain.Hash]*contender
+	joins  uint64
 }
 
 // contender is one contested transaction.
 type contender struct {
 	tx        domain.Hash
 	spends    []utxo.Outpoint
+	place     uint64 // in the order of joining; the first is 1
 	joinedMS  uint64
 	round     uint32
+	endsMS    uint64 // when the round's timer rings; 0 where none runs
 	decidedMS uint64
 	// winner is itself, or the final rival; zero while undecided.
 	winner domain.Hash
 	at     conflict.Finality
 }
+
+func (c *contender) undecided() bool { return c.winner.IsZero() }
 
 // contestView is one contest: transactions linked by conflicts, by ascending id.
 type contestView struct {
@@ -35,15 +42,19 @@ type contestView struct {
 }
 
 func newRecord() *record {
-	return &record{txs: make(map[domain.Hash]*contender), points: make(map[utxo.Outpoint][]domain.Hash)}
+	return &record{
+		txs: make(map[domain.Hash]*contender), points: make(map[utxo.Outpoint][]domain.Hash), open: make(map[domain.Hash]*contender),
+	}
 }
 
 func (r *record) joined(tx domain.Hash, spends []utxo.Outpoint) {
 	if r.txs[tx] != nil {
 		return
 	}
-	r.txs[tx] = &contender{tx: tx, spends: spends, joinedMS: nowMS()}
-	r.order = append(r.order, tx)
+	r.joins++
+	c := &contender{tx: tx, spends: spends, place: r.joins, joinedMS: nowMS()}
+	r.txs[tx], r.open[tx] = c, c
+	r.order = append(r.order, c)
 	for _, o := range spends {
 		r.points[o] = append(r.points[o], tx)
 	}
@@ -51,17 +62,31 @@ func (r *record) joined(tx domain.Hash, spends []utxo.Outpoint) {
 
 // reached notes the round of a transaction's contest.
 func (r *record) reached(tx domain.Hash, round uint32) {
-	for _, c := range r.component(tx) {
-		if c.winner.IsZero() {
-			c.round = max(c.round, round)
+	for _, c := range r.component(tx, (*contender).undecided) {
+		if round > c.round {
+			c.round, c.endsMS = round, 0
+		}
+	}
+}
+
+// timed notes the round that a timer was started in, and when the round ends where it is the round's own.
+func (r *record) timed(e conflict.StartTimer) {
+	r.reached(e.Tx, e.Round)
+	if e.Kind != conflict.RoundTimer {
+		return
+	}
+	for _, c := range r.component(e.Tx, (*contender).undecided) {
+		if c.round == e.Round {
+			c.endsMS = nowMS() + e.AfterMS
 		}
 	}
 }
 
 func (r *record) decided(d conflict.Decided) {
 	for _, tx := range append(slices.Clone(d.Rejected), d.Final) {
-		if c := r.txs[tx]; c != nil && c.winner.IsZero() {
-			c.winner, c.at, c.decidedMS = d.Final, d.Finality, nowMS()
+		if c := r.txs[tx]; c != nil && c.undecided() {
+			c.winner, c.at, c.decidedMS, c.endsMS = d.Final, d.Finality, nowMS(), 0
+			delete(r.open, tx)
 		}
 	}
 }
@@ -72,21 +97,31 @@ func (r *record) forget(tx domain.Hash) {
 		return
 	}
 	delete(r.txs, tx)
+	delete(r.open, tx)
 	for _, o := range c.spends {
 		r.points[o] = slices.DeleteFunc(r.points[o], func(t domain.Hash) bool { return t == tx })
 		if len(r.points[o]) == 0 {
 			delete(r.points, o)
 		}
 	}
-	if i := slices.Index(r.order, tx); i >= 0 {
-		r.order = slices.Delete(r.order, i, i+1)
+	i, _ := r.position(c.place)
+	if i == 0 {
+		r.order[0], r.order = nil, r.order[1:] // the oldest goes first, as a rule
+		return
 	}
+	r.order = slices.Delete(r.order, i, i+1)
 }
 
-// component is every transaction that is linked to one by conflicts.
-func (r *record) component(tx domain.Hash) []*contender {
+// position is where a place is, or would be, in the order.
+func (r *record) position(place uint64) (int, bool) {
+	return slices.BinarySearchFunc(r.order, place, func(c *contender, place uint64) int { return cmp.Compare(c.place, place) })
+}
+
+// component is every transaction that is linked to one by conflicts, through those that are kept. Nothing
+// where the first is not kept.
+func (r *record) component(tx domain.Hash, keep func(*contender) bool) []*contender {
 	start := r.txs[tx]
-	if start == nil {
+	if start == nil || !keep(start) {
 		return nil
 	}
 	seen := map[domain.Hash]bool{tx: true}
@@ -94,9 +129,9 @@ func (r *record) component(tx domain.Hash) []*contender {
 	for i := 0; i < len(list); i++ {
 		for _, o := range list[i].spends {
 			for _, rival := range r.points[o] {
-				if !seen[rival] {
+				if c := r.txs[rival]; !seen[rival] && keep(c) {
 					seen[rival] = true
-					list = append(list, r.txs[rival])
+					list = append(list, c)
 				}
 			}
 		}
@@ -104,48 +139,88 @@ func (r *record) component(tx domain.Hash) []*contender {
 	return list
 }
 
-// view is the contest of a transaction.
+func anyOf(*contender) bool { return true }
+
+// lowest is the lowest outpoint that two of them spend, or the lowest of all where there is none.
+func lowest(list []*contender) utxo.Outpoint {
+	var contested, all []utxo.Outpoint
+	claimed := make(map[utxo.Outpoint]bool)
+	for _, c := range list {
+		for _, o := range c.spends {
+			if claimed[o] {
+				contested = append(contested, o)
+			}
+			claimed[o] = true
+			all = append(all, o)
+		}
+	}
+	if len(contested) > 0 {
+		all = contested
+	}
+	return slices.MinFunc(all, utxo.Outpoint.Compare)
+}
+
+// view is the contest of a transaction, with those of its members that are decided.
 func (r *record) view(tx domain.Hash) (v contestView, ok bool) {
-	list := r.component(tx)
+	list := r.component(tx, anyOf)
 	if list == nil {
 		return v, false
 	}
 	slices.SortFunc(list, func(a, b *contender) int { return a.tx.Compare(b.tx) })
-	first := true
 	for _, c := range list {
 		v.members = append(v.members, *c)
-		for _, o := range c.spends {
-			if len(r.points[o]) > 1 && (first || o.Compare(v.lowest) < 0) {
-				v.lowest, first = o, false
-			}
-		}
 	}
-	if first { // no rival: its own lowest outpoint names it
-		v.lowest = slices.MinFunc(list[0].spends, utxo.Outpoint.Compare)
-	}
+	v.lowest = lowest(list)
 	return v, true
 }
 
-// list is contests by when their newest member joined, newest first, from a position on, and the next
-// position; 0 where there are no more.
-func (r *record) list(from, limit int) (views []contestView, next int) {
+// facilitated is the outpoint that names the facilitators of what is undecided of a transaction's contest.
+func (r *record) facilitated(tx domain.Hash) (o utxo.Outpoint, ok bool) {
+	list := r.component(tx, (*contender).undecided)
+	if list == nil {
+		return o, false
+	}
+	return lowest(list), true
+}
+
+// list is contests whose newest member joined before a place, newest first, and the place to go on from;
+// 0 where there are no more.
+func (r *record) list(before uint64, limit int) (views []contestView, next uint64) {
 	seen := make(map[domain.Hash]bool)
-	for i, n := len(r.order)-1, 0; i >= 0; i-- {
-		tx := r.order[i]
+	i, _ := r.position(before)
+	for i--; i >= 0; i-- {
+		c := r.order[i]
+		if seen[c.tx] {
+			continue
+		}
+		v, _ := r.view(c.tx)
+		newest := uint64(0)
+		for _, m := range v.members {
+			seen[m.tx] = true
+			newest = max(newest, m.place)
+		}
+		if newest >= before {
+			continue // on an earlier page, or new since
+		}
+		if len(views) == limit {
+			return views, next
+		}
+		views, next = append(views, v), c.place
+	}
+	return views, 0
+}
+
+// contests is the number of contests with something undecided.
+func (r *record) contests() (n int) {
+	seen := make(map[domain.Hash]bool, len(r.open))
+	for tx := range r.open {
 		if seen[tx] {
 			continue
 		}
-		v, _ := r.view(tx)
-		for _, m := range v.members {
-			seen[m.tx] = true
+		n++
+		for _, c := range r.component(tx, (*contender).undecided) {
+			seen[c.tx] = true
 		}
-		if n++; n <= from {
-			continue
-		}
-		if len(views) == limit {
-			return views, n - 1
-		}
-		views = append(views, v)
 	}
-	return views, 0
+	return n
 }

@@ -48,6 +48,7 @@ type shell struct {
 	catchup    *catchup
 	news       *news
 	metrics    *Metrics
+	recent     *recent
 
 	running sync.WaitGroup
 	fail    func(error)
@@ -79,7 +80,9 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)
 		sh.batcher.release(ctx, f.tx)
-		sh.metrics.finalSeconds.Observe(float64(finals[i].FinalMS-f.receivedMS) / 1000)
+		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
+		sh.metrics.finalSeconds.Observe(float64(took) / 1000)
+		sh.recent.final(finals[i].FinalMS, took)
 	}
 	sh.news.announce()
 }

@@ -217,6 +217,7 @@ func (v *notary) launch() error {
 	}
 	server, err := api.NewServer(v.apiConfig(), api.Backends{
 		Submitter: nd, Reader: nd, Accounts: nd, Watcher: nd, Describer: nd, Readiness: nd,
+		Explainer: nd, Contests: nd, Archive: nd, Peers: nd, Evidence: nd,
 	}, metrics, log)
 	if err != nil {
 		return errors.Join(err, st.Close())

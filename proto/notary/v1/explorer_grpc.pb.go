@@ -58,7 +58,7 @@ type ExplorerServiceClient interface {
 	ListContests(ctx context.Context, in *ListContestsRequest, opts ...grpc.CallOption) (*ListContestsResponse, error)
 	// One contest: who voted what when, the weight behind each side in every round, how it ended and why.
 	GetContest(ctx context.Context, in *GetContestRequest, opts ...grpc.CallOption) (*GetContestResponse, error)
-	// Evidence against node keys that this node has checked.
+	// Evidence against node keys that this node has checked. A page also ends after 1 MiB.
 	ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error)
 	ListRewardEpochs(ctx context.Context, in *ListRewardEpochsRequest, opts ...grpc.CallOption) (*ListRewardEpochsResponse, error)
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
@@ -226,7 +226,7 @@ type ExplorerServiceServer interface {
 	ListContests(context.Context, *ListContestsRequest) (*ListContestsResponse, error)
 	// One contest: who voted what when, the weight behind each side in every round, how it ended and why.
 	GetContest(context.Context, *GetContestRequest) (*GetContestResponse, error)
-	// Evidence against node keys that this node has checked.
+	// Evidence against node keys that this node has checked. A page also ends after 1 MiB.
 	ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error)
 	ListRewardEpochs(context.Context, *ListRewardEpochsRequest) (*ListRewardEpochsResponse, error)
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
