@@ -114,6 +114,9 @@ func captured(t threat) (plot, error) {
 	return p, nil
 }
 
+// seats is how many peers a group has at most, link by link.
+const seats = 80
+
 // overLinks is the weight of a Sybil region behind a few labels as links go by, when those who gained
 // weight have a voice in the next link.
 func overLinks(labels, links int) (plot, error) {
@@ -142,8 +145,8 @@ func overLinks(labels, links int) (plot, error) {
 			if err != nil {
 				return plot{}, err
 			}
-			target := trust.Elect(sum.Weights(), func(domain.Hash) bool { return true }, 1024)
-			now = trust.Step(now, target, trust.DefaultStep, 1024)
+			target := trust.Elect(sum.Weights(), func(domain.Hash) bool { return true }, seats)
+			now = trust.Step(now, target, trust.DefaultStep, seats)
 		}
 		p.lines = append(p.lines, l)
 	}
