@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -27,6 +28,27 @@ func hexIDs(next http.Handler) http.Handler {
 			u.Path, u.RawPath = path, ""
 			r = r.Clone(r.Context())
 			r.URL = &u
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// textOnly refuses paths and queries that are not UTF-8: the gateway would hand them to a protobuf string,
+// which cannot hold them.
+func textOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		field := ""
+		if !utf8.ValidString(r.URL.Path) {
+			field = "path"
+		}
+		for name, values := range r.URL.Query() {
+			if !utf8.ValidString(name) || !utf8.ValidString(strings.Join(values, "")) {
+				field = "query"
+			}
+		}
+		if field != "" {
+			writeError(w, r, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, field, "not UTF-8"))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -59,7 +59,7 @@ func (s *Server) handler(conn *grpc.ClientConn) (http.Handler, error) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(s.openapi)
 	}))
-	mux.Handle("/", s.body(hexIDs(translate)))
+	mux.Handle("/", s.body(textOnly(hexIDs(translate))))
 	return s.deadlines(s.recovering(cors(s.config.CORSOrigins, mux))), nil
 }
 
