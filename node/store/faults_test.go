@@ -196,6 +196,7 @@ func TestReadErrorIsNoAbsence(t *testing.T) {
 // A record that nobody can have written is ErrCorrupt, and ends the store.
 func TestCorruptRecords(t *testing.T) {
 	o := genesisOutpoint(0)
+	of := observation.ChainID{Key: peers[0].Public()}
 	for name, c := range map[string]struct {
 		key  []byte
 		call func(*Store) error
@@ -211,7 +212,7 @@ func TestCorruptRecords(t *testing.T) {
 			}
 			return nil
 		}},
-		"observation": {appendObservationKey(nil, ownChain(0), 1), func(s *Store) error { _, _, err := s.Observation(ownChain(0), 1); return err }},
+		"observation": {appendObservationKey(nil, of, 1), func(s *Store) error { _, _, err := s.Observation(of, 1); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := mustOpen(t, testOptions(vfs.NewMem()))

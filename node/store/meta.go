@@ -154,6 +154,9 @@ func (s *Store) loadHeads() error {
 			return s.fail(err)
 		}
 		s.heads[e.id] = e.head
+		if e.id.Key == s.options.Key {
+			s.signed[e.id] = e.head
+		}
 	}
 	return nil
 }

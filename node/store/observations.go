@@ -138,10 +138,14 @@ func (p *chainPlan) advance() error {
 }
 
 // Head is the newest observation up to which the store holds a chain without a gap, from height 1 on.
-// Where it holds none, the head is that of a chain before its first observation.
+// Where it holds none, the head is that of a chain before its first observation. Of this node's own
+// chain, what is not on disk yet is shown by no call that reads.
 func (s *Store) Head(id observation.ChainID) observation.Head {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if id.Key == s.options.Key {
+		return headOf(id, s.signed[id])
+	}
 	return headOf(id, s.heads[id])
 }
 
@@ -151,6 +155,11 @@ func (s *Store) Heads() []observation.Head {
 	defer s.mu.Unlock()
 	heads := make([]observation.Head, 0, len(s.heads))
 	for id, v := range s.heads {
+		if id.Key == s.options.Key {
+			if v = s.signed[id]; v.Height == 0 {
+				continue
+			}
+		}
 		heads = append(heads, headOf(id, v))
 	}
 	slices.SortFunc(heads, func(a, b observation.Head) int {
@@ -169,6 +178,9 @@ func (s *Store) Observation(id observation.ChainID, height uint64) (*observation
 		return nil, false, err
 	}
 	defer s.leave()
+	if height > s.shown(id) {
+		return nil, false, nil
+	}
 	value, ok, err := s.get(s.db, appendObservationKey(nil, id, height))
 	if err != nil || !ok {
 		return nil, false, err
@@ -192,6 +204,7 @@ func (s *Store) decodeObservation(value []byte) (*observation.Observation, error
 // Observations are those of a chain from one height to another, both included, ascending; heights
 // that are missing are left out. The sequence ends with the first error.
 func (s *Store) Observations(id observation.ChainID, from, to uint64) iter.Seq2[*observation.Observation, error] {
+	to = min(to, s.shown(id))
 	lower := appendObservationKey(nil, id, from)
 	upper := after(appendChain(nil, ClassObservation, id))
 	if to < ^uint64(0) {

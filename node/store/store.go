@@ -34,6 +34,7 @@ type Store struct {
 	counts  countsValue
 	pending map[domain.Hash]struct{}
 	heads   map[observation.ChainID]headValue
+	signed  map[observation.ChainID]headValue // heads of own chains, as far as they are on disk
 	votes   voteIndex
 
 	interned interned
@@ -50,6 +51,7 @@ func Open(dir string, options Options) (*Store, error) {
 		options: options.withDefaults(),
 		pending: map[domain.Hash]struct{}{},
 		heads:   map[observation.ChainID]headValue{},
+		signed:  map[observation.ChainID]headValue{},
 		votes:   voteIndex{},
 	}
 	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}

@@ -144,7 +144,7 @@ func (w *twin) vote(b VoteBatch) {
 	}
 	for _, r := range b.Records {
 		e, _ := w.set.Lookup(r.Outpoint)
-		if e.SpentBy.IsZero() || w.votedOn(r.Outpoint, func(conflict.Record) bool { return true }) {
+		if e.SpentBy != r.Tx || w.votedOn(r.Outpoint, func(conflict.Record) bool { return true }) {
 			w.records[slot(r)] = r
 		}
 	}

@@ -81,7 +81,32 @@ func (s *Store) SaveVotes(b VoteBatch) error {
 	if err != nil {
 		return err
 	}
-	return wait()
+	if err := wait(); err != nil {
+		return err
+	}
+	s.nowSigned(b.Observation.Head())
+	return nil
+}
+
+// nowSigned moves the head of an own chain that readers may see. Pebble shows a batch before it is on disk,
+// and whoever reads this node's votes may pass them on (rule N5).
+func (s *Store) nowSigned(h observation.Head) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := observation.ChainID{Key: h.Key, SigningEpoch: h.SigningEpoch}
+	if h.Height > s.signed[id].Height {
+		s.signed[id] = headValue{h.Height, h.Hash}
+	}
+}
+
+// shown is how far readers may see a chain.
+func (s *Store) shown(id observation.ChainID) uint64 {
+	if id.Key != s.options.Key {
+		return ^uint64(0)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.signed[id].Height
 }
 
 func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
@@ -144,8 +169,8 @@ func (s *Store) checkOwn(o *observation.Observation) error {
 }
 
 // planVotes plans transactions and records, and returns those that are new here. What is decided
-// already leaves nothing behind: a node goes on supporting what it holds final, but a rival is
-// stopped by the spent outpoint.
+// already leaves nothing behind, unless it was voted against: a node goes on supporting what it holds
+// final.
 func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain.Hash, kept []*conflict.Record, err error) {
 	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
 	for _, tx := range b.Transactions {
@@ -173,12 +198,11 @@ func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain
 		r := &b.Records[i]
 		// Where a record is known, the outpoint is not spent, or was contested.
 		if len(s.votes[r.Outpoint]) == 0 {
-			w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint)
-			spent, err := probe.has(w.key)
+			idle, err := s.needless(w, probe, r)
 			if err != nil {
 				return nil, nil, err
 			}
-			if spent {
+			if idle && !slices.ContainsFunc(kept, func(k *conflict.Record) bool { return k.Outpoint == r.Outpoint }) {
 				continue
 			}
 		}
@@ -188,6 +212,21 @@ func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain
 		kept = append(kept, r)
 	}
 	return added, kept, nil
+}
+
+// needless reports whether the outpoint of a record is spent by its own transaction. Where a rival spent it
+// while the vote was on its way here, the record counts: this node may yet be asked to support the rival.
+func (s *Store) needless(w *writes, probe *probe, r *conflict.Record) (bool, error) {
+	w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint)
+	value, spent, err := probe.get(w.key)
+	if err != nil || !spent {
+		return false, err
+	}
+	by, err := decodeID(value)
+	if err != nil {
+		return false, s.fail(err)
+	}
+	return by == r.Tx, nil
 }
 
 func (s *Store) isPending(id domain.Hash, batch map[domain.Hash]struct{}) bool {
