@@ -35,9 +35,6 @@ func (b *ballot) of(s observation.State) *count { return &b.counts[s-observation
 // certified reports whether the ballot holds a certificate: PENDING from more than 2/3 of the weight.
 func (b *ballot) certified() bool { return quorum(b.of(observation.Pending).weight) }
 
-// final reports whether the ballot makes its transaction final: ACCEPTED from more than 2/3.
-func (b *ballot) final() bool { return quorum(b.of(observation.Accepted).weight) }
-
 // quorum is what makes certificates and finality.
 func quorum(w group.Weight) bool { return group.Quorum(w) || plantedQuorum && 3*w >= 2*group.Total }
 
