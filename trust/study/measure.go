@@ -115,7 +115,7 @@ func captured(t threat) (plot, error) {
 }
 
 // seats is how many peers a group has at most, link by link.
-const seats = 80
+const seats = 1024
 
 // overLinks is the weight of a Sybil region behind a few labels as links go by, when those who gained
 // weight have a voice in the next link.

@@ -25,7 +25,7 @@ func Run(w io.Writer, save func(name string, svg []byte) error, only string) err
 	if only != "" && only != "links" {
 		return nil
 	}
-	p, err := overLinks(8, 64)
+	p, err := overLinks(8, 32)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func Run(w io.Writer, save func(name string, svg []byte) error, only string) err
 	thin.lines = nil
 	for _, l := range p.lines {
 		few := line{name: l.name}
-		for _, at := range []int{0, 1, 2, 4, 8, 16, 32, 64} {
+		for _, at := range []int{0, 1, 2, 4, 8, 16, 32} {
 			few.points = append(few.points, l.points[at])
 		}
 		thin.lines = append(thin.lines, few)
