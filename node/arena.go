@@ -29,10 +29,8 @@ type arena struct {
 	metrics *Metrics
 	record  *record
 
-	// watch and listen report what is contested, and how it is voted on, to whoever looks for
-	// contradictions. They must not block.
-	watch  func(tx *utxo.Tx, votes []conflict.Vote, decided bool)
-	listen func([]conflict.Vote)
+	// watch reports what is contested to whoever looks for contradictions. It must not block.
+	watch func(tx *utxo.Tx, decided bool)
 	// votes passes a vote on to the batcher's queue; retire, need and hand are told of what the contests
 	// ask for and must not block.
 	votes  chan<- cast
@@ -136,7 +134,6 @@ func (ar *arena) run(ctx context.Context) {
 			case entry:
 				ar.enter(m)
 			case conflict.Heard:
-				ar.listen(m.Votes)
 				ar.step(m)
 			case func():
 				m()
@@ -157,7 +154,7 @@ func (ar *arena) enter(e entry) {
 	ar.entrants[e.Tx] = e.entrant
 	ar.metrics.contested.Inc()
 	ar.record.joined(e.Tx, e.Spends)
-	ar.watch(e.tx, e.Votes, e.Final != nil)
+	ar.watch(e.tx, e.Final != nil)
 	ar.step(e.Join)
 }
 

@@ -30,6 +30,11 @@ type countingShard struct {
 	contested map[domain.Hash]bool
 	hear      func(ctx context.Context, votes []conflict.Vote)
 	heard     []conflict.Vote
+	// watched are the transactions whose votes the witness wants to overhear, and overheard those of
+	// the observation at hand.
+	watched   map[domain.Hash]bool
+	overhear  func(votes []conflict.Vote)
+	overheard []conflict.Vote
 	out       []conflict.Milestone
 	index     byte
 	mask      byte
@@ -180,6 +185,8 @@ func (s *countingShard) run(ctx context.Context) {
 				m.join(ctx, s.tally.Votes(m.tx))
 			case retired:
 				delete(s.contested, m.tx)
+			case overhearing:
+				s.watch(m)
 			case voting:
 				m.reply <- s.tally.Votes(m.tx)
 			}
@@ -210,6 +217,13 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 		if len(s.contested) > 0 && s.contested[v.Tx] {
 			s.heard = append(s.heard, v)
 		}
+		if len(s.watched) > 0 && s.watched[v.Tx] {
+			s.overheard = append(s.overheard, v)
+		}
+	}
+	if len(s.overheard) > 0 {
+		s.overhear(s.overheard)
+		s.overheard = nil // the witness keeps it
 	}
 	if len(s.heard) > 0 {
 		s.hear(ctx, s.heard)

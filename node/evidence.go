@@ -18,13 +18,13 @@ import (
 // finds no room is lost to it, and counted.
 const witnessQueue = 4096
 
-// witness owns the search for contradictions: it watches contested transactions, hears the votes on them
+// witness owns the search for contradictions: it watches contested transactions, overhears the votes on them
 // once these are stored, is told of forks, and builds evidence from what the store holds. It waits for the
-// disk alone, and nobody waits for it.
+// disk and the tallies' queues, and nobody waits for it.
 //
 // A liar's votes go on counting here as everywhere, until a link removes it.
 type witness struct {
-	queue   chan any // watching, []conflict.Vote and forked
+	queue   chan any // watching, lost, []conflict.Vote and forked
 	votes   *conflict.Witness
 	bodies  map[domain.Hash][]byte // of what is watched
 	group   *group.Group
@@ -33,17 +33,25 @@ type witness struct {
 	log     *slog.Logger
 	metrics *evidenceMetrics
 
+	// overhear has the votes on a transaction come here, those counted so far and all further ones, or
+	// ends that.
+	overhear func(ctx context.Context, m overhearing)
+	rules    utxo.Rules
+
 	pull func(id observation.ChainID, from, to uint64)
 	fail func(error)
 }
 
-// watching is a contested transaction with the votes that were counted before it was.
+// watching is a contested transaction.
 type watching struct {
-	tx    *utxo.Tx
-	votes []conflict.Vote
+	tx *utxo.Tx
 	// decided asks for the votes that made it final too: they may be older than any tally.
 	decided bool
 }
+
+// lost is a transaction that is refused since a rival is final, contested or not: votes on it may still
+// come.
+type lost struct{ tx *utxo.Tx }
 
 // forked is a height at which a chain has two observations, as far as is known.
 type forked struct {
@@ -59,11 +67,12 @@ func newWitness(g *group.Group, s *store.Store, a *archive, log *slog.Logger, m 
 }
 
 // watch reports a contested transaction.
-func (w *witness) watch(tx *utxo.Tx, votes []conflict.Vote, decided bool) {
-	w.tell(watching{tx, votes, decided})
-}
+func (w *witness) watch(tx *utxo.Tx, decided bool) { w.tell(watching{tx, decided}) }
 
-// hear reports votes on contested transactions. They are kept and must not change.
+// lose reports a transaction that a final rival has ended.
+func (w *witness) lose(tx *utxo.Tx) { w.tell(lost{tx}) }
+
+// hear reports votes on what is watched. They are kept and must not change.
 func (w *witness) hear(votes []conflict.Vote) { w.tell(votes) }
 
 // suspect reports a fork. Its observations have been stored, as far as they are known.
@@ -83,7 +92,7 @@ func (w *witness) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case m := <-w.queue:
-			if err := w.handle(m); err != nil {
+			if err := w.handle(ctx, m); err != nil {
 				w.fail(err)
 				return
 			}
@@ -92,10 +101,12 @@ func (w *witness) run(ctx context.Context) {
 }
 
 // handle takes one report. An error is one of the store, and final.
-func (w *witness) handle(m any) error {
+func (w *witness) handle(ctx context.Context, m any) error {
 	switch m := m.(type) {
 	case watching:
-		return w.enter(m)
+		return w.enter(ctx, m)
+	case lost:
+		return w.mourn(ctx, m.tx)
 	case []conflict.Vote:
 		return w.listen(m)
 	case forked:
@@ -104,22 +115,52 @@ func (w *witness) handle(m any) error {
 	panic(fmt.Sprintf("node: the witness was told %T", m))
 }
 
-func (w *witness) enter(m watching) error {
+func (w *witness) enter(ctx context.Context, m watching) error {
 	gone, added := w.votes.Watch(m.tx.ID, m.tx.Spends())
-	delete(w.bodies, gone)
+	if !gone.IsZero() {
+		delete(w.bodies, gone)
+		w.overhear(ctx, overhearing{gone, false})
+	}
 	if added {
 		w.bodies[m.tx.ID] = m.tx.Body
+		w.overhear(ctx, overhearing{m.tx.ID, true})
 	}
-	if m.decided {
-		votes, err := w.decisive(m.tx.ID)
+	if !m.decided {
+		return nil
+	}
+	votes, err := w.decisive(m.tx.ID)
+	if err != nil {
+		return err
+	}
+	return w.listen(votes)
+}
+
+// mourn watches a transaction together with the final ones that ended it.
+func (w *witness) mourn(ctx context.Context, tx *utxo.Tx) error {
+	for _, o := range tx.Spends() {
+		entry, found, err := w.store.Lookup(o)
 		if err != nil {
 			return err
 		}
-		if err := w.listen(votes); err != nil {
+		if !found || entry.SpentBy.IsZero() || entry.SpentBy == tx.ID {
+			continue
+		}
+		t, found, err := w.store.Transaction(entry.SpentBy)
+		if err != nil {
+			return err
+		}
+		if !found || t.Raw == nil {
+			continue
+		}
+		winner, err := utxo.Decode(t.Raw, w.rules)
+		if err != nil {
+			return fmt.Errorf("a final transaction cannot be read back: %w", err)
+		}
+		if err := w.enter(ctx, watching{winner, true}); err != nil {
 			return err
 		}
 	}
-	return w.listen(m.votes)
+	return w.enter(ctx, watching{tx, false})
 }
 
 // decisive are the stored votes that made a transaction final.

@@ -30,6 +30,7 @@ type court struct {
 	published [][]byte
 	listed    []domain.Hash
 	pulled    []forked
+	overheard []overhearing
 	failed    error
 }
 
@@ -59,6 +60,7 @@ func (c *court) open() {
 	sh.archive.list = func(h domain.Hash) { c.listed = append(c.listed, h) }
 	sh.archive.peer = sh.peerOf
 	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
+	sh.witness.overhear, sh.witness.rules = func(_ context.Context, m overhearing) { c.overheard = append(c.overheard, m) }, utxo.Rules{Network: sh.genesis.ID}
 	sh.witness.pull = func(id observation.ChainID, from, _ uint64) { c.pulled = append(c.pulled, forked{id, from}) }
 	sh.turnstile = newTurnstile(evidenceBurst, time.Hour)
 	if err := sh.archive.restore(); err != nil {
@@ -70,7 +72,7 @@ func (c *court) open() {
 func (c *court) say(reports ...any) {
 	c.t.Helper()
 	for _, m := range reports {
-		if err := c.sh.witness.handle(m); err != nil {
+		if err := c.sh.witness.handle(c.t.Context(), m); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -183,11 +185,11 @@ func TestWitnessBuilds(t *testing.T) {
 			first := c.save(1, c.sign(1, kit.Vote(tx[0].ID, casts[0].state, casts[0].round, 1)))
 			second := c.save(1, c.sign(1, kit.Vote(tx[1].ID, casts[1].state, casts[1].round, 2)))
 			if late {
-				c.say(watching{tx[0], first, false}, second, watching{tx[1], second, false})
+				c.say(watching{tx[0], false}, first, second, watching{tx[1], false}, second)
 			} else {
-				c.say(watching{tx[0], nil, false}, watching{tx[1], nil, false}, second, first)
+				c.say(watching{tx[0], false}, watching{tx[1], false}, second, first)
 			}
-			c.say(first, second, watching{tx[1], second, false})
+			c.say(first, second, watching{tx[1], false}, second)
 			c.wantKept(want)
 			e := c.kept()[0]
 			if len(c.published) != 1 || len(c.listed) != 1 || c.listed[0] != e.Hash || string(c.published[0]) != string(e.Raw) {
@@ -203,7 +205,7 @@ func TestWitnessBuilds(t *testing.T) {
 				}
 			}
 			c.open() // a restart
-			c.say(watching{tx[0], first, false}, watching{tx[1], second, false})
+			c.say(watching{tx[0], false}, first, watching{tx[1], false}, second)
 			c.wantKept(want)
 			if len(c.published) != 1 {
 				t.Fatalf("%v: published again after a restart", want)
@@ -226,7 +228,7 @@ func TestWitnessAtAFork(t *testing.T) {
 		t.Fatalf("of one branch: pulled %v", c.pulled)
 	}
 	c.save(2, b)
-	c.say(forked{chain, 1}, forked{chain, 1}, watching{tx[0], nil, false}, watching{tx[1], nil, false}, c.votes(2, b, a))
+	c.say(forked{chain, 1}, forked{chain, 1}, watching{tx[0], false}, watching{tx[1], false}, c.votes(2, b, a))
 	c.wantKept(forkedChain, twoPending)
 	if len(c.published) != 2 || len(c.pulled) != 1 {
 		t.Fatalf("published %d times, pulled %v", len(c.published), c.pulled)
@@ -239,7 +241,7 @@ func TestWitnessWithoutProof(t *testing.T) {
 	tx := c.rivals(2)
 	a, b := c.sign(1, kit.Vote(tx[0].ID, observation.Pending, 0, 1)), c.sign(1, kit.Vote(tx[1].ID, observation.Pending, 0, 1))
 	c.save(1, a)
-	c.say(watching{tx[0], nil, false}, watching{tx[1], nil, false}, c.votes(1, a, b))
+	c.say(watching{tx[0], false}, watching{tx[1], false}, c.votes(1, a, b))
 	c.wantKept()
 	if n := c.counted("evidence_unbuilt_total"); n != 1 {
 		t.Fatalf("counted %v times", n)
@@ -267,7 +269,7 @@ func TestWitnessRemembersFinals(t *testing.T) {
 	if v := c.sh.witness.edgeVotes(tx[0].ID, &store.FinalInfo{Edges: []store.EdgeRef{ref}}); v != nil {
 		t.Fatalf("of another link: %v", v)
 	}
-	c.say(watching{tx[0], votes, true}, watching{tx[1], late, false})
+	c.say(watching{tx[0], true}, votes, watching{tx[1], false}, late)
 	c.wantKept(twoAccepted)
 }
 

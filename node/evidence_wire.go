@@ -8,7 +8,9 @@ func (sh *shell) wireEvidence() error {
 	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
 	sh.witness.pull, sh.witness.fail = sh.fetcher.wantRange, sh.fail
 	sh.turnstile = newTurnstile(evidenceBurst, evidenceWindow)
-	sh.arena.watch, sh.arena.listen = sh.witness.watch, sh.witness.hear
+	sh.witness.overhear, sh.witness.rules = sh.counting.overhear, sh.rules
+	sh.counting.tell(sh.witness.hear)
+	sh.arena.watch = sh.witness.watch
 	sh.observer.suspect = sh.witness.suspect
 	return sh.archive.restore()
 }

@@ -220,6 +220,7 @@ func (sh *shell) landed(f *flight) {
 		sh.batcher.reject(sh.ctx, f.tx, err)
 	}
 	if state == lifecycle.Rejected && outlived(err) {
+		sh.witness.lose(f.tx)
 		if err := sh.support(sh.ctx, f); err != nil && sh.ctx.Err() == nil {
 			sh.fail(err)
 		}
