@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"testing"
@@ -266,6 +267,8 @@ func wantReason(t testing.TB, err error, want notaryv1.Reason) {
 }
 
 func nowMS() uint64 { return uint64(time.Now().UnixMilli()) }
+
+func sha(b []byte) domain.Hash { return sha256.Sum256(b) }
 
 func text(n *network, a utxo.Address) string {
 	return utxo.FormatAddress(n.genesis.Doc.AddressPrefix, a)

