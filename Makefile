@@ -11,7 +11,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 PLUGINS  := google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc \
             github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2
 BUF      := $(TOOLS)/bin/buf
-FUZZTIME ?= 5s
+FUZZTIME ?= 3000x
 
 .PHONY: help
 help: ## This list
@@ -39,7 +39,7 @@ race: ## Tests of everything concurrent, under the race detector (needs a C comp
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./node/... ./api/... ./client/... ./cmd/... ./internal/e2e/...
 
 .PHONY: fuzz
-fuzz: ## Each fuzz target for FUZZTIME (5s)
+fuzz: ## Each fuzz target for FUZZTIME (3000x; or 60s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: lint
