@@ -98,18 +98,30 @@ func (s *story) tellRounds() (lines []string) {
 		if i == maxRoundsTold && len(s.rounds) > maxRoundsTold+1 {
 			return append(lines, fmt.Sprintf("%d more rounds followed.", len(s.rounds)-i))
 		}
-		sides := []string{"this one " + percent(r.of(id).pending)}
+		sides := []string{"for this one " + r.backing(id)}
 		for _, other := range r.ids() {
 			if other != id && len(sides) < 4 {
-				sides = append(sides, short(other)+" "+percent(r.of(other).pending))
+				sides = append(sides, "for "+short(other)+" "+r.backing(other))
 			}
 		}
 		if r.abstained.weight > 0 {
 			sides = append(sides, "for none of them "+percent(r.abstained.weight))
 		}
-		lines = append(lines, fmt.Sprintf("Round %d: %s.", r.round, strings.Join(sides, ", ")))
+		lines = append(lines, fmt.Sprintf("Round %d: votes %s.", r.round, strings.Join(sides, ", ")))
 	}
 	return lines
+}
+
+// backing is what voted for a side, and what accepted it.
+func (r *ballotRound) backing(id domain.Hash) string {
+	s := r.sides[id]
+	switch {
+	case s == nil:
+		return percent(0)
+	case s.accepted.weight == 0:
+		return percent(s.pending.weight)
+	}
+	return fmt.Sprintf("%s (accepted by %s)", percent(s.pending.weight), percent(s.accepted.weight))
 }
 
 func (s *story) tellHeld() []string {

@@ -173,11 +173,13 @@ func (t *contestTale) open() bool {
 
 // tell is the account of a contest.
 func (t *contestTale) tell() []string {
-	points := "one output"
-	if n := t.contestedPoints(); n > 1 {
-		points = fmt.Sprintf("%d outputs, each of which can be spent once", n)
+	lines := []string{fmt.Sprintf("%s spend output %s: one of them can become final.", count(len(t.members), "transaction"), t.lowest)}
+	switch n := t.contestedPoints(); {
+	case n > 1:
+		lines[0] = fmt.Sprintf("%s spend %d outputs, of which each can be spent once; the lowest is %s.", count(len(t.members), "transaction"), n, t.lowest)
+	case n == 0:
+		lines[0] = "It has no rival: the first round brought no quorum, and so it is voted on in rounds."
 	}
-	lines := []string{fmt.Sprintf("%s spend %s; the lowest is %s.", count(len(t.members), "transaction"), points, t.lowest)}
 	for i, r := range t.rounds {
 		if i == 2*maxRoundsTold && len(t.rounds) > i+1 {
 			lines = append(lines, fmt.Sprintf("%d more rounds followed.", len(t.rounds)-i))
