@@ -22,6 +22,7 @@ type arena struct {
 	contests *conflict.Contests
 	entrants map[domain.Hash]entrant
 	outbox   []cast
+	gone     []retired // to be told to the tallies
 	rung     bell
 
 	alarms  *alarms
@@ -31,18 +32,21 @@ type arena struct {
 
 	// watch reports what is contested to whoever looks for contradictions. It must not block.
 	watch func(tx *utxo.Tx, decided bool)
-	// votes passes a vote on to the batcher's queue; retire, need and hand are told of what the contests
-	// ask for and must not block.
-	votes  chan<- cast
-	retire func(domain.Hash)
-	need   func(conflict.NeedCertificate)
-	hand   func(conflict.SendProof)
+	// votes is the batcher's queue, and tallies that of the tally which counts a transaction. need and hand
+	// are told of what the contests ask for and must not block.
+	votes   chan<- cast
+	tallies func(domain.Hash) chan<- any
+	need    func(conflict.NeedCertificate)
+	hand    func(conflict.SendProof)
 }
 
-// entrant is a transaction in a contest, with its flight while it has one.
+// entrant is a transaction in a contest, with its flight while it has one. Both are nil once it has lost:
+// tens of thousands of losers are remembered, and nobody votes for them any more.
 type entrant struct {
 	tx     *utxo.Tx
 	flight *flight
+	// joins is how often the tally has handed the transaction over.
+	joins int
 }
 
 // entry is a Join with what the shell needs beside it.
@@ -123,12 +127,20 @@ func (ar *arena) run(ctx context.Context) {
 		if len(ar.outbox) > 0 {
 			votes, first = ar.votes, ar.outbox[0]
 		}
+		var tally chan<- any
+		var gone retired
+		if len(ar.gone) > 0 {
+			gone = ar.gone[0]
+			tally = ar.tallies(gone.tx)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case votes <- first:
 			ar.outbox[0] = cast{}
 			ar.outbox = ar.outbox[1:]
+		case tally <- gone:
+			ar.gone = ar.gone[1:]
 		case m := <-ar.queue:
 			switch m := m.(type) {
 			case entry:
@@ -148,9 +160,11 @@ func (ar *arena) run(ctx context.Context) {
 
 // enter takes a transaction into the contests.
 func (ar *arena) enter(e entry) {
-	if old, there := ar.entrants[e.Tx]; there && e.flight == nil {
+	old := ar.entrants[e.Tx]
+	if e.flight == nil {
 		e.entrant.flight = old.flight
 	}
+	e.entrant.joins = old.joins + 1
 	ar.entrants[e.Tx] = e.entrant
 	ar.metrics.contested.Inc()
 	ar.record.joined(e.Tx, e.Spends)
@@ -178,13 +192,14 @@ func (ar *arena) perform(effect conflict.Effect) {
 		ar.hand(e)
 	case conflict.Decided:
 		ar.record.decided(e)
+		for _, id := range e.Rejected {
+			ar.entrants[id] = entrant{joins: ar.entrants[id].joins}
+		}
 		ar.log.Info("contest decided", "final", e.Final, "round", e.Round, "rejected", len(e.Rejected))
 	case conflict.TooManyRivals:
 		ar.refuse(e.Tx)
 	case conflict.Retired:
-		delete(ar.entrants, e.Tx)
-		ar.record.forget(e.Tx)
-		ar.retire(e.Tx)
+		ar.forget(e.Tx)
 	case conflict.Broken:
 		ar.metrics.broken.Inc()
 		ar.log.Error("two rivals have final quorums: more than a third of the weight is faulty; nothing is changed here",
@@ -194,8 +209,8 @@ func (ar *arena) perform(effect conflict.Effect) {
 
 // cast asks the batcher for a vote. What the guard refuses goes back to the contests.
 func (ar *arena) cast(v conflict.OwnVote) {
-	in, ok := ar.entrants[v.Tx]
-	if !ok {
+	in := ar.entrants[v.Tx]
+	if in.tx == nil {
 		ar.log.Error("vote on a transaction that is not in a contest", "tx", v.Tx)
 		return
 	}
@@ -204,7 +219,9 @@ func (ar *arena) cast(v conflict.OwnVote) {
 		answer: func(err error, own []conflict.Record) {
 			switch {
 			case err != nil:
-				ar.rung.ring(conflict.Refused{Tx: v.Tx, Spends: v.Spends, Own: own})
+				ar.rung.ring(conflict.Refused{
+					Tx: v.Tx, Spends: v.Spends, Own: own, State: v.State, Round: v.Round,
+				})
 			case in.flight != nil:
 				in.flight.box.post(lifecycle.Voted{State: v.State, Round: v.Round})
 			}
@@ -218,15 +235,22 @@ func (ar *arena) refuse(id domain.Hash) {
 		f.box.post(lifecycle.Displaced{Err: refusal.New(notaryv1.Reason_REASON_TOO_MANY_RIVALS, "inputs",
 			"an outpoint has its fill of rivals with more weight")})
 	}
+	ar.forget(id)
+}
+
+// forget ends what is kept of a transaction that the contests have forgotten. The tally hears of it when it
+// has room: it may be waiting for this goroutine.
+func (ar *arena) forget(id domain.Hash) {
+	ar.gone = append(ar.gone, retired{id, ar.entrants[id].joins})
 	delete(ar.entrants, id)
-	ar.retire(id)
+	ar.record.forget(id)
 }
 
 // contest hands a flight's transaction over to the contests, with this node's own votes on its outpoints
 // and all votes counted so far. On the way no vote is missed: own ones are on record before they are
 // counted, and from the moment in which the tally hands out what it has it passes on what comes.
 func (sh *shell) contest(ctx context.Context, f *flight, inWindow bool) bool {
-	return sh.enterContest(ctx, entrant{f.tx, f}, inWindow, nil)
+	return sh.enterContest(ctx, entrant{tx: f.tx, flight: f}, inWindow, nil)
 }
 
 func (sh *shell) enterContest(ctx context.Context, in entrant, inWindow bool, final *conflict.Finality) bool {

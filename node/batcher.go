@@ -36,6 +36,7 @@ type batcher struct {
 
 	publish func(raw []byte)
 	count   func(ctx context.Context, o *observation.Observation)
+	freed   func(conflict.Freed) // tells the contests of locks that were released; must not block
 	fail    func(error)
 	space   *space
 	metrics *Metrics
@@ -104,14 +105,27 @@ func (b *batcher) reject(ctx context.Context, tx *utxo.Tx, err error) {
 	}
 }
 
-// lose writes down that a transaction which this node voted on is refused for good.
-func (b *batcher) lose(r rejected) error {
+// lose writes down that a transaction which this node voted on is refused for good, and tells the contests
+// of the locks that go with it: they may have been refused votes for its rivals till now.
+func (b *batcher) lose(ctx context.Context, r rejected) error {
+	if slices.ContainsFunc(b.batch.Transactions, func(tx *utxo.Tx) bool { return tx.ID == r.tx.ID }) {
+		if err := b.flush(ctx); err != nil { // else its votes would be written after its end
+			return err
+		}
+	}
 	stored, found, err := b.store.Transaction(r.tx.ID)
 	if err != nil || !found || !stored.Pending {
 		return err
 	}
 	rejection := store.Rejection{Tx: r.tx.ID, Reason: refusal.ReasonOf(r.err), Detail: r.err.Error(), TimeMS: nowMS()}
-	return b.store.Reject([]store.Rejected{{Rejection: rejection, Released: b.guard.Reject(r.tx.ID, r.tx.Spends())}})
+	released := b.guard.Reject(r.tx.ID, r.tx.Spends())
+	err = b.space.write(ctx, func() error {
+		return b.store.Reject([]store.Rejected{{Rejection: rejection, Released: released}})
+	})
+	if err == nil && len(released) > 0 {
+		b.freed(conflict.Freed{Spends: r.tx.Spends(), Records: b.records(r.tx)})
+	}
+	return err
 }
 
 // run flushes at once when the node was idle. Under load it waits so long that signing, syncing and
@@ -139,7 +153,7 @@ func (b *batcher) run(ctx context.Context) {
 		case final := <-b.released:
 			b.forget(final)
 		case r := <-b.lost:
-			if err := b.lose(r); err != nil {
+			if err := b.lose(ctx, r); err != nil {
 				b.fail(err)
 				return
 			}
@@ -264,7 +278,12 @@ func (b *batcher) admit(c cast) error {
 	}
 	switch err := b.guard.Check(vote); {
 	case errors.Is(err, conflict.ErrAlreadyCast):
-		c.answer(nil, nil)
+		// It may be in this very batch, and then it is not on disk yet.
+		if len(b.answers) > 0 {
+			b.answers = append(b.answers, c)
+		} else {
+			c.answer(nil, nil)
+		}
 		return nil
 	case err != nil:
 		b.refuse(c, err)
@@ -276,6 +295,9 @@ func (b *batcher) admit(c cast) error {
 	switch {
 	case errors.Is(err, errSpentByRival):
 		b.refuse(c, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "%v", err))
+		return nil
+	case errors.Is(err, errUnknownOutpoint):
+		b.refuse(c, err)
 		return nil
 	case err != nil:
 		return err
@@ -295,25 +317,31 @@ func (b *batcher) refuse(c cast, err error) {
 	c.answer(err, b.records(c.tx))
 }
 
-var errSpentByRival = errors.New("spent for good by a rival")
+// Why outpoints cannot be voted on.
+var (
+	errSpentByRival    = errors.New("spent for good by a rival")
+	errUnknownOutpoint = errors.New("not known here")
+)
 
-// spent reports whether the outpoints are spent for good by the transaction itself.
+// spent reports whether the outpoints are spent for good by the transaction itself. One that a rival spent
+// outweighs others that are not known: contests may hold such a transaction for the votes that it has.
 func (b *batcher) spent(spends []utxo.Outpoint, id domain.Hash) (bool, error) {
 	all := true
+	var unknown error
 	for _, o := range spends {
 		entry, found, err := b.store.Lookup(o)
 		switch {
 		case err != nil:
 			return false, err
 		case !found:
-			return false, fmt.Errorf("vote on %s: outpoint %v is not known here", id, o)
+			unknown = fmt.Errorf("outpoint %v: %w", o, errUnknownOutpoint)
 		case entry.SpentBy.IsZero():
 			all = false
 		case entry.SpentBy != id:
 			return false, fmt.Errorf("outpoint %v: %w %s", o, errSpentByRival, entry.SpentBy)
 		}
 	}
-	return all, nil
+	return all && unknown == nil, unknown
 }
 
 // seal signs the next header of this node's chain.

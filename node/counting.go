@@ -25,9 +25,9 @@ type countingShard struct {
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	metrics *Metrics
 	recent  []dated // transactions with votes, by age of their first
-	// contested are the transactions whose votes the contests want to hear, and heard those of the
-	// observation at hand.
-	contested map[domain.Hash]bool
+	// contested are the transactions whose votes the contests want to hear, with how often they were handed
+	// over, and heard those of the observation at hand.
+	contested map[domain.Hash]int
 	hear      func(ctx context.Context, votes []conflict.Vote)
 	heard     []conflict.Vote
 	// watched are the transactions whose votes the witness wants to overhear, and overheard those of
@@ -84,7 +84,7 @@ func newCounting(n int, flights *directory, m *Metrics, unknown func(domain.Hash
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
 			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, unknown: unknown,
-			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]bool), hear: hear,
+			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
 		})
 	}
 	return c
@@ -121,6 +121,17 @@ func (c *counting) join(ctx context.Context, f *flight) {
 	}
 }
 
+// knowing says that a transaction will join: its votes are kept, however many others are counted before.
+type knowing struct{ tx domain.Hash }
+
+// know has the votes on a transaction kept that is about to join.
+func (c *counting) know(ctx context.Context, tx domain.Hash) {
+	select {
+	case c.shard(tx).queue <- knowing{tx}:
+	case <-ctx.Done():
+	}
+}
+
 // contest marks a transaction as contested.
 func (c *counting) contest(ctx context.Context, m contesting) {
 	select {
@@ -129,16 +140,12 @@ func (c *counting) contest(ctx context.Context, m contesting) {
 	}
 }
 
-// retire ends a transaction's mark.
-func (c *counting) retire(ctx context.Context, tx domain.Hash) {
-	select {
-	case c.shard(tx).queue <- retired{tx}:
-	case <-ctx.Done():
-	}
+// retired says that the contests have forgotten a transaction, which had been handed over so often by then.
+// Handed over once more since, it stays marked.
+type retired struct {
+	tx    domain.Hash
+	joins int
 }
-
-// retired says that the contests have forgotten a transaction.
-type retired struct{ tx domain.Hash }
 
 // votes are those counted for a transaction.
 func (c *counting) votes(ctx context.Context, tx domain.Hash) ([]conflict.Vote, error) {
@@ -179,12 +186,16 @@ func (s *countingShard) run(ctx context.Context) {
 				s.count(ctx, m.ballots, m.tx)
 			case joined:
 				s.join(m.flight)
+			case knowing:
+				s.tally.Know(m.tx)
 			case contesting:
-				s.contested[m.tx] = true
+				s.contested[m.tx]++
 				s.tally.Know(m.tx)
 				m.join(ctx, s.tally.Votes(m.tx))
 			case retired:
-				delete(s.contested, m.tx)
+				if s.contested[m.tx] -= m.joins; s.contested[m.tx] <= 0 {
+					delete(s.contested, m.tx)
+				}
 			case overhearing:
 				s.watch(m)
 			case voting:
@@ -214,7 +225,7 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 		for _, m := range s.out {
 			s.reached(m, o.Header.Key)
 		}
-		if len(s.contested) > 0 && s.contested[v.Tx] {
+		if len(s.contested) > 0 && s.contested[v.Tx] > 0 {
 			s.heard = append(s.heard, v)
 		}
 		if len(s.watched) > 0 && s.watched[v.Tx] {
@@ -303,7 +314,7 @@ func (s *countingShard) standing(id domain.Hash) (certificate, final conflict.Mi
 func (s *countingShard) forgetOld() {
 	keep := s.recent[:0]
 	for _, c := range s.recent {
-		if time.Since(c.since) < tallyRetention || s.contested[c.tx] || s.flights.get(c.tx) != nil {
+		if time.Since(c.since) < tallyRetention || s.contested[c.tx] > 0 || s.flights.get(c.tx) != nil {
 			keep = append(keep, c)
 			continue
 		}

@@ -22,6 +22,7 @@ type flight struct {
 	machine    *lifecycle.Machine
 	edges      []conflict.Vote   // the quorum that made it final
 	unread     []lifecycle.Input // what had come when it ended
+	contested  bool              // it was handed over to the contests
 	claims     int               // answers to the claim that are still to come
 	rivals     []domain.Hash     // that those so far have named
 
@@ -95,7 +96,9 @@ func (f *flight) run(ctx context.Context, sh *shell) {
 func (f *flight) gather(in lifecycle.Input) lifecycle.Input {
 	switch in := in.(type) {
 	case counted:
-		f.edges = in.edges
+		if f.edges == nil { // those of the first quorum, which is the one that counts
+			f.edges = in.edges
+		}
 		return in.Counted
 	case claimedPart:
 		f.rivals = append(f.rivals, in.Rivals...)
@@ -136,6 +139,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 	case lifecycle.Hold:
 		sh.waiting.hold(f, e)
 	case lifecycle.Contest:
+		f.contested = true
 		return sh.contest(ctx, f, e.InWindow)
 	case lifecycle.Commit:
 		return sh.committer.commit(ctx, f, final(f, e))

@@ -6,31 +6,53 @@ import (
 	"github.com/notarynet/notaryd/node/lifecycle"
 )
 
-// mailboxSize bounds what waits for one transaction. Owners post a fixed number of answers and
-// milestones to a transaction; only news of rivals could be more, and those are dropped when the box is
-// full, since the contest learns of every rival by itself.
-const mailboxSize = 64
-
 // mailbox is the inbox of one lifecycle goroutine. Posting never blocks, so that no owner ever waits for
-// a transaction, and no cycle of full queues can stop the node.
+// a transaction, and no cycle of full queues can stop the node. Nothing is dropped, since a transaction that
+// misses an answer never ends. Yet a box stays small: owners post answers to what the transaction asked,
+// and a few milestones for each round in which more than a third of the weight votes; what others can repeat
+// at will says no more than that something has happened, and lies in the box once.
 type mailbox struct {
 	mu     sync.Mutex
 	inputs []lifecycle.Input
+	held   repeated // what lies in the box of that which is repeated
 	closed bool
 	wake   chan struct{}
 }
 
 func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
 
-// post leaves an input; false says that the box is full or closed and the input lost.
+// repeated are the kinds of input of which one is as good as many.
+type repeated uint8
+
+const (
+	rivaled repeated = 1 << iota
+	stalled
+	woken
+)
+
+func repeats(in lifecycle.Input) repeated {
+	switch in.(type) {
+	case lifecycle.Rivaled:
+		return rivaled
+	case lifecycle.Stalled:
+		return stalled
+	case lifecycle.Woken:
+		return woken
+	}
+	return 0
+}
+
+// post leaves an input; false says that the box is closed and the input lost.
 func (b *mailbox) post(in lifecycle.Input) bool {
+	kind := repeats(in)
 	b.mu.Lock()
-	full := len(b.inputs) >= mailboxSize || b.closed
-	if !full {
+	closed := b.closed
+	if !closed && (kind == 0 || b.held&kind == 0) {
 		b.inputs = append(b.inputs, in)
+		b.held |= kind
 	}
 	b.mu.Unlock()
-	if full {
+	if closed {
 		return false
 	}
 	select {
@@ -45,7 +67,7 @@ func (b *mailbox) take(buf []lifecycle.Input) []lifecycle.Input {
 	b.mu.Lock()
 	buf = append(buf[:0], b.inputs...)
 	clear(b.inputs)
-	b.inputs = b.inputs[:0]
+	b.inputs, b.held = b.inputs[:0], 0
 	b.mu.Unlock()
 	return buf
 }

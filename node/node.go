@@ -83,7 +83,7 @@ func New(c Config, p Parts) (*Node, error) {
 	}
 	n.wireObserver()
 	sh.arena.votes = sh.batcher.casts
-	sh.arena.retire = func(tx domain.Hash) { sh.counting.retire(sh.ctx, tx) }
+	sh.arena.tallies = func(tx domain.Hash) chan<- any { return sh.counting.shard(tx).queue }
 	sh.wireVotes()
 	sh.wireCatchup()
 	sh.arena.need, sh.arena.hand = sh.votes.need, sh.votes.hand
@@ -118,7 +118,8 @@ func (n *Node) wireBatcher(p Parts) error {
 				sh.counting.count(ctx, ballots{o, sh.group, voter})
 			}
 		},
-		fail: n.fail, metrics: p.Metrics, heads: make(map[domain.PublicKey]observation.Head),
+		freed: func(in conflict.Freed) { sh.arena.rung.ring(in) },
+		fail:  n.fail, metrics: p.Metrics, heads: make(map[domain.PublicKey]observation.Head),
 	}
 	return nil
 }
@@ -167,11 +168,15 @@ func (n *Node) Run(ctx context.Context) error {
 	net.SetMembers(members(sh.group))
 	net.Serve(work, pulls{sh}, sh.hinted)
 
+	left, err := n.undecided()
+	if err != nil {
+		return errors.Join(err, net.Close())
+	}
 	var owners sync.WaitGroup
 	for _, run := range n.running() {
 		owners.Go(func() { run(work) })
 	}
-	err = n.restore(work)
+	err = n.restore(work, left)
 	if err == nil {
 		n.ready.set()
 		sh.log.Info("node is up", "network", sh.genesis.ID, "key", sh.self, "weight", sh.group.Share(sh.self))
@@ -184,6 +189,7 @@ func (n *Node) Run(ctx context.Context) error {
 		done()
 		sh.log.Info("drained", "left", left)
 	}
+	sh.admission.draining.Store(true) // no flight begins from here on
 	cancel()
 	owners.Wait()
 	sh.running.Wait()

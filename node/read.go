@@ -43,6 +43,9 @@ func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionSta
 		TransactionId: f.tx.ID[:], State: states[state], ReceivedMs: f.receivedMS, FinalMs: finalMS,
 		GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight), Rejection: rejection(err),
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(sh.ctx, cancel)() // the tallies answer nobody once the node has ended
 	if w, err := sh.counting.weights(ctx, f.tx.ID); err == nil {
 		s.Round, s.PendingWeight, s.AcceptedWeight = w.round, uint64(w.pending), uint64(w.accepted)
 	}

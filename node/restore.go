@@ -7,41 +7,51 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// restore takes up what an earlier life left undecided: the votes on it that are stored are counted
-// again, and each transaction starts its life over, knowing what this node has voted.
-func (n *Node) restore(ctx context.Context) error {
+// undecided is what an earlier life left undecided.
+type undecided struct {
+	flights []*flight
+	sinceMS uint64 // of the first vote
+}
+
+// undecided reads back what this node voted on. The batcher, whose guard it asks, must not run yet.
+func (n *Node) undecided() (u undecided, err error) {
 	sh := n.sh
-	var since uint64
-	var undecided []*flight
 	for p, err := range sh.store.PendingTransactions() {
 		if err != nil {
-			return err
+			return u, err
 		}
 		tx, err := utxo.Decode(p.Raw, sh.rules)
 		if err != nil {
-			return errors.Join(errors.New("a transaction that this node voted on cannot be read back"), err)
+			return u, errors.Join(errors.New("a transaction that this node voted on cannot be read back"), err)
 		}
-		if since == 0 || p.VotedMS < since {
-			since = p.VotedMS
+		if u.sinceMS == 0 || p.VotedMS < u.sinceMS {
+			u.sinceMS = p.VotedMS
 		}
 		f := newFlight(tx, Origin{kind: fromStore, name: "store"}, sh.config.Fees)
-		for _, r := range sh.batcher.guard.Records(tx.Spends()[0]) {
-			if r.Tx == tx.ID {
-				f.box.post(restored(r))
-			}
-		}
-		undecided = append(undecided, f)
+		f.box.post(restored(tx.ID, sh.batcher.guard.Records(tx.Spends()[0])))
+		u.flights = append(u.flights, f)
 	}
-	if len(undecided) == 0 {
+	return u, nil
+}
+
+// restore takes up what an earlier life left undecided: the votes on it that are stored are counted
+// again, and each transaction starts its life over, knowing what this node has voted.
+func (n *Node) restore(ctx context.Context, u undecided) error {
+	sh := n.sh
+	if len(u.flights) == 0 {
 		return nil
 	}
-	if err := n.recount(ctx, since); err != nil {
+	for _, f := range u.flights {
+		sh.counting.know(ctx, f.tx.ID) // or a busy hour's votes on others would push them out
+	}
+	if err := n.recount(ctx, u.sinceMS); err != nil {
 		return err
 	}
-	for _, f := range undecided {
+	for _, f := range u.flights {
 		if err := sh.admission.admit(f.origin); err != nil {
 			return err
 		}
@@ -52,16 +62,23 @@ func (n *Node) restore(ctx context.Context) error {
 		sh.launch(f)
 		sh.counting.join(ctx, f)
 	}
-	sh.log.Info("took up undecided transactions", "n", len(undecided))
+	sh.log.Info("took up undecided transactions", "n", len(u.flights))
 	return nil
 }
 
-func restored(r conflict.Record) lifecycle.Restored {
-	return lifecycle.Restored{
-		Pending:  r.State == observation.Pending && r.Round == 0,
-		Accepted: r.State == observation.Accepted,
-		Round:    r.Round,
+// restored is what this node voted on a transaction, by the records of an outpoint of it: of several ACCEPTED the
+// one of the highest round.
+func restored(tx domain.Hash, records []conflict.Record) (in lifecycle.Restored) {
+	for _, r := range records {
+		switch {
+		case r.Tx != tx:
+		case r.State == observation.Accepted:
+			in.Accepted, in.Round = true, max(in.Round, r.Round)
+		case r.Round == 0:
+			in.Pending = true
+		}
 	}
+	return in
 }
 
 // recountMargin is how much earlier than this node's first vote on an undecided transaction others may

@@ -38,10 +38,11 @@ func (sh *shell) sweep(ctx context.Context) {
 
 // support takes a transaction that lost to a final rival, and that somebody still votes for, into the
 // contests together with the winner, so that the winner is supported there: without this, a peer that
-// missed a few votes can be left behind for ever.
+// missed a few votes can be left behind for ever. One that is in the contests already must hear of the
+// winner in any case, or it would stay there for ever.
 func (sh *shell) support(ctx context.Context, lost *flight) error {
 	votes, err := sh.counting.votes(ctx, lost.tx.ID)
-	if err != nil || len(votes) == 0 {
+	if err != nil || len(votes) == 0 && !lost.contested {
 		return err
 	}
 	for _, o := range lost.tx.Spends() {
@@ -60,7 +61,8 @@ func (sh *shell) support(ctx context.Context, lost *flight) error {
 			return nil
 		}
 	}
-	sh.enterContest(ctx, entrant{tx: lost.tx}, true, nil)
+	// It has lost, also where it gets there before the winner: another tally hands it over.
+	sh.enterContest(ctx, entrant{tx: lost.tx}, false, nil)
 	return nil
 }
 
