@@ -38,6 +38,9 @@ func newCourt(t *testing.T) *court {
 	c := &court{t: t, net: kit.New("court", kit.Equal(4)...), registry: prometheus.NewRegistry()}
 	st, err := store.Open("court", store.Options{
 		Network: c.net.Genesis.ID, Key: c.net.Signers[0].Head.Key, Create: true, InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20,
+		Genesis: utxo.Delta{Tx: c.net.Genesis.ID, Created: []utxo.Created{{
+			Outpoint: utxo.Outpoint{Tx: c.net.Genesis.ID}, Output: utxo.Output{Amount: 1, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT},
+		}}}, GenesisMS: kit.StartMS,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -252,25 +255,38 @@ func TestWitnessWithoutProof(t *testing.T) {
 }
 
 // TestWitnessRemembersFinals: the votes that made a transaction final are compared with one for its rival that comes
-// long after.
+// long after, when nobody contends any more.
 func TestWitnessRemembersFinals(t *testing.T) {
 	c := newCourt(t)
 	tx := c.rivals(2)
-	o := c.sign(3, kit.Vote(tx[0].ID, observation.Accepted, 0, 1))
+	o := c.sign(3, kit.Vote(domain.Hash{1}, observation.Pending, 0, 1), kit.Vote(tx[0].ID, observation.Accepted, 0, 1))
 	c.save(3, o)
-	late := c.save(3, c.sign(3, kit.Vote(tx[1].ID, observation.Accepted, 0, 1)))
-	ref := store.EdgeRef{Key: o.Header.Key, SigningEpoch: o.Header.SigningEpoch, Height: 1}
-	votes := c.sh.witness.edgeVotes(tx[0].ID, &store.FinalInfo{Link: c.net.Group.Link(), Edges: []store.EdgeRef{ref}})
-	if len(votes) != 1 || votes[0] != (conflict.Vote{
-		Tx: tx[0].ID, State: observation.Accepted, Group: c.net.Group, Voter: 3, SigningEpoch: 1, Height: 1,
-	}) {
-		t.Fatalf("%+v", votes)
+	err := c.sh.store.CommitFinal([]store.Final{{
+		Tx: tx[0], FinalMS: kit.StartMS, Link: c.net.Group.Link(),
+		Delta: utxo.Delta{
+			Tx: tx[0].ID, Spent: []utxo.Spent{{Outpoint: tx[0].Spends()[0]}},
+			Created: []utxo.Created{{Outpoint: utxo.Outpoint{Tx: tx[0].ID}, Output: tx[0].Outputs[0]}},
+		},
+		Edges: []store.EdgeRef{
+			{Key: o.Header.Key, SigningEpoch: 1, Height: 1, Leaf: 1},
+			{Key: kit.Key(66).Public(), SigningEpoch: 1, Height: 1}, // of a key that has left
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if v := c.sh.witness.edgeVotes(tx[0].ID, &store.FinalInfo{Edges: []store.EdgeRef{ref}}); v != nil {
+	c.say(lost{tx[1]})
+	if want := []overhearing{{tx[0].ID, true}, {tx[1].ID, true}}; !slices.Equal(c.overheard, want) {
+		t.Fatalf("overhears %v", c.overheard)
+	}
+	c.say(lost{tx[1]}, c.save(3, c.sign(3, kit.Vote(tx[1].ID, observation.Accepted, 0, 1))))
+	c.wantKept(twoAccepted)
+	if len(c.overheard) != 2 {
+		t.Fatal("asked for what comes anyway")
+	}
+	if v := c.sh.witness.edgeVotes(tx[0].ID, &store.FinalInfo{Edges: []store.EdgeRef{{Key: o.Header.Key}}}); v != nil {
 		t.Fatalf("of another link: %v", v)
 	}
-	c.say(watching{tx[0], true}, votes, watching{tx[1], false}, late)
-	c.wantKept(twoAccepted)
 }
 
 // validate is what gossip does with evidence.
@@ -419,5 +435,37 @@ func TestArchiveRefuses(t *testing.T) {
 	}
 	if err := newArchive(c.sh.genesis.ID, c.sh.self, c.sh.store, c.sh.log, c.sh.metrics.evidence).restore(); err == nil {
 		t.Fatal("evidence of another network was taken up")
+	}
+}
+
+// TestOverhearing: from the moment in which a transaction is watched its votes come to the witness, those counted
+// before first, each observation's in one piece; and none once that ends.
+func TestOverhearing(t *testing.T) {
+	c := newCourt(t)
+	tx := c.rivals(2)
+	counting := newCounting(2, newDirectory(), c.sh.metrics, func(domain.Hash, domain.PublicKey) {}, nil)
+	var heard []conflict.Vote
+	counting.tell(func(votes []conflict.Vote) { heard = append(heard, votes...) })
+	shard := counting.shard(tx[0].ID)
+	count := func(voter int) []conflict.Vote {
+		o := c.sign(voter, kit.Vote(tx[0].ID, observation.Pending, 0, 1), kit.Vote(tx[1].ID, observation.Pending, 0, 1))
+		for _, s := range counting.shards {
+			s.count(t.Context(), ballots{o, c.net.Group, voter}, domain.Hash{})
+		}
+		return c.votes(voter, o)[:1]
+	}
+	want := count(1)
+	if heard != nil {
+		t.Fatalf("overheard %v of what nobody watches", heard)
+	}
+	shard.watch(overhearing{tx[0].ID, true})
+	want = append(want, count(2)...)
+	if len(heard) != 2 || heard[0].Voter != want[0].Voter || heard[1] != want[1] {
+		t.Fatalf("overheard %v, want %v", heard, want)
+	}
+	shard.watch(overhearing{tx[0].ID, false})
+	count(3)
+	if len(heard) != 2 || len(shard.watched) != 0 {
+		t.Fatalf("overheard %v after the end", heard[2:])
 	}
 }
