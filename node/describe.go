@@ -34,6 +34,9 @@ func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error
 
 // heard asks the observer whom it has heard of.
 func (sh *shell) heard(ctx context.Context) (hearing, error) {
+	if err := sh.begun(ctx); err != nil {
+		return hearing{}, err
+	}
 	reply := make(chan hearing, 1)
 	select {
 	case sh.observer.hearing <- reply:

@@ -198,6 +198,9 @@ func (s *story) contend(ctx context.Context, sh *shell, id domain.Hash) error {
 
 // ask runs a question about the contests where they are kept.
 func (sh *shell) ask(ctx context.Context, question func(*record)) error {
+	if err := sh.begun(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(sh.ctx, cancel)()

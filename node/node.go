@@ -53,7 +53,8 @@ func New(c Config, p Parts) (*Node, error) {
 	}
 	sh := &shell{
 		config: c, log: p.Log, genesis: p.Genesis, group: p.Genesis.Group, self: p.Key.Public(),
-		rules:    utxo.Rules{Network: p.Genesis.ID, MaxBytes: int(p.Genesis.Doc.GetLimits().GetMaxTransactionBytes())},
+		rules: utxo.Rules{Network: p.Genesis.ID, MaxBytes: int(p.Genesis.Doc.GetLimits().GetMaxTransactionBytes())},
+		up:    make(chan struct{}), stopping: n.stopping,
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
 		admission: &admission{most: int64(c.MaxInFlight)}, alarms: newAlarms(), news: newNews(), recent: new(recent),
@@ -158,6 +159,7 @@ func (n *Node) Stop() { n.stopOnce.Do(func() { close(n.stopping) }) }
 func (n *Node) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer n.Stop() // whoever waits for the node to be up waits no more
 	sh := n.sh
 	sh.ctx = work
 	net, err := gossip.New(work, n.gossip, handlers{sh}, n.gossipM, sh.log)
@@ -178,6 +180,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	err = n.restore(work, left)
 	if err == nil {
+		close(sh.up)
 		n.ready.set()
 		sh.log.Info("node is up", "network", sh.genesis.ID, "key", sh.self, "weight", sh.group.Share(sh.self))
 		err = n.wait(ctx)

@@ -15,7 +15,11 @@ import (
 
 // shell is the set of owners that flights and handlers reach. Nobody in it holds a pointer back.
 type shell struct {
-	ctx    context.Context // ends with the node; flights end with it
+	ctx context.Context // ends with the node; flights end with it
+	// up is closed once the owners run, stopping when the node was asked to end. Nothing but begun reads
+	// them.
+	up, stopping chan struct{}
+
 	config Config
 	log    *slog.Logger
 

@@ -16,6 +16,9 @@ func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level nota
 	if err != nil {
 		return nil, err
 	}
+	if err := sh.begun(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		if s, err := sh.finalStatus(tx.ID); s != nil || err != nil {
 			return s, err

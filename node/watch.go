@@ -22,6 +22,10 @@ const weightTick = 20 * time.Millisecond
 func (n *Node) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error] {
 	return func(yield func(*notaryv1.TransactionStatus, error) bool) {
 		sh := n.sh
+		if err := sh.begun(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
 		var last *notaryv1.TransactionStatus
 		tick := time.NewTicker(weightTick)
 		defer tick.Stop()
@@ -133,6 +137,10 @@ var errStopped = refusal.New(notaryv1.Reason_REASON_UNSPECIFIED, "", "the reader
 
 // follow reads pages of a log until it is stopped, waiting for news at the end of the log.
 func (n *Node) follow(ctx context.Context, read func() (more bool, err error), failed func(error)) {
+	if err := n.sh.begun(ctx); err != nil {
+		failed(err)
+		return
+	}
 	for {
 		news := n.sh.news.next()
 		more, err := read()
