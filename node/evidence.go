@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/store"
@@ -24,7 +25,7 @@ const witnessQueue = 4096
 //
 // A liar's votes go on counting here as everywhere, until a link removes it.
 type witness struct {
-	queue   chan any // watching, lost, []conflict.Vote and forked
+	queue   chan any
 	votes   *conflict.Witness
 	bodies  map[domain.Hash][]byte // of what is watched
 	group   *group.Group
@@ -37,6 +38,8 @@ type witness struct {
 	// ends that.
 	overhear func(ctx context.Context, m overhearing)
 	rules    utxo.Rules
+	armed    time.Time // when evidence was last put down to be gossiped again
+	after    func(time.Duration, func())
 
 	pull func(id observation.ChainID, from, to uint64)
 	fail func(error)
@@ -111,6 +114,11 @@ func (w *witness) handle(ctx context.Context, m any) error {
 		return w.listen(m)
 	case forked:
 		return w.fork(m)
+	case returned:
+		w.rearm()
+		return nil
+	case republish:
+		return w.republish()
 	}
 	panic(fmt.Sprintf("node: the witness was told %T", m))
 }

@@ -69,6 +69,13 @@ func (a *archive) holds(chain observation.ChainID, kind notaryv1.EvidenceKind) b
 	return a.held[chain].has(kind)
 }
 
+// empty reports whether there is no evidence at all.
+func (a *archive) empty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.held) == 0
+}
+
 // convicts reports whether there is any evidence against one of some node keys.
 func (a *archive) convicts(keys []group.NodeKey) bool {
 	a.mu.Lock()

@@ -31,6 +31,7 @@ type court struct {
 	listed    []domain.Hash
 	pulled    []forked
 	overheard []overhearing
+	alarms    []func()
 	failed    error
 }
 
@@ -64,6 +65,7 @@ func (c *court) open() {
 	sh.archive.peer = sh.peerOf
 	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
 	sh.witness.overhear, sh.witness.rules = func(_ context.Context, m overhearing) { c.overheard = append(c.overheard, m) }, utxo.Rules{Network: sh.genesis.ID}
+	sh.witness.after = func(_ time.Duration, do func()) { c.alarms = append(c.alarms, do) }
 	sh.witness.pull = func(id observation.ChainID, from, _ uint64) { c.pulled = append(c.pulled, forked{id, from}) }
 	sh.turnstile = newTurnstile(evidenceBurst, time.Hour)
 	if err := sh.archive.restore(); err != nil {
@@ -467,5 +469,31 @@ func TestOverhearing(t *testing.T) {
 	count(3)
 	if len(heard) != 2 || len(shard.watched) != 0 {
 		t.Fatalf("overheard %v after the end", heard[2:])
+	}
+}
+
+// TestEvidenceAgain: when members return, all evidence is gossiped once more, once for all of them.
+func TestEvidenceAgain(t *testing.T) {
+	c := newCourt(t)
+	c.say(returned{})
+	if len(c.alarms) != 0 {
+		t.Fatal("there is nothing to tell")
+	}
+	tx := c.rivals(2)
+	c.say(watching{tx[0], false}, watching{tx[1], false},
+		c.save(1, c.sign(1, kit.Vote(tx[0].ID, observation.Pending, 0, 1), kit.Vote(tx[1].ID, observation.Pending, 0, 1))))
+	c.say(returned{}, returned{})
+	if len(c.alarms) != 1 || len(c.published) != 1 {
+		t.Fatalf("%d alarms, published %d times", len(c.alarms), len(c.published))
+	}
+	c.alarms[0]()
+	c.say(<-c.sh.witness.queue)
+	if len(c.published) != 2 || string(c.published[0]) != string(c.published[1]) || len(c.listed) != 1 {
+		t.Fatalf("published %d times, listed %d times", len(c.published), len(c.listed))
+	}
+	c.sh.witness.armed = c.sh.witness.armed.Add(-evidenceAgain)
+	c.say(returned{})
+	if len(c.alarms) != 2 {
+		t.Fatal("the next to return is forgotten")
 	}
 }

@@ -46,6 +46,8 @@ type observer struct {
 	// suspect is told of a height at which a chain has two observations, once these are stored. It must
 	// not block.
 	suspect func(chain observation.ChainID, height uint64)
+	// back is told that a member speaks after a silence. It must not block.
+	back func()
 
 	save    []*observation.Observation
 	ballots []ballots
@@ -149,6 +151,9 @@ func (ob *observer) take(o *observation.Observation) {
 	case observation.Full:
 		return
 	case observation.Extends:
+		if time.Since(ob.heard[o.Header.Key]) > 3*heartbeatDefault {
+			ob.back()
+		}
 		ob.heard[o.Header.Key] = time.Now()
 		ob.saw(o.Head())
 	}
