@@ -31,7 +31,7 @@ func main() {
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(initCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(), versionCommand())
+	root.AddCommand(initCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(), trustEvalCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	if err == nil {
