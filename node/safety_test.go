@@ -1,0 +1,295 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// signerAt is the batcher of a voter, stepped by the test: nothing of it runs by itself.
+type signerAt struct {
+	*batcher
+	v         *village
+	published []*observation.Observation
+	freed     []conflict.Freed
+}
+
+func newSigner(t *testing.T) *signerAt {
+	t.Helper()
+	v := newVillage(t, nil)
+	delta, err := utxo.GenesisDelta(v.genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	st, err := store.Open("safety", store.Options{
+		Network: v.genesis.ID, Key: v.signers[0].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
+		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &signerAt{v: v}
+	s.batcher = &batcher{
+		casts: make(chan cast, 16), key: v.signers[0].Key, group: v.genesis.Group, head: v.signers[0].Head,
+		guard: conflict.NewGuard(), store: st, config: DefaultConfig(), space: &space{room: st.Room, log: log},
+		publish: func([]byte) {},
+		count:   func(_ context.Context, o *observation.Observation) { s.published = append(s.published, o) },
+		freed:   func(in conflict.Freed) { s.freed = append(s.freed, in) },
+		fail:    func(err error) { t.Error(err) },
+		metrics: NewMetrics(prometheus.NewRegistry()),
+		heads:   make(map[domain.PublicKey]observation.Head),
+	}
+	return s
+}
+
+// ask has the batcher judge one vote; answers collects what it says.
+func (s *signerAt) ask(t *testing.T, tx *utxo.Tx, state observation.State, round uint32, answers *[]error) {
+	t.Helper()
+	c := cast{tx: tx, state: state, round: round, answer: func(err error, _ []conflict.Record) { *answers = append(*answers, err) }}
+	if state == observation.Accepted {
+		c.certificate = conflict.CertAt(round)
+	}
+	if err := s.admit(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// commit makes a transaction final in the store.
+func (s *signerAt) commit(t *testing.T, tx *utxo.Tx) {
+	t.Helper()
+	delta, err := utxo.Validate(tx, s.store.View(), utxo.Moment{NowMS: nowMS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := store.Final{Tx: tx, Delta: delta, FinalMS: nowMS(), Link: s.group.Link()}
+	if err := s.store.CommitFinal([]store.Final{f}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A flight and the contests may ask for one vote within one batch. The second must not be told that it is cast
+// before it is on disk: it would tell the client (rule N5).
+func TestAnswersWaitForTheDisk(t *testing.T) {
+	s := newSigner(t)
+	tx := s.v.pay(0, "a")
+	var answers []error
+	s.ask(t, tx, observation.Accepted, 0, &answers)
+	s.ask(t, tx, observation.Accepted, 0, &answers)
+	if len(answers) != 0 || len(s.published) != 0 {
+		t.Fatalf("%d answers, %d observations before anything is on disk", len(answers), len(s.published))
+	}
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(answers) != 2 || errors.Join(answers...) != nil {
+		t.Fatalf("answers: %v", answers)
+	}
+	if n := s.published[0].Header.LeafCount; n != 1 {
+		t.Fatalf("%d leaves for one vote", n)
+	}
+	s.ask(t, tx, observation.Accepted, 0, &answers)
+	if len(answers) != 3 || answers[2] != nil || len(s.leaves) != 0 {
+		t.Fatalf("a vote on disk: answers %v, %d leaves", answers, len(s.leaves))
+	}
+}
+
+// Once the winner is final and forgotten, nothing is signed for a rival, and the winner's ACCEPTED is never placed
+// after a PENDING for a rival in a higher round.
+func TestNothingConvictsAfterRelease(t *testing.T) {
+	for name, votes := range map[string]struct{ rival bool }{"uncontested": {false}, "contested": {true}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSigner(t)
+			winner, rival := s.v.pay(0, "a"), s.v.pay(0, "b")
+			var answers []error
+			s.ask(t, winner, observation.Pending, 0, &answers)
+			if votes.rival {
+				s.ask(t, rival, observation.Pending, 1, &answers)
+			}
+			if err := s.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.commit(t, winner)
+			s.forget(winner)
+			answers = nil
+			s.ask(t, rival, observation.Pending, 2, &answers)
+			s.ask(t, winner, observation.Accepted, 0, &answers)
+			if err := s.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if answers[0] == nil {
+				t.Error("PENDING for a rival of what is final")
+			}
+			if refused := answers[1] != nil; refused != votes.rival {
+				t.Errorf("ACCEPTED for the winner: %v", answers[1])
+			}
+		})
+	}
+}
+
+// What cannot be voted on is refused; it must not end the node, since contests hold transactions for the votes that
+// they have and a liar can vote for anything.
+func TestUnknownOutpointIsRefused(t *testing.T) {
+	s := newSigner(t)
+	parent := s.v.pay(0, "a")
+	d, err := utxo.NewBuilder(s.v.genesis.ID).Spend(utxo.Outpoint{Tx: parent.ID}).
+		Pay(utxo.Address{1}, utxo.Product{}, 1000).Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := utxo.Decode(d.Raw(), utxo.Rules{Network: s.v.genesis.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []error
+	s.ask(t, child, observation.Pending, 0, &answers)
+	if len(answers) != 1 || answers[0] == nil || len(s.leaves) != 0 {
+		t.Fatalf("answers %v, %d leaves", answers, len(s.leaves))
+	}
+}
+
+// A transaction is rejected while the vote that locks on it is still on its way. The lock must not outlive it, in
+// memory or on disk, and the contests must hear that it is gone.
+func TestLockEndsWithRejection(t *testing.T) {
+	s := newSigner(t)
+	lost := s.v.pay(0, "a")
+	var answers []error
+	s.ask(t, lost, observation.Accepted, 0, &answers)
+	if err := s.lose(t.Context(), rejected{lost, errors.New("a rival is final")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, locked := s.guard.Lock(lost.Spends()[0]); locked {
+		t.Error("still locked")
+	}
+	if len(s.freed) != 1 || len(s.freed[0].Records) != 1 || !s.freed[0].Records[0].Released {
+		t.Errorf("the contests hear %v", s.freed)
+	}
+	for r, err := range s.store.GuardRecords() {
+		if err != nil || !r.Released {
+			t.Errorf("on disk: %+v, %v", r, err)
+		}
+	}
+	if stored, _, err := s.store.Transaction(lost.ID); err != nil || stored.Pending {
+		t.Errorf("still pending: %v", err)
+	}
+}
+
+// The arena forgets transactions while the tally waits for it, its queue full: neither may wait for the other.
+func TestArenaDoesNotWaitForTallies(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	v := newVillage(t, nil)
+	contests, err := conflict.NewContests(conflict.DefaultParams(), v.signers[0].Head.Key, v.genesis.Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ar := newArena(newAlarms(), slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry()), contests)
+	full := make(chan any, 1)
+	full <- nil
+	ar.tallies = func(domain.Hash) chan<- any { return full }
+	done := make(chan struct{})
+	go func() { defer close(done); ar.run(ctx) }()
+	defer func() { cancel(); <-done }()
+
+	tx := v.pay(0, "a")
+	if err := ar.ask(ctx, func() { ar.forget(tx.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(ar.queue) + 1 { // more than its queue holds: it must be listening
+		ar.hear(ctx, nil)
+	}
+	<-full
+	if m := (<-full).(retired); m.tx != tx.ID {
+		t.Fatalf("the tally hears of %v", m.tx)
+	}
+}
+
+// A transaction that is handed over again while word of its retirement is on the way stays marked.
+func TestRetiredAndBack(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newCounting(1, newDirectory(), NewMetrics(prometheus.NewRegistry()), func(domain.Hash, domain.PublicKey) {},
+		func(context.Context, []conflict.Vote) {})
+	done := make(chan struct{})
+	s := c.shards[0]
+	go func() { defer close(done); s.run(ctx) }()
+	id := domain.Hash{1}
+	join := contesting{tx: id, join: func(context.Context, []conflict.Vote) {}}
+	s.queue <- join
+	s.queue <- join
+	s.queue <- retired{id, 1}
+	if _, err := c.votes(ctx, id); err != nil { // all of it is done
+		t.Fatal(err)
+	}
+	cancel()
+	<-done
+	if s.contested[id] != 1 {
+		t.Fatalf("marked %d times", s.contested[id])
+	}
+}
+
+// Whatever others repeat, a flight gets what it waits for: one that misses an answer never ends.
+func TestMailboxKeepsAnswers(t *testing.T) {
+	var b mailbox
+	b.init()
+	for range 1000 {
+		b.post(lifecycle.Rivaled{})
+		b.post(lifecycle.Woken{})
+		b.post(lifecycle.Stalled{})
+	}
+	if !b.post(lifecycle.Committed{}) {
+		t.Fatal("an answer is lost")
+	}
+	if got := b.take(nil); len(got) != 4 {
+		t.Fatalf("%d inputs", len(got))
+	}
+	b.post(lifecycle.Rivaled{}) // taken, it counts anew
+	if got := b.take(nil); len(got) != 1 {
+		t.Fatalf("%d inputs after that", len(got))
+	}
+	b.close()
+	if b.post(lifecycle.Committed{}) {
+		t.Fatal("a closed box takes something")
+	}
+}
+
+// The proof needs the edges of the quorum that counts, whatever is counted before they are written.
+func TestEdgesOutliveLaterMilestones(t *testing.T) {
+	f := newFlight(newVillage(t, nil).pay(0, "a"), Origin{}, utxo.FeePolicy{})
+	quorum := []conflict.Vote{{Height: 7}}
+	f.gather(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate}}, nil})
+	f.gather(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final}}, quorum})
+	f.gather(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate, Round: 1}}, nil})
+	f.gather(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final, Round: 1}}, []conflict.Vote{{Height: 9}}})
+	if len(f.edges) != 1 || f.edges[0].Height != 7 {
+		t.Fatalf("edges %v", f.edges)
+	}
+}
+
+// However many rounds a node voted in, its flight learns of them in one piece.
+func TestRestoredVotes(t *testing.T) {
+	tx, rival := domain.Hash{1}, domain.Hash{2}
+	records := []conflict.Record{
+		{Tx: tx, State: observation.Pending}, {Tx: rival, Round: 9, State: observation.Accepted},
+		{Tx: tx, Round: 3, State: observation.Accepted}, {Tx: tx, Round: 2, State: observation.Accepted},
+	}
+	if got, want := restored(tx, records), (lifecycle.Restored{Pending: true, Accepted: true, Round: 3}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := restored(tx, []conflict.Record{{Tx: tx, Round: 4, State: observation.Pending}}); got != (lifecycle.Restored{}) {
+		t.Errorf("PENDING above round 0: %+v", got)
+	}
+}
