@@ -36,16 +36,16 @@ type archive struct {
 	peer    func(key domain.PublicKey) domain.Hash
 
 	mu   sync.Mutex
-	held map[observation.ChainID]kinds
+	held map[observation.ChainID]kindSet
 }
 
-// kinds is a set of kinds of evidence, a bit each.
-type kinds uint32
+// kindSet is a set of kinds of evidence, a bit each.
+type kindSet uint32
 
-func (k kinds) has(kind notaryv1.EvidenceKind) bool { return k&(1<<uint(kind)) != 0 }
+func (k kindSet) has(kind notaryv1.EvidenceKind) bool { return k&(1<<uint(kind)) != 0 }
 
 func newArchive(network domain.Hash, self domain.PublicKey, s *store.Store, log *slog.Logger, m *evidenceMetrics) *archive {
-	return &archive{network: network, self: self, store: s, log: log, metrics: m, held: make(map[observation.ChainID]kinds)}
+	return &archive{network: network, self: self, store: s, log: log, metrics: m, held: make(map[observation.ChainID]kindSet)}
 }
 
 // restore takes up what an earlier life kept.
