@@ -1,0 +1,262 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// TestGraveyard: what binds for ever binds the id, what depends on witnesses binds the copy, and what time
+// may change binds nobody; the oldest are forgotten.
+func TestGraveyard(t *testing.T) {
+	g := newGraveyard(8)
+	for _, c := range []struct {
+		reason       notaryv1.Reason
+		copy, others bool
+	}{
+		{notaryv1.Reason_REASON_DOUBLE_SPEND, true, true},
+		{notaryv1.Reason_REASON_UNBALANCED, true, true},
+		{notaryv1.Reason_REASON_BAD_SIGNATURE, true, false},
+		{notaryv1.Reason_REASON_UNUSED_WITNESS, true, false},
+		{notaryv1.Reason_REASON_WINDOW_CLOSED, false, false},
+		{notaryv1.Reason_REASON_FEE_TOO_LOW, false, false},
+		{notaryv1.Reason_REASON_WAIT_EXPIRED, false, false},
+	} {
+		tx := bare(c.reason.String(), "x").tx
+		other := &utxo.Tx{ID: tx.ID, FullHash: named("another copy")}
+		g.bury(tx, refusal.New(c.reason, "", ""), 1)
+		if got := g.binding(tx) != nil; got != c.copy {
+			t.Errorf("%v binds the copy: %v", c.reason, got)
+		}
+		if got := g.binding(other) != nil; got != c.others {
+			t.Errorf("%v binds other copies: %v", c.reason, got)
+		}
+		if gr, found := g.find(tx.ID); !found || refusal.ReasonOf(gr.err) != c.reason {
+			t.Errorf("%v is not told", c.reason)
+		}
+	}
+	if len(g.graves) > 8 {
+		t.Errorf("%d graves in a yard of 8", len(g.graves))
+	}
+	if _, found := g.find(named("REASON_DOUBLE_SPEND")); found {
+		t.Error("the oldest is still there")
+	}
+}
+
+// TestDirectory: one flight for each transaction, and only that one is taken out.
+func TestDirectory(t *testing.T) {
+	d := newDirectory()
+	a, again := bare("a", "x"), bare("a", "y")
+	if f, added := d.add(a); f != a || !added {
+		t.Error("not added")
+	}
+	if f, added := d.add(again); f != a || added {
+		t.Error("two flights for one transaction")
+	}
+	d.remove(again)
+	if d.get(a.tx.ID) != a || len(d.all()) != 1 {
+		t.Error("another's flight was taken out")
+	}
+	d.remove(a)
+	if d.get(a.tx.ID) != nil || len(d.all()) != 0 {
+		t.Error("still there")
+	}
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for j := range 100 {
+				d.add(bare(fmt.Sprint(i, j), "x"))
+			}
+		})
+	}
+	wait.Wait()
+	if len(d.all()) != 800 {
+		t.Errorf("%d flights", len(d.all()))
+	}
+}
+
+// TestVerifier: requests of many callers are verified together, and each hears of the first bad signature
+// of its own.
+func TestVerifier(t *testing.T) {
+	v := newVerifier(NewMetrics(prometheus.NewRegistry()))
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { v.run(ctx) })
+	key := domain.NewPrivateKey([32]byte{1})
+	network := named("network")
+	var wait sync.WaitGroup
+	for i := range 40 {
+		wait.Go(func() {
+			want := -1
+			var checks []domain.Check
+			for j := range i%7 + 1 {
+				id := named(fmt.Sprint(i, j))
+				c := domain.Check{Key: key.Public(), Tag: domain.TagTx, Network: network, Hash: id, Signature: domain.Sign(key, domain.TagTx, network, id)}
+				if i%3 == 0 && j >= i%2 {
+					c.Signature[5] ^= 1
+					if want < 0 {
+						want = j
+					}
+				}
+				checks = append(checks, c)
+			}
+			if bad, err := v.verify(ctx, checks); err != nil || bad != want {
+				t.Errorf("request %d: bad %d, %v, want %d", i, bad, err, want)
+			}
+		})
+	}
+	wait.Wait()
+	if bad, err := v.verify(ctx, nil); bad != -1 || err != nil {
+		t.Errorf("nothing to verify: %d, %v", bad, err)
+	}
+	cancel()
+	run.Wait()
+	if _, err := v.verify(ctx, make([]domain.Check, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestAdmission: so many are let in, none while draining, and what an earlier life left always.
+func TestAdmission(t *testing.T) {
+	a := &admission{most: 2}
+	client, stored := Origin{kind: fromAPI}, Origin{kind: fromStore}
+	for i, want := range []notaryv1.Reason{0, 0, notaryv1.Reason_REASON_OVERLOADED} {
+		if got := refusal.ReasonOf(a.admit(client)); got != want {
+			t.Errorf("%d: %v, want %v", i, got, want)
+		}
+	}
+	if a.admit(stored) != nil || a.inFlight.Load() != 3 {
+		t.Errorf("%d on their way", a.inFlight.Load())
+	}
+	a.leave()
+	a.leave()
+	if a.admit(client) != nil {
+		t.Error("no room after two have left")
+	}
+	a.draining.Store(true)
+	err := a.admit(client)
+	var retry interface{ RetryAfter() time.Duration }
+	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN || !errors.As(err, &retry) || retry.RetryAfter() <= 0 {
+		t.Errorf("draining: %v", err)
+	}
+	if a.admit(stored) != nil {
+		t.Error("what an earlier life left is refused")
+	}
+}
+
+// TestSpace: while the store has no room, nothing new is admitted and a write waits, and then goes on.
+func TestSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		room := fmt.Errorf("%w: for the test", store.ErrFull)
+		var mu sync.Mutex
+		s := &space{log: slog.New(slog.DiscardHandler), room: func() error { mu.Lock(); defer mu.Unlock(); return room }}
+		if s.admit() != nil {
+			t.Fatal("full from the start")
+		}
+		s.look()
+		if refusal.ReasonOf(s.admit()) != notaryv1.Reason_REASON_STORE_FULL {
+			t.Errorf("no room, and admitted: %v", s.admit())
+		}
+		tries := 0
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			if err := s.write(t.Context(), func() error { tries++; return s.room() }); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(4 * spaceAgain)
+		mu.Lock()
+		room = nil
+		mu.Unlock()
+		wait.Wait()
+		s.look()
+		if tries < 4 || s.admit() != nil {
+			t.Errorf("%d tries, admitted: %v", tries, s.admit())
+		}
+		broken := errors.New("broken")
+		if err := s.write(t.Context(), func() error { return broken }); err != broken {
+			t.Errorf("another error is %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		wait.Go(func() {
+			if err := s.write(ctx, func() error { return store.ErrFull }); !errors.Is(err, context.Canceled) {
+				t.Errorf("ended with %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wait.Wait()
+	})
+}
+
+// TestRecord: contests are components; they are listed newest first, know their winner, and are forgotten.
+func TestRecord(t *testing.T) {
+	r := newRecord()
+	at := func(i uint32) utxo.Outpoint { return utxo.Outpoint{Tx: named("genesis"), Index: i} }
+	a, b, c, d := named("a"), named("b"), named("c"), named("d")
+	r.joined(a, []utxo.Outpoint{at(1), at(2)})
+	r.joined(c, []utxo.Outpoint{at(3), at(4)})
+	r.joined(d, []utxo.Outpoint{at(9)})
+	r.joined(a, []utxo.Outpoint{at(1), at(2)})
+	if v, ok := r.view(a); !ok || len(v.members) != 1 || v.lowest != at(1) {
+		t.Errorf("alone: %+v, %v", v, ok)
+	}
+	r.joined(b, []utxo.Outpoint{at(2), at(3)}) // links a and c
+	v, ok := r.view(c)
+	if !ok || len(v.members) != 3 || v.lowest != at(2) {
+		t.Fatalf("linked: %+v, %v", v, ok)
+	}
+	if !slices.IsSortedFunc(v.members, func(x, y contender) int { return x.tx.Compare(y.tx) }) {
+		t.Error("members in no order")
+	}
+	r.reached(a, 2)
+	r.decided(conflict.Decided{Final: b, Rejected: []domain.Hash{a, c}})
+	v, _ = r.view(a)
+	for _, m := range v.members {
+		if m.winner != b || m.decidedMS == 0 || m.round != 2 {
+			t.Errorf("%s after the decision: %+v", m.tx, m)
+		}
+	}
+	for _, tx := range []domain.Hash{a, b, c, c} {
+		r.forget(tx)
+	}
+	if _, ok := r.view(b); ok || len(r.txs) != 1 || len(r.points) != 1 || len(r.order) != 1 {
+		t.Errorf("left over: %v, %v, %v", r.txs, r.points, r.order)
+	}
+}
+
+// TestConfig: the default is good, and each field has its bounds.
+func TestConfig(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range map[string]func(*Config){
+		"mempool_delay": func(c *Config) { c.MempoolDelay = -1 }, "flush_interval": func(c *Config) { c.FlushInterval = 0 },
+		"heartbeat": func(c *Config) { c.Heartbeat = 0 }, "max_leaves": func(c *Config) { c.MaxLeaves = 0 },
+		"max_in_flight": func(c *Config) { c.MaxInFlight = 0 }, "max_held": func(c *Config) { c.MaxHeld = 0 },
+		"hold_patience": func(c *Config) { c.HoldPatience = 0 }, "shards": func(c *Config) { c.Shards = 3 },
+		"stall_after": func(c *Config) { c.StallAfter = 0 }, "drain_patience": func(c *Config) { c.DrainPatience = -1 },
+		"contests": func(c *Config) { c.Contests.BaseMS = 0 },
+	} {
+		c := DefaultConfig()
+		spoil(&c)
+		if c.Validate() == nil {
+			t.Errorf("%s is not checked", name)
+		}
+	}
+}

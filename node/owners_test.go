@@ -1,0 +1,243 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func named(s string) domain.Hash { return domain.Sum(domain.TagTx, []byte(s)) }
+
+// bare is a flight that spends one output of each of these transactions.
+func bare(name, origin string, parents ...domain.Hash) *flight {
+	tx := &utxo.Tx{ID: named(name), FullHash: named(name + " with witnesses")}
+	for _, p := range parents {
+		tx.Inputs = append(tx.Inputs, utxo.Input{Kind: notaryv1.InputKind_INPUT_KIND_SPEND, Outpoint: utxo.Outpoint{Tx: p}})
+	}
+	return newFlight(tx, Origin{kind: fromAPI, name: origin}, utxo.FeePolicy{})
+}
+
+// kindsOf are the types of what lies in a box.
+func kindsOf(in []lifecycle.Input) []string {
+	var out []string
+	for _, i := range in {
+		out = append(out, fmt.Sprintf("%T", i)[len("lifecycle."):])
+	}
+	return out
+}
+
+func (f *flight) got() []string { return kindsOf(f.box.take(nil)) }
+
+// TestMailbox: what is posted is taken once, in its order, and wakes the reader; a box that was closed
+// hands out what is left and takes no more.
+func TestMailbox(t *testing.T) {
+	f := bare("a", "x")
+	for _, in := range []lifecycle.Input{lifecycle.Supported{}, lifecycle.Begin{}, lifecycle.Waited{}} {
+		if !f.box.post(in) {
+			t.Fatal("refused")
+		}
+	}
+	select {
+	case <-f.box.wake:
+	default:
+		t.Error("nobody is woken")
+	}
+	if got := f.got(); !slices.Equal(got, []string{"Supported", "Begin", "Waited"}) {
+		t.Errorf("took %v", got)
+	}
+	if got := f.got(); len(got) != 0 {
+		t.Errorf("took %v again", got)
+	}
+	f.box.post(lifecycle.Expired{})
+	if left := kindsOf(f.box.close()); !slices.Equal(left, []string{"Expired"}) {
+		t.Errorf("left %v", left)
+	}
+	if f.box.post(lifecycle.Begin{}) || len(f.got()) != 0 {
+		t.Error("a closed box takes more")
+	}
+}
+
+// TestMailboxManyPosters: nothing is lost between many posters and a reader that sleeps on wake.
+func TestMailboxManyPosters(t *testing.T) {
+	f := bare("a", "x")
+	const posters, each = 8, 7
+	var wait sync.WaitGroup
+	for p := range posters {
+		wait.Go(func() {
+			for i := range each {
+				if !f.box.post(lifecycle.Voted{Round: uint32(p*each + i)}) {
+					t.Error("refused")
+				}
+			}
+		})
+	}
+	seen := make(map[uint32]bool)
+	var buf []lifecycle.Input
+	for len(seen) < posters*each {
+		<-f.box.wake
+		buf = f.box.take(buf)
+		for _, in := range buf {
+			seen[in.(lifecycle.Voted).Round] = true
+		}
+	}
+	wait.Wait()
+}
+
+// TestAlarms: callbacks run at their times and in their order, one that is set later may come earlier, and
+// one may set another.
+func TestAlarms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		a := newAlarms()
+		var wait sync.WaitGroup
+		wait.Go(func() { a.run(ctx) })
+		start := time.Now()
+		type ring struct {
+			name string
+			at   time.Duration
+		}
+		var rings []ring
+		note := func(name string) func() {
+			return func() { rings = append(rings, ring{name, time.Since(start)}) }
+		}
+		a.after(3*time.Second, note("late"))
+		a.after(2*time.Hour, note("very late"))
+		synctest.Wait()
+		a.after(time.Second, func() {
+			note("early")()
+			a.after(time.Second, note("set by another"))
+		})
+		a.after(0, note("now"))
+		time.Sleep(3 * time.Hour) // of the bubble's clock
+		want := []ring{{"now", 0}, {"early", time.Second}, {"set by another", 2 * time.Second}, {"late", 3 * time.Second}, {"very late", 2 * time.Hour}}
+		if !slices.Equal(rings, want) {
+			t.Errorf("%v, want %v", rings, want)
+		}
+		cancel()
+		wait.Wait()
+	})
+}
+
+// TestAlarmsAnyTimes: whatever the times, all callbacks run, by their times.
+func TestAlarmsAnyTimes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		times := rapid.SliceOfN(rapid.IntRange(0, 50), 1, 40).Draw(rt, "ms")
+		synctest.Test(t, func(*testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			a := newAlarms()
+			var wait sync.WaitGroup
+			wait.Go(func() { a.run(ctx) })
+			var rang []int
+			for _, ms := range times {
+				a.after(time.Duration(ms)*time.Millisecond, func() { rang = append(rang, ms) })
+			}
+			time.Sleep(time.Minute)
+			cancel()
+			wait.Wait()
+			if !slices.Equal(rang, slices.Sorted(slices.Values(times))) {
+				rt.Errorf("%v for %v", rang, times)
+			}
+		})
+	})
+}
+
+// TestWaiting: a held flight is told when a parent is final, when its time comes and when the patience
+// ends, and its parents are fetched once.
+func TestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		alarms := newAlarms()
+		var wait sync.WaitGroup
+		wait.Go(func() { alarms.run(ctx) })
+		var fetched []domain.Hash
+		config := DefaultConfig()
+		config.HoldPatience = time.Minute
+		w := newWaiting(config, alarms, func(ids []domain.Hash, _ Origin) { fetched = append(fetched, ids...) })
+
+		p, q := named("p"), named("q")
+		f := bare("child", "x", p, q)
+		w.hold(f, lifecycle.Hold{Parents: []domain.Hash{p, q}})
+		if got := f.got(); !slices.Equal(got, []string{"Woken"}) {
+			t.Errorf("a parent may have come since the look: %v", got)
+		}
+		w.hold(f, lifecycle.Hold{Parents: []domain.Hash{p, q}})
+		if got := f.got(); len(got) != 0 {
+			t.Errorf("held again: %v", got)
+		}
+		w.wake(named("somebody else"))
+		w.wake(p)
+		if got := f.got(); !slices.Equal(got, []string{"Woken"}) {
+			t.Errorf("a parent came: %v", got)
+		}
+		if !slices.Equal(fetched, []domain.Hash{p, q}) {
+			t.Errorf("fetched %d parents", len(fetched))
+		}
+		timed := bare("timed", "x", p)
+		w.hold(timed, lifecycle.Hold{UntilMS: nowMS() + 5000})
+		time.Sleep(6 * time.Second)
+		if got := timed.got(); !slices.Equal(got, []string{"Woken"}) {
+			t.Errorf("its time came: %v", got)
+		}
+		time.Sleep(time.Minute)
+		if got := f.got(); !slices.Equal(got, []string{"Expired"}) {
+			t.Errorf("the patience ended: %v", got)
+		}
+		w.hold(f, lifecycle.Hold{Parents: []domain.Hash{q}, Certified: true, Anew: true})
+		if len(fetched) != 3 {
+			t.Errorf("fetched %d parents after the patience of a certified one ended", len(fetched))
+		}
+		w.drop(f)
+		w.drop(timed)
+		if len(w.held)+len(w.byParent)+len(w.byOrigin) != 0 {
+			t.Errorf("left over: %v, %v, %v", w.held, w.byParent, w.byOrigin)
+		}
+		w.wake(q)
+		f.got()
+		cancel()
+		wait.Wait()
+	})
+}
+
+// TestWaitingBounds: there is room for so many in all and of each origin, and always for what the network
+// has certified.
+func TestWaitingBounds(t *testing.T) {
+	config := DefaultConfig()
+	config.MaxHeld, config.MaxHeldPerOrigin = 3, 2
+	w := newWaiting(config, newAlarms(), func([]domain.Hash, Origin) {})
+	hold := func(name, origin string, certified bool) (f *flight, held bool) {
+		f = bare(name, origin, named("p"))
+		w.hold(f, lifecycle.Hold{Parents: []domain.Hash{named("p")}, Certified: certified})
+		return f, !slices.Contains(f.got(), "Expired")
+	}
+	first, _ := hold("a", "x", false)
+	for _, c := range []struct {
+		name, origin    string
+		certified, room bool
+	}{
+		{"b", "x", false, true}, {"c", "x", false, false}, {"d", "y", false, true}, {"e", "y", false, false},
+		{"f", "x", true, true}, {"g", "z", true, true}, {"h", "z", false, false},
+	} {
+		if _, held := hold(c.name, c.origin, c.certified); held != c.room {
+			t.Errorf("%s of %s, certified %v: held %v", c.name, c.origin, c.certified, held)
+		}
+	}
+	w.drop(first)
+	w.drop(first)
+	if w.byOrigin["x"] != 2 {
+		t.Errorf("%d held of x", w.byOrigin["x"])
+	}
+}
