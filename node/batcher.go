@@ -33,6 +33,7 @@ type batcher struct {
 	guard  *conflict.Guard
 	store  *store.Store
 	config Config
+	most   int // leaves in one observation, by the rules of the network
 
 	publish func(raw []byte)
 	count   func(ctx context.Context, o *observation.Observation)
@@ -223,6 +224,9 @@ func (b *batcher) forget(final *utxo.Tx) {
 func (b *batcher) flush(ctx context.Context) error {
 	now := nowMS()
 	for key, h := range b.heads {
+		if len(b.leaves) >= b.most {
+			break // the next one lists it
+		}
 		b.leaves = append(b.leaves, observation.Leaf{
 			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: now,
 		})
@@ -253,7 +257,7 @@ const maxProven = 64
 
 // listEvidence says which evidence is new here, so that anyone can prove that this node knew.
 func (b *batcher) listEvidence(now uint64) {
-	n := min(len(b.proven), maxProven)
+	n := max(0, min(len(b.proven), maxProven, b.most-len(b.leaves)))
 	for _, hash := range b.proven[:n] {
 		b.leaves = append(b.leaves, observation.Leaf{
 			Subject: hash, Type: observation.SubjectEvidence, State: observation.Seen, TimeMS: now,

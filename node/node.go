@@ -60,6 +60,10 @@ func New(c Config, p Parts) (*Node, error) {
 		admission: &admission{most: int64(c.MaxInFlight)}, alarms: newAlarms(), news: newNews(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), fail: n.fail,
 	}
+	if sh.obsRules.MaxLeaves == 0 {
+		sh.obsRules.MaxLeaves = observation.MaxLeaves
+	}
+	sh.config.MaxLeaves = min(c.MaxLeaves, sh.obsRules.MaxLeaves) // others refuse more
 	n.sh = sh
 	sh.space = &space{room: p.Store.Room, log: p.Log}
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
@@ -112,7 +116,7 @@ func (n *Node) wireBatcher(p Parts) error {
 	sh.batcher = &batcher{
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
-		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config,
+		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {
 			if voter, ok := sh.group.Voter(o.Header.Key); ok {

@@ -47,7 +47,7 @@ func newSigner(t *testing.T) *signerAt {
 	s := &signerAt{v: v}
 	s.batcher = &batcher{
 		casts: make(chan cast, 16), key: v.signers[0].Key, group: v.genesis.Group, head: v.signers[0].Head,
-		guard: conflict.NewGuard(), store: st, config: DefaultConfig(), space: &space{room: st.Room, log: log},
+		guard: conflict.NewGuard(), store: st, config: DefaultConfig(), most: 20, space: &space{room: st.Room, log: log},
 		publish: func([]byte) {},
 		count:   func(_ context.Context, o *observation.Observation) { s.published = append(s.published, o) },
 		freed:   func(in conflict.Freed) { s.freed = append(s.freed, in) },
@@ -291,5 +291,31 @@ func TestRestoredVotes(t *testing.T) {
 	}
 	if got := restored(tx, []conflict.Record{{Tx: tx, Round: 4, State: observation.Pending}}); got != (lifecycle.Restored{}) {
 		t.Errorf("PENDING above round 0: %+v", got)
+	}
+}
+
+// Others refuse an observation with more leaves than the network allows, and with it the chain behind it.
+func TestLeavesStayWithinTheLimit(t *testing.T) {
+	s := newSigner(t)
+	for i := range 3 * s.most {
+		s.heads[domain.PublicKey{byte(i)}] = observation.Head{Hash: domain.Hash{byte(i)}}
+		s.proven = append(s.proven, domain.Hash{byte(i)})
+	}
+	var answers []error
+	s.ask(t, s.v.pay(0, "a"), observation.Pending, 0, &answers)
+	for len(s.heads)+len(s.proven) > 0 {
+		if err := s.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := 0
+	for _, o := range s.published {
+		n := int(o.Header.LeafCount)
+		if sum += n; n > s.most {
+			t.Fatalf("%d leaves, at most %d", n, s.most)
+		}
+	}
+	if want := 6*s.most + 1; sum != want {
+		t.Fatalf("%d leaves in all, want %d", sum, want)
 	}
 }
