@@ -102,12 +102,14 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: "money", Title: "Money:"},
 		&cobra.Group{ID: "proofs", Title: "Proofs:"},
+		&cobra.Group{ID: "look", Title: "The network as the node sees it:"},
 		&cobra.Group{ID: "setup", Title: "Keys and networks:"},
 		&cobra.Group{ID: "dev", Title: "Development:"},
 	)
 	root.AddCommand(
 		a.addressCommand(), a.balanceCommand(), a.utxosCommand(), a.sendCommand(), a.issueCommand(),
 		a.stampCommand(), a.verifyCommand(), a.proofCommand(), a.txCommand(),
+		a.peersCommand(), a.conflictsCommand(), a.conflictCommand(), a.evidenceCommand(),
 		a.walletCommand(), a.networkCommand(),
 		a.faucetCommand(), a.benchCommand(), a.demoCommand(),
 		a.docsCommand(), exitCodesTopic(),
