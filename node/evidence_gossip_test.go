@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// validate is what gossip does with evidence.
+func (c *court) validate(raw []byte) gossip.Verdict {
+	return handlers{c.sh}.ValidateEvidence(context.Background(), c.net.Signers[1].Head.Key, raw)
+}
+
+// TestValidateEvidence: what is new and convicts is kept and passed on, what says nothing new is dropped, and what
+// convicts nobody is blamed on its sender.
+func TestValidateEvidence(t *testing.T) {
+	c := newCourt(t)
+	fork := func(s kit.Signer, salt uint64) *observation.Evidence {
+		a, b := s, s
+		e, err := observation.ForkedChain(a.Observe(c.net.Group, kit.StartMS+salt).Signed(), b.Observe(c.net.Group, kit.StartMS+salt+1).Signed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	good := fork(*c.net.Signers[2], 0)
+	if v := c.validate(good.Raw); v != gossip.Take || len(c.published) != 0 || !slices.Equal(c.listed, []domain.Hash{good.Hash}) {
+		t.Fatalf("verdict %v, published %d times, listed %v", v, len(c.published), c.listed)
+	}
+	stranger := kit.Signer{Key: kit.Key(77), Head: observation.Head{Key: kit.Key(77).Public(), SigningEpoch: 1}}
+	otherEpoch := *c.net.Signers[3]
+	otherEpoch.Head.SigningEpoch = 9
+	a, b := *c.net.Signers[3], *c.net.Signers[3]
+	x, y := a.Observe(c.net.Group, kit.StartMS).Signed(), b.Observe(c.net.Group, kit.StartMS+1).Signed()
+	y.Signature[5] ^= 1
+	forged, err := observation.ForkedChain(x, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]struct {
+		raw  []byte
+		want gossip.Verdict
+	}{
+		"known":            {good.Raw, gossip.Ignore},
+		"more of the same": {fork(*c.net.Signers[2], 10).Raw, gossip.Ignore},
+		"of a stranger":    {fork(stranger, 0).Raw, gossip.Ignore},
+		"of another epoch": {fork(otherEpoch, 0).Raw, gossip.Ignore},
+		"a kind not built": {[]byte{0x08, 5}, gossip.Ignore},
+		"forged":           {forged.Raw, gossip.Reject},
+		"garbage":          {[]byte("garbage"), gossip.Reject},
+		"a byte more":      {append(slices.Clone(good.Raw), 0), gossip.Reject},
+		"nothing":          {nil, gossip.Ignore},
+	} {
+		if got := c.validate(v.raw); got != v.want {
+			t.Errorf("%s: %v, want %v", name, got, v.want)
+		}
+	}
+	if n := len(c.kept()); n != 1 || c.failed != nil {
+		t.Fatalf("%d pieces kept, %v", n, c.failed)
+	}
+	refused, surplus := c.counted("evidence_refused_total"), c.counted("evidence_surplus_total")
+	if refused != 3 || surplus != 6 {
+		t.Errorf("%v refused, %v surplus", refused, surplus)
+	}
+}
+
+// TestEvidenceFlood: one neighbour is looked at a bounded number of times in a window, and others all the same.
+func TestEvidenceFlood(t *testing.T) {
+	c := newCourt(t)
+	rejected := 0
+	for range 10 * evidenceBurst {
+		if c.validate([]byte("garbage")) == gossip.Reject {
+			rejected++
+		}
+	}
+	if rejected != evidenceBurst {
+		t.Fatalf("looked at %d messages, want %d", rejected, evidenceBurst)
+	}
+	other := kit.Key(5).Public()
+	if !c.sh.turnstile.pass(other) {
+		t.Fatal("another neighbour pays for it")
+	}
+	c.sh.turnstile.since = c.sh.turnstile.since.Add(-2 * c.sh.turnstile.window)
+	if !c.sh.turnstile.pass(c.net.Signers[1].Head.Key) {
+		t.Fatal("the window does not end")
+	}
+}
+
+// TestEvidencePages: pages follow each other without gap or repetition, whatever their size.
+func TestEvidencePages(t *testing.T) {
+	c := newCourt(t)
+	var want []string
+	for i := range 4 {
+		a, b := *c.net.Signers[i], *c.net.Signers[i]
+		e, err := observation.ForkedChain(a.Observe(c.net.Group, kit.StartMS).Signed(), b.Observe(c.net.Group, kit.StartMS+1).Signed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if added, err := c.sh.archive.keep(e, ownEvidence); !added || err != nil {
+			t.Fatal(added, err)
+		}
+	}
+	for _, e := range c.kept() {
+		want = append(want, string(e.Raw))
+	}
+	node := &Node{sh: c.sh}
+	for limit := range 6 {
+		var got []string
+		for token, pages := "", 0; pages == 0 || token != ""; pages++ {
+			raws, next, err := node.Evidence(t.Context(), token, limit)
+			if err != nil || limit > 0 && len(raws) > limit {
+				t.Fatalf("%d pieces, %v", len(raws), err)
+			}
+			for _, raw := range raws {
+				got = append(got, string(raw))
+			}
+			token = next
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("limit %d: %d pieces of %d", limit, len(got), len(want))
+		}
+	}
+	if _, _, err := node.Evidence(t.Context(), "nonsense", 1); err == nil {
+		t.Fatal("a token of nothing")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := node.Evidence(ended, "", 1); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+// TestArchiveRefuses: what convicts nobody is not kept, whoever made it.
+func TestArchiveRefuses(t *testing.T) {
+	c := newCourt(t)
+	elsewhere := kit.New("elsewhere", kit.Equal(4)...)
+	a, b := *elsewhere.Signers[1], *elsewhere.Signers[1]
+	e, err := observation.ForkedChain(a.Observe(elsewhere.Group, kit.StartMS).Signed(), b.Observe(elsewhere.Group, kit.StartMS+1).Signed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if added, err := c.sh.archive.keep(e, ownEvidence); added || err == nil {
+		t.Fatal(added, err)
+	}
+	c.wantKept()
+	if len(c.published)+len(c.listed) > 0 {
+		t.Fatal("published or listed all the same")
+	}
+	// Nor is what such a store would hold taken up.
+	if _, err := c.sh.store.SaveEvidence(e); err != nil {
+		t.Fatal(err)
+	}
+	if err := newArchive(c.sh.genesis.ID, c.sh.self, c.sh.store, c.sh.log, c.sh.metrics.evidence).restore(); err == nil {
+		t.Fatal("evidence of another network was taken up")
+	}
+}
