@@ -20,7 +20,7 @@ const (
 	isAccepted = observation.Accepted
 )
 
-func counted2(t *testing.T, c prometheus.Metric) float64 {
+func counterOf(t *testing.T, c prometheus.Metric) float64 {
 	t.Helper()
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
@@ -39,23 +39,35 @@ func TestLiarShowsItsVoteToOne(t *testing.T) {
 	a.submit(t, one)
 	b.submit(t, one)
 	c.submit(t, two)
-	v.meet(a, b, c)
-	for _, n := range []*villager{a, b, c} {
-		eventually(t, "both sides of the contest and all honest votes everywhere", func() bool {
-			return n.contested(t, one, two) == 2 && n.voted(t, one, isPending) == 2 && n.voted(t, two, isPending) == 1
+	honest := []*villager{a, b, c}
+	for i, n := range honest {
+		for j, other := range honest {
+			if i != j {
+				n.hear(t, other.first(t))
+			}
+		}
+		eventually(t, "all honest votes everywhere", func() bool {
+			return n.voted(t, one, isPending) == 2 && n.voted(t, two, isPending) == 1
+		})
+		n.bring(t, one, two)
+		eventually(t, "both sides of the contest", func() bool { return n.contested(t, one, two) == 2 })
+	}
+	v.meet(honest...)
+	for _, n := range honest {
+		eventually(t, "the comparisons of heads that come with connections", func() bool {
+			return counterOf(t, n.metrics.Asked.WithLabelValues("heads", "ok")) >= 2
 		})
 	}
 	head := liar.Head
 	shown := liar.Observe(v.genesis.Group, nowMS(), kit.Vote(one.ID, isPending, 0, nowMS()))
 	liar.Head = head
-	told := liar.Observe(v.genesis.Group, nowMS(), kit.Vote(two.ID, isPending, 0, nowMS()))
-	b.hear(t, told)
-	c.hear(t, told)
+	told := liar.Observe(v.genesis.Group, nowMS()) // to the others it says nothing, but for being there
 	for _, n := range []*villager{b, c} {
-		eventually(t, "the other vote of the liar", func() bool { return n.voted(t, two, isPending) == 2 })
+		n.hear(t, told)
+		eventually(t, "the liar's other side", func() bool { return n.sh.store.Head(told.Header.Chain()).Height == 1 })
 	}
 	a.hear(t, shown)
-	for i, n := range []*villager{a, b, c} {
+	for i, n := range honest {
 		eventually(t, "final everywhere", func() bool { return n.final(t, one) })
 		stored, _, err := n.sh.store.Transaction(one.ID)
 		if err != nil || stored.Final.Round != 0 {
@@ -66,7 +78,7 @@ func TestLiarShowsItsVoteToOne(t *testing.T) {
 		}
 	}
 	for _, n := range []*villager{b, c} {
-		if counted2(t, n.metrics.Asked.WithLabelValues("votes", "ok")) == 0 {
+		if counterOf(t, n.metrics.Asked.WithLabelValues("votes", "ok")) == 0 {
 			t.Error("no votes were pulled")
 		}
 		eventually(t, "the fork stored", func() bool {
@@ -113,7 +125,7 @@ func TestHintEndsTheWait(t *testing.T) {
 	_, a, d, tx := halfDone(t)
 	a.sh.votes.hand(conflict.SendProof{Tx: tx.ID, To: d.sh.self})
 	eventually(t, "final at the second", func() bool { return d.final(t, tx) })
-	if got := counted2(t, d.metrics.Hints.WithLabelValues("taken")); got != 1 {
+	if got := counterOf(t, d.metrics.Hints.WithLabelValues("taken")); got != 1 {
 		t.Errorf("%v hints", got)
 	}
 	// Its proof is complete.
@@ -127,16 +139,16 @@ func TestHintEndsTheWait(t *testing.T) {
 func TestHintsOfLiars(t *testing.T) {
 	v, a, d, tx := halfDone(t)
 	link := v.genesis.Group.Link()
-	asked := counted2(t, d.metrics.Asked.WithLabelValues("tx", "empty"))
+	asked := counterOf(t, d.metrics.Asked.WithLabelValues("tx", "empty"))
 	for name, h := range map[string]gossip.FinalHint{
 		"unknown transaction": {Tx: domain.Hash{1}, Link: link},
 		"another round":       {Tx: tx.ID, Round: 5, Link: link},
 	} {
-		before := counted2(t, d.metrics.Asked.WithLabelValues("votes", "empty"))
+		before := counterOf(t, d.metrics.Asked.WithLabelValues("votes", "empty"))
 		if !d.sh.hinted(a.sh.self, h) {
 			t.Errorf("%s: no room", name)
 		}
-		eventually(t, name, func() bool { return counted2(t, d.metrics.Asked.WithLabelValues("votes", "empty")) == before+1 })
+		eventually(t, name, func() bool { return counterOf(t, d.metrics.Asked.WithLabelValues("votes", "empty")) == before+1 })
 	}
 	stranger := kit.Key(50).Public()
 	if d.sh.hinted(stranger, gossip.FinalHint{Tx: tx.ID, Link: link}) {
@@ -145,7 +157,7 @@ func TestHintsOfLiars(t *testing.T) {
 	if d.sh.hinted(a.sh.self, gossip.FinalHint{Tx: tx.ID, Link: domain.Hash{1}}) {
 		t.Error("a hint of another epoch")
 	}
-	if got := counted2(t, d.metrics.Asked.WithLabelValues("tx", "empty")); got != asked {
+	if got := counterOf(t, d.metrics.Asked.WithLabelValues("tx", "empty")); got != asked {
 		t.Errorf("transactions were asked for %v times", got-asked)
 	}
 	if d.final(t, tx) {

@@ -168,7 +168,27 @@ func (n *villager) hear(t *testing.T, list ...*observation.Observation) {
 	}
 }
 
-// voted is how many votes of a state on a transaction a node has counted.
+// first is the first observation that a node signed.
+func (n *villager) first(t *testing.T) *observation.Observation {
+	t.Helper()
+	o, found, err := n.sh.store.Observation(observation.ChainID{Key: n.sh.self}, 1)
+	if err != nil || !found {
+		t.Fatalf("no observation: %v", err)
+	}
+	return o
+}
+
+// bring has transactions reach a node.
+func (n *villager) bring(t *testing.T, txs ...*utxo.Tx) {
+	t.Helper()
+	for _, tx := range txs {
+		if _, err := n.sh.intake(t.Context(), tx, Origin{kind: fromGossip, name: "test"}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// voted is how many votes of a state on a transaction, in round 0, a node has counted.
 func (n *villager) voted(t *testing.T, tx *utxo.Tx, state observation.State) (count int) {
 	t.Helper()
 	votes, err := n.sh.counting.votes(t.Context(), tx.ID)
@@ -176,7 +196,7 @@ func (n *villager) voted(t *testing.T, tx *utxo.Tx, state observation.State) (co
 		t.Fatal(err)
 	}
 	for _, v := range votes {
-		if v.State == state {
+		if v.State == state && v.Round == 0 {
 			count++
 		}
 	}
