@@ -17,11 +17,12 @@ const (
 	Whisper    = "whisperer"     // shows PENDING and ACCEPTED for one rival to one node only
 	Usurper    = "facilitator"   // is early in the next round, with another choice for each half
 	Schemer    = "schemer"       // gives one rival's certificate to one node alone, its weight to another rival, and so on in turn
+	Turncoat   = "turncoat"      // in every round one rival's certificate for one node, its weight for another rival for the rest
 	Poisoner   = "poisoner"      // corrupts the witnesses of what it passes on, and is silent else
 )
 
 // Kinds are all kinds of Byzantine nodes.
-var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Poisoner}
+var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Poisoner}
 
 // liar is a Byzantine node. It signs with its own key alone; everything else it may do as it likes.
 type liar struct {
@@ -108,6 +109,8 @@ func (l *liar) act(id domain.Hash, round uint32) {
 		l.say(id, observation.Accepted, round, one, []int{one})
 	case Schemer:
 		l.scheme(id, round)
+	case Turncoat:
+		l.turn(id, round)
 	case Usurper:
 		l.say(id, observation.Pending, round, 0, l.every(1, 0))
 		l.say(id, observation.Pending, round+1, side, half(side))
@@ -137,6 +140,21 @@ func (l *liar) scheme(id domain.Hash, round uint32) {
 		rest := slices.DeleteFunc(l.every(1, 0), func(i int) bool { return i == one })
 		l.say(other, observation.Pending, round, 2, rest)
 	}
+}
+
+// turn does what scheme does in every round anew, so that locks and certificates of many rounds come late and apart.
+func (l *liar) turn(id domain.Hash, round uint32) {
+	c := l.caseOf[id]
+	if c == nil {
+		return
+	}
+	n := uint32(len(l.nodes))
+	favoured, other := c.txs[int(round)%len(c.txs)].ID, c.txs[int(round+1)%len(c.txs)].ID
+	one := int((uint32(c.txs[0].ID[3]) + 3*round) % n)
+	rest := slices.DeleteFunc(l.every(1, 0), func(i int) bool { return i == one })
+	l.say(favoured, observation.Pending, round, 1, []int{one})
+	l.say(favoured, observation.Accepted, round, 1, []int{one})
+	l.say(other, observation.Pending, round, 2, rest)
 }
 
 // every is one node of each n, from the branch on.

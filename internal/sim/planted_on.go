@@ -31,6 +31,8 @@ func PlantedConfig(bug string, seed int64) Config {
 	switch bug {
 	case "quorum-at-least":
 		c.Nodes = 6 // 2 of 6 are exactly a third
+	case "latest-lock":
+		c.Crashes = 12 // lives that know nothing but their own votes
 	case "no-pull", "kept-locks":
 		c.Kind = Schemer
 	}

@@ -87,7 +87,11 @@ func (w *world) chaos() {
 		w.after(at, func() { w.cut(); w.count("partition", 1) })
 		w.after(at+lasts, w.heal)
 	}
-	for range 1 + w.rng.Intn(4) {
+	crashes := w.config.Crashes
+	if crashes == 0 {
+		crashes = 1 + w.rng.Intn(4)
+	}
+	for range crashes {
 		w.after(uint64(w.rng.Intn(10*second)), w.crashOne)
 	}
 	for _, n := range w.nodes {

@@ -22,6 +22,8 @@ type Config struct {
 	// double spend are timed on a network that loses Loss of its messages.
 	Chaos bool
 	Loss  float64
+	// Crashes is how many nodes crash in chaos; 0 for a few.
+	Crashes int
 	// Log receives a transcript, where not nil.
 	Log io.Writer
 }
