@@ -246,8 +246,10 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 	if answer, err := stream.Recv(); err != nil || answer.GetStatus().GetRejection().GetField() != "a\uFFFD" {
 		t.Errorf("%v, %v", answer, err)
 	}
-	if r := n.rest("GET", "/%8e", ""); r.code != http.StatusNotFound || restReason(t, r) != "NOT_FOUND" {
-		t.Errorf("%d %s", r.code, r.body)
+	for _, path := range []string{"/%8e", "/v1/addresses/%ff:watch", "/v1/acceptances:watch?cursor=%ff"} {
+		if r := n.rest("GET", path, ""); r.code != http.StatusBadRequest || restReason(t, r) != "INVALID_ARGUMENT" {
+			t.Errorf("%s: %d %s", path, r.code, r.body)
+		}
 	}
 }
 
