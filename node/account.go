@@ -30,7 +30,7 @@ func (s *story) tellFinal() []string {
 	st := s.status
 	lines := []string{fmt.Sprintf("It is final since %s (%s ago) and can never be undone.", instant(st.FinalMs), s.before(st.FinalMs))}
 	if st.AcceptedWeight > 0 {
-		lines = append(lines, fmt.Sprintf("Nodes with %s of the weight accepted it in round %d of epoch %d; more than %s was needed.",
+		lines = append(lines, fmt.Sprintf("Nodes with %s of the weight had accepted it when it became final, in round %d of epoch %d; more than %s was needed.",
 			percent(group.Weight(st.AcceptedWeight)), st.Round, st.GroupEpoch, percent(group.QuorumWeight)))
 	} else {
 		lines = append(lines, fmt.Sprintf("A quorum of epoch %d accepted it in round %d.", st.GroupEpoch, st.Round))

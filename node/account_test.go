@@ -98,7 +98,7 @@ func TestAccounts(t *testing.T) {
 			s.status.Round, s.status.AcceptedWeight, s.status.FinalMs = 2, 3*quarter, noon-180_000
 			s.rivals = []rival{{txID(2), points(7)[0]}}
 		}, []string{
-			"final since 2026-01-02 11:57:00.000 UTC (3 min ago) and can never be undone", "75.0 % of the weight accepted it in round 2 of epoch 0",
+			"final since 2026-01-02 11:57:00.000 UTC (3 min ago) and can never be undone", "75.0 % of the weight had accepted it when it became final, in round 2 of epoch 0",
 			"The votes of 3 nodes that this node kept were cast between 2026-01-02 11:59:59.000 UTC and 2026-01-02 11:59:59.300 UTC",
 			"It won against 1 rival: " + txID(2).String()[:12], "Round 0: votes for this one 0.0 %, for " + txID(2).String()[:12] + "… 25.0 %", "Round 2: votes for this one 0.0 % (accepted by 75.0 %)",
 		}, nil},

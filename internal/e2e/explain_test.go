@@ -69,7 +69,7 @@ func TestExplainFinal(t *testing.T) {
 		if e.Status.PendingWeight < e.Status.AcceptedWeight || !group.Quorum(group.Weight(e.Status.AcceptedWeight)) {
 			t.Errorf("after a restart: %v: %v", again, e.Status)
 		}
-		says(t, e.Account, "It is final since", "of the weight accepted it in round 0 of epoch 0; more than 66.7 % was needed", "acceptance proof")
+		says(t, e.Account, "It is final since", "of the weight had accepted it when it became final, in round 0 of epoch 0; more than 66.7 % was needed", "acceptance proof")
 	}
 	var id [32]byte
 	_, err := n.nodes[0].running.ExplainTransaction(t.Context(), &notaryv1.ExplainTransactionRequest{TransactionId: id[:]})
