@@ -376,7 +376,7 @@ func reasonsUndecided(t *testing.T, h heard) {
 func reasonsOfService(t *testing.T, h heard) {
 	n := start(t, 4, setup{down: []int{1, 2, 3}})
 	dear, busy, full := n.nodes[1], n.nodes[2], n.nodes[3]
-	dear.tune = func(c *node.Config) { c.Fees.MinUnits = 1 }
+	dear.tune = func(c *node.Config) { c.Fees.MinUnits, c.Heartbeat = 1, time.Hour }
 	busy.tuneAPI = func(c *api.Config) { c.Limits.CallsPerSecond, c.Limits.CallBurst = 0.001, 1 }
 	full.reserve = 1 << 62
 	dear.start(t)
@@ -415,6 +415,10 @@ func reasonsOfService(t *testing.T, h heard) {
 	_, err = v.submit(t, n.pay(bob, 0, 2).Raw, waitFinal)
 	h.want(t, "draining", err, notaryv1.Reason_REASON_SHUTTING_DOWN)
 
+	// Alone and silent, it has nothing to write, and does not notice by itself.
+	for _, other := range []*notary{v, busy, full} {
+		other.kill(t)
+	}
 	dear.breaks = true
 	if err := dear.running.store.Close(); err != nil {
 		t.Fatal(err)
