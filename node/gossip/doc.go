@@ -1,5 +1,5 @@
-// Package gossip is the network side of a node: a libp2p host, four GossipSub topics and three pull
-// protocols (docs/spec/network.md).
+// Package gossip is the network side of a node: a libp2p host, four GossipSub topics, four pull
+// protocols and one push protocol (docs/spec/network.md).
 //
 // Raw canonical bytes go in and come out. What they mean is asked of two small interfaces that the node
 // implements: Handlers says whether a message that arrived may be passed on, Backend answers the pulls
