@@ -47,13 +47,13 @@ func newFlight(tx *utxo.Tx, origin Origin, fees utxo.FeePolicy) *flight {
 }
 
 // snapshot is where the transaction stands, and a channel that is closed when that changes.
-func (f *flight) snapshot() (lifecycle.State, error, <-chan struct{}) {
+func (f *flight) snapshot() (lifecycle.State, <-chan struct{}, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.changed == nil {
 		f.changed = make(chan struct{})
 	}
-	return f.state, f.err, f.changed
+	return f.state, f.changed, f.err
 }
 
 func (f *flight) report(state lifecycle.State, err error) {

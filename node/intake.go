@@ -208,7 +208,7 @@ func (sh *shell) launch(f *flight) {
 
 // landed clears up after a flight that has ended.
 func (sh *shell) landed(f *flight) {
-	state, err, _ := f.snapshot()
+	state, _, err := f.snapshot()
 	if state == lifecycle.Rejected {
 		sh.metrics.refused.WithLabelValues(refusal.Name(refusal.ReasonOf(err))).Inc()
 		sh.graves.bury(f.tx, err, f.receivedMS)

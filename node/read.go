@@ -29,7 +29,7 @@ var states = map[lifecycle.State]notaryv1.TransactionState{
 
 // status is where a flight stands.
 func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionStatus {
-	state, err, _ := f.snapshot()
+	state, _, err := f.snapshot()
 	if state == lifecycle.Final {
 		if s, err := sh.finalStatus(f.tx.ID); s != nil && err == nil {
 			s.ReceivedMs = f.receivedMS

@@ -43,12 +43,12 @@ func (n *Node) undecided() (u undecided, err error) {
 func (n *Node) restore(ctx context.Context, u undecided) error {
 	sh := n.sh
 	if len(u.flights) == 0 {
-		return nil
+		return n.recount(ctx, sh.recentMS(), recentMargin)
 	}
 	for _, f := range u.flights {
 		sh.counting.know(ctx, f.tx.ID) // or a busy hour's votes on others would push them out
 	}
-	if err := n.recount(ctx, u.sinceMS); err != nil {
+	if err := n.recount(ctx, u.sinceMS, recountMargin); err != nil {
 		return err
 	}
 	for _, f := range u.flights {
@@ -82,13 +82,35 @@ func restored(tx domain.Hash, records []conflict.Record) (in lifecycle.Restored)
 }
 
 // recountMargin is how much earlier than this node's first vote on an undecided transaction others may
-// have voted on it, in milliseconds.
-const recountMargin = 10 * 60 * 1000
+// have voted on it, in milliseconds. Where nothing is undecided, recentMargin is how long before the end
+// of this node's earlier life others may have named transactions that never reached it: their votes are
+// stored, and counting them again asks for what is missing.
+const (
+	recountMargin = 10 * 60 * 1000
+	recentMargin  = 30 * 1000
+)
+
+// recentMS is when this node last spoke, Unix milliseconds; 0 where it never has.
+func (sh *shell) recentMS() uint64 {
+	voter, ok := sh.group.Voter(sh.self)
+	if !ok {
+		return 0
+	}
+	chain := observation.ChainID{Key: sh.self, SigningEpoch: sh.group.Voters()[voter].SigningEpoch}
+	o, found, err := sh.store.Observation(chain, sh.store.Head(chain).Height)
+	if err != nil || !found {
+		return 0 // a store that fails says so to whoever reads next
+	}
+	return o.Header.TimeMS
+}
 
 // recount hands the stored votes since a time to the tallies.
-func (n *Node) recount(ctx context.Context, sinceMS uint64) error {
+func (n *Node) recount(ctx context.Context, sinceMS, margin uint64) error {
 	sh := n.sh
-	for o, err := range sh.store.ObservationsSince(sinceMS - min(sinceMS, recountMargin)) {
+	if sinceMS == 0 {
+		return nil
+	}
+	for o, err := range sh.store.ObservationsSince(sinceMS - min(sinceMS, margin)) {
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level nota
 // await waits until a flight has reached a level.
 func (sh *shell) await(ctx context.Context, f *flight, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
 	for {
-		state, err, changed := f.snapshot()
+		state, changed, err := f.snapshot()
 		switch {
 		case state == lifecycle.Rejected:
 			return sh.status(ctx, f), err

@@ -32,7 +32,7 @@ func (n *Node) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*
 		for {
 			var changed <-chan struct{}
 			if f := sh.flights.get(id); f != nil {
-				_, _, changed = f.snapshot()
+				_, changed, _ = f.snapshot()
 			}
 			s, _, err := n.Transaction(ctx, id)
 			if err != nil {

@@ -1,8 +1,6 @@
 package trust
 
 import (
-	"slices"
-
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -160,14 +158,4 @@ func halfDistance(a, b []float64) float64 {
 		sum += max(a[i]-b[i], b[i]-a[i])
 	}
 	return sum / 2
-}
-
-// ids of peers by number.
-func (g *Graph) idsOf(peers []int) []domain.Hash {
-	out := make([]domain.Hash, len(peers))
-	for i, p := range peers {
-		out[i] = g.ids[p]
-	}
-	slices.SortFunc(out, domain.Hash.Compare)
-	return out
 }

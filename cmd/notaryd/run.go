@@ -218,7 +218,7 @@ func newLogger(c Log, level *slog.LevelVar) (*slog.Logger, error) {
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
 	}
-	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{
 		Level: level, TimeFormat: "15:04:05.000", NoColor: !term.IsTerminal(int(os.Stderr.Fd())),
 	})), nil
 }

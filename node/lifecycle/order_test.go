@@ -77,7 +77,6 @@ type run struct {
 	set     *utxo.Set
 	nowMS   uint64
 	pending []Input // that will come, in any order
-	alarm   bool    // the shell will say Expired
 
 	given struct {
 		rival, restoredPending bool

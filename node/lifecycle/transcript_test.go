@@ -120,7 +120,7 @@ func (s *stage) happen(t *testing.T, what string) {
 	}
 }
 
-var locked = fmt.Errorf("%w", conflict.ErrLocked)
+var errLocked = fmt.Errorf("%w", conflict.ErrLocked)
 
 // input reads one input; a number in brackets is its round.
 func (s *stage) input(t *testing.T, text string) Input {
@@ -139,7 +139,7 @@ func (s *stage) input(t *testing.T, text string) Input {
 		"claimed alone": Claimed{}, "claimed beside rival": Claimed{Rivals: []domain.Hash{rivalID}}, "rivaled": Rivaled{rivalID},
 		"voted PENDING": Voted{observation.Pending, round}, "voted ACCEPTED": Voted{observation.Accepted, round},
 		"voted ABSTAIN":   Voted{observation.Abstain, round},
-		"refused PENDING": Refused{observation.Pending, round, locked}, "refused ACCEPTED": Refused{observation.Accepted, round, locked},
+		"refused PENDING": Refused{observation.Pending, round, errLocked}, "refused ACCEPTED": Refused{observation.Accepted, round, errLocked},
 		"refused spent": Refused{observation.Pending, round, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "by a rival")},
 		"third":         milestone(s.tx, conflict.Third, round), "certificate": milestone(s.tx, conflict.Certificate, round),
 		"final": milestone(s.tx, conflict.Final, round), "committed": Committed{s.nowMS}, "lost": Lost{rivalID},
