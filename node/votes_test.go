@@ -32,6 +32,15 @@ type desk struct {
 	onDisk func(tries int) (bool, error)
 }
 
+// numbers are how many questions were put so far, and of how many needs and hinters some are open.
+func (d *desk) numbers() (pulled, needs, hinters int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.voteFetcher.mu.Lock()
+	defer d.voteFetcher.mu.Unlock()
+	return len(d.pulled), len(d.asked), len(d.hinted)
+}
+
 // inDesk runs a fetcher of votes under a fake clock.
 func inDesk(t *testing.T, run func(d *desk)) {
 	t.Helper()
@@ -90,8 +99,8 @@ func TestNeedsAsked(t *testing.T) {
 		synctest.Wait()
 		d.need(need)
 		synctest.Wait()
-		if len(d.pulled) != 2 {
-			t.Errorf("asked %d times", len(d.pulled))
+		if pulled, needs, _ := d.numbers(); pulled != 2 || needs != 0 {
+			t.Errorf("asked %d times, %d open", pulled, needs)
 		}
 	})
 }
@@ -105,16 +114,13 @@ func TestNeedsBounded(t *testing.T) {
 			d.need(conflict.NeedCertificate{Round: uint32(i), Group: network.Group})
 		}
 		synctest.Wait()
-		if len(d.pulled) != needsAtOnce {
-			t.Errorf("%d at once", len(d.pulled))
-		}
-		if len(d.asked) > needQueue+needsAtOnce {
-			t.Errorf("%d remembered", len(d.asked))
+		if pulled, needs, _ := d.numbers(); pulled != needsAtOnce || needs > needQueue+needsAtOnce {
+			t.Errorf("%d at once, %d remembered", pulled, needs)
 		}
 		time.Sleep(needPatience) // the fake clock
 		synctest.Wait()
-		if len(d.pulled) != 2*needsAtOnce {
-			t.Errorf("%d after the patience with the first", len(d.pulled))
+		if pulled, _, _ := d.numbers(); pulled != 2*needsAtOnce {
+			t.Errorf("%d after the patience with the first", pulled)
 		}
 	})
 }
@@ -152,8 +158,8 @@ func TestHintsFollowed(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		if len(d.hinted) != 0 {
-			t.Errorf("%d peers left behind", len(d.hinted))
+		if _, _, hinters := d.numbers(); hinters != 0 {
+			t.Errorf("%d peers left behind", hinters)
 		}
 		if len(d.wanted) != 1 {
 			t.Error("transactions of lies were asked for")
