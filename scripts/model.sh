@@ -28,10 +28,10 @@ six-nodes-at-least        | quick | voting   | -DROUNDS=2 -DHONEST=4 -DFAULTY=2 
 chain-r2                  | quick | voting   | -DCHAIN -DROUNDS=2                                      | pass
 chain-r2-every-vote       | quick | voting   | -DCHAIN -DROUNDS=2 -DEVERY_VOTE                         | pass
 chain-r3                  | full  | voting   | -DCHAIN -DROUNDS=3                                      | pass
-chain-no-n1               | quick | voting   | -DCHAIN -DROUNDS=3 -DONLY_FINALS -DNO_N1                | rivals
-chain-no-n2               | quick | voting   | -DCHAIN -DROUNDS=3 -DONLY_FINALS -DNO_N2                | rivals
-chain-no-n3               | quick | voting   | -DCHAIN -DROUNDS=3 -DONLY_FINALS -DNO_N3                | rivals
-chain-no-n4               | quick | voting   | -DCHAIN -DROUNDS=3 -DONLY_FINALS -DNO_N4                | rivals
+chain-no-n1               | quick | voting   | -DCHAIN -DROUNDS=2 -DONLY_FINALS -DNO_N1                | rivals
+chain-no-n2               | quick | voting   | -DCHAIN -DROUNDS=2 -DONLY_FINALS -DNO_N2                | rivals
+chain-no-n3               | quick | voting   | -DCHAIN -DROUNDS=2 -DONLY_FINALS -DNO_N3                | rivals
+chain-no-n4               | quick | voting   | -DCHAIN -DROUNDS=2 -DONLY_FINALS -DNO_N4                | rivals
 chain-keep-locks          | quick | voting   | -DCHAIN -DROUNDS=2 -DKEEP_LOCKS                         | stuck
 link-same                 | quick | handover | -DGROUP_SAME -DB0=1 -DB1=2                              | pass
 link-swapped              | quick | handover | -DGROUP_SWAPPED -DB0=1 -DB1=2                           | pass

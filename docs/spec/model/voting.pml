@@ -121,16 +121,30 @@ byte proven;            /* those whose proof needs no faulty vote */
 #define N4(n, t, r) !(RIVAL_ROWS(PENDING(n), t) >> ((r) + 1))
 #endif
 
-/* One more PENDING where the certificate is there already enables nothing, for nobody, and only binds its voter: by
- * leaving it out no ACCEPTED is lost. EVERY_VOTE leaves it in. */
-#ifdef EVERY_VOTE
-#define USEFUL(t, r) 1
+/* A PENDING serves nothing but a certificate, and binds its voter. Where the certificate is there already, or too
+ * few can still vote for it by N1, the same ACCEPTED can be reached without that vote, so it is left out; and so is
+ * a vote that would do this to one cast earlier. EVERY_VOTE leaves all of them in. */
+#if defined(EVERY_VOTE) || defined(NO_N1)
+#define USEFUL(n, t, r) 1
 #else
-#define USEFUL(t, r) !HAS(certified, t, r)
+#define COULD(m, u, r) !((RIVAL_ROWS(PENDING(m), u) >> (r)) & 1)
+#if HONEST == 3
+#define COULD_VOTE(u, r) (COULD(0, u, r) + COULD(1, u, r) + COULD(2, u, r))
+#else
+#define COULD_VOTE(u, r) (COULD(0, u, r) + COULD(1, u, r) + COULD(2, u, r) + COULD(3, u, r))
+#endif
+#define SPOILS(n, u, r) \
+	(COUNT(PENDING, u, r) > 0 && !HAS(certified, u, r) && !QUORUM(COULD_VOTE(u, r) - COULD(n, u, r) + FAULTY))
+#ifdef CHAIN
+#define SPARES(n, t, r) ((t) == 1 -> (!SPOILS(n, 0, r) && !SPOILS(n, 2, r)) : !SPOILS(n, 1, r))
+#else
+#define SPARES(n, t, r) !SPOILS(n, 1 - (t), r)
+#endif
+#define USEFUL(n, t, r) (!HAS(certified, t, r) && QUORUM(COULD_VOTE(t, r) + FAULTY) && SPARES(n, t, r))
 #endif
 
 #define MAY_PENDING(n, t, r) \
-	(!HAS(PENDING(n), t, r) && USEFUL(t, r) && N1(PENDING(n), t, r) && N3(n, t, r))
+	(!HAS(PENDING(n), t, r) && N1(PENDING(n), t, r) && USEFUL(n, t, r) && N3(n, t, r))
 #define MAY_ACCEPTED(n, t, r) \
 	(!HAS(ACCEPTED(n), t, r) && N2(t, r) && N1(ACCEPTED(n), t, r) && N4(n, t, r))
 
