@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/notarynet/notaryd/internal/freeport"
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
@@ -52,7 +52,7 @@ func startLive(t *testing.T) *live {
 		key := kit.Key(100 + i)
 		public := key.Public()
 		l.keys = append(l.keys, key)
-		l.ports = append(l.ports, freePort(t))
+		l.ports = append(l.ports, freeport.Port(t))
 		seeds = append(seeds, group.Member{PeerID: domain.Sum(domain.TagPeer, public[:]), Weight: w, Keys: []group.NodeKey{{Key: public}}})
 	}
 	doc.Seeds = group.Seeds(seeds)
@@ -272,16 +272,6 @@ func (l *live) eventually(what string, holds func() bool) {
 			l.t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	at, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer at.Close()
-	return at.Addr().(*net.TCPAddr).Port
 }
 
 // TestLiarIsConvicted: a key signs two observations at one height, with votes that contradict each other. Every

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/notarynet/notaryd/api"
+	"github.com/notarynet/notaryd/internal/freeport"
 	"github.com/notarynet/notaryd/node"
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/node/store"
@@ -105,7 +106,7 @@ func start(t testing.TB, count int, s setup) *network {
 	t.Cleanup(n.cache.Close)
 	for i := range count {
 		n.nodes = append(n.nodes, &notary{
-			net: n, index: i, key: keyOf(byte(100 + i)), dir: filepath.Join(t.TempDir(), "store"), p2p: freePort(t),
+			net: n, index: i, key: keyOf(byte(100 + i)), dir: filepath.Join(t.TempDir(), "store"), p2p: freeport.Port(t),
 		})
 	}
 	n.genesis = makeGenesis(t, n)
@@ -323,26 +324,6 @@ func (v *notary) restart(t testing.TB) {
 	t.Helper()
 	v.kill(t)
 	v.start(t)
-}
-
-// nextPort is below the ports that systems give to outgoing connections, so that none of these takes a
-// port between two lives of a node; where it begins differs between processes.
-var nextPort = 12_000 + os.Getpid()%16_000
-
-// freePort is a TCP port that nobody listens on.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 1000 {
-		nextPort++
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort)); err == nil {
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return nextPort
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // logLevel is what nodes tell: warnings, or more where NOTARY_E2E_LOG asks for it.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/notarynet/notaryd/internal/freeport"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -130,7 +131,7 @@ func benchLoopback(b *testing.B) {
 }
 
 func benchNets(b *testing.B, direct bool, h Handlers) []*Net {
-	ports := freePorts(b, 4)
+	ports := freeport.Ports(b, 4)
 	var all []string
 	for i, p := range ports {
 		all = append(all, addrOf(i, p))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -175,21 +174,6 @@ func count(c prometheus.Metric) float64 {
 		panic(err)
 	}
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-}
-
-// freePorts returns loopback ports that were free a moment ago.
-func freePorts(t testing.TB, count int) []int {
-	t.Helper()
-	var ports []int
-	for range count {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 func addrOf(i, port int) string {

@@ -10,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/internal/freeport"
 )
 
 func TestRedialDelay(t *testing.T) {
@@ -30,7 +32,7 @@ func TestRedialDelay(t *testing.T) {
 // Four nodes that start at the same moment, each knowing the addresses of all, find each other long
 // before libp2p's own dial back-off of 5 s would let them try again.
 func TestStartUpTogether(t *testing.T) {
-	ports := freePorts(t, 4)
+	ports := freeport.Ports(t, 4)
 	var all []string
 	for i, p := range ports {
 		all = append(all, addrOf(i, p))
@@ -54,7 +56,7 @@ func TestStartUpTogether(t *testing.T) {
 }
 
 func TestRestartIsRedialled(t *testing.T) {
-	port := freePorts(t, 1)[0]
+	port := freeport.Ports(t, 1)[0]
 	c := testConfig(1)
 	c.Listen = []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)}
 	first := startNet(t, c, judge{})
@@ -86,7 +88,7 @@ func TestRestartIsRedialled(t *testing.T) {
 
 // A peer that comes up late is reached, however often it was not there.
 func TestLatePeerIsReached(t *testing.T) {
-	port := freePorts(t, 1)[0]
+	port := freeport.Ports(t, 1)[0]
 	keeping := testConfig(0)
 	keeping.Bootstrap = []string{addrOf(1, port)}
 	n := startNet(t, keeping, judge{})
@@ -105,7 +107,7 @@ func TestLatePeerIsReached(t *testing.T) {
 
 func TestCloseIsPromptAndIdempotent(t *testing.T) {
 	c := testConfig(0)
-	c.Bootstrap = []string{addrOf(1, freePorts(t, 1)[0])} // nobody there
+	c.Bootstrap = []string{addrOf(1, freeport.Ports(t, 1)[0])} // nobody there
 	n := startNet(t, c, judge{})
 	s := newStore()
 	s.wait = make(chan struct{})
