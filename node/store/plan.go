@@ -18,10 +18,12 @@ type plan struct {
 	// created and spent are the outputs that the batch itself creates and spends.
 	created map[utxo.Outpoint]liveOutput
 	spent   map[utxo.Outpoint]domain.Hash
-	// finals and rejected are the transactions that the batch decides, order the latter by their place
-	// in the rejected log.
+	// finals and rejected are the transactions that the batch decides. order are those of the latter that
+	// it remembers, by their place in the rejected log, and noted the same by id: one that is pushed out
+	// again within the batch is in neither.
 	finals, rejected map[domain.Hash]struct{}
 	order            map[uint64]domain.Hash
+	noted            map[domain.Hash]struct{}
 }
 
 // liveOutput is what the address index needs of a live output.
@@ -45,6 +47,7 @@ func (s *Store) newPlan() (*plan, error) {
 		finals:   map[domain.Hash]struct{}{},
 		rejected: map[domain.Hash]struct{}{},
 		order:    map[uint64]domain.Hash{},
+		noted:    map[domain.Hash]struct{}{},
 	}, nil
 }
 

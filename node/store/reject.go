@@ -74,7 +74,7 @@ func (p *plan) reject(r *Rejected) error {
 	w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, v.Seq)
 	w.value = appendID(w.value[:0], r.Tx)
 	w.set(w.key, w.value)
-	p.order[v.Seq] = r.Tx
+	p.order[v.Seq], p.noted[r.Tx] = r.Tx, struct{}{}
 	p.counts.RejectedNext++
 	p.counts.Rejected++
 	return p.forget()
@@ -93,7 +93,7 @@ func (p *plan) release(r *Rejected, i int) {
 
 // knownRejected reports whether a rejection is remembered, by this batch or before it.
 func (p *plan) knownRejected(id domain.Hash) (bool, error) {
-	if _, here := p.rejected[id]; here {
+	if _, here := p.noted[id]; here {
 		return true, nil
 	}
 	_, known, err := p.placeRejected(id)
@@ -144,6 +144,7 @@ func (p *plan) forget() error {
 		w.key = appendHashKey(w.key[:0], ClassRejected, id)
 		w.delete(w.key)
 		delete(p.order, seq)
+		delete(p.noted, id)
 		p.counts.Rejected--
 		if _, decided := p.rejected[id]; decided || !p.pending(id) {
 			w.key = appendHashKey(w.key[:0], ClassTx, id)

@@ -121,3 +121,17 @@ func TestFinalAtTheFrontOfTheRejected(t *testing.T) {
 		t.Errorf("%d rejections are counted", n)
 	}
 }
+
+// A rejection that is made, pushed out and made again within one batch is remembered: it is the newest.
+func TestRejectedTwiceInABatch(t *testing.T) {
+	s := openTest(t, func(o *Options) { o.MaxRejected = 2 })
+	a, b, c := domain.Hash{1}, domain.Hash{2}, domain.Hash{3}
+	if err := s.Reject(rejected(a, b, c, a)); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[domain.Hash]string{a: "rejected", b: "unknown", c: "rejected"} {
+		if got := standing(t, s, id); got != want {
+			t.Errorf("transaction %x is %s, want %s", id[0], got, want)
+		}
+	}
+}
