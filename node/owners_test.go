@@ -123,12 +123,12 @@ func TestAlarms(t *testing.T) {
 		})
 		a.after(0, note("now"))
 		time.Sleep(3 * time.Hour) // of the bubble's clock
+		cancel()
+		wait.Wait()
 		want := []ring{{"now", 0}, {"early", time.Second}, {"set by another", 2 * time.Second}, {"late", 3 * time.Second}, {"very late", 2 * time.Hour}}
 		if !slices.Equal(rings, want) {
 			t.Errorf("%v, want %v", rings, want)
 		}
-		cancel()
-		wait.Wait()
 	})
 }
 
