@@ -23,6 +23,7 @@ var layers = []struct {
 	{"proto/notary/v1", nil},
 	{"proto/refusal", []string{"proto/notary/v1"}},
 	{"proto/domain", nil},
+	{"proto/bls", []string{"proto/domain"}},
 	{"proto/canonical", []string{"proto/notary/v1", "proto/refusal", "proto/canonical/..."}},
 	{"proto/group", []string{"proto/..."}},
 	{"utxo/...", []string{"proto/...", "utxo/..."}},
@@ -48,7 +49,7 @@ var layers = []struct {
 
 // core are the pure packages, and impure what they may not import.
 var (
-	core   = []string{"proto/refusal", "proto/domain", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle"}
+	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle"}
 	impure = []string{"time", "context", "os", "os/...", "net", "net/...", "sync", "sync/...", "log", "log/...", "math/rand", "math/rand/...", "crypto/rand", "syscall", "runtime", "testing", "testing/..."}
 	// foreign are the modules that the core may use.
 	foreign = []string{
@@ -146,6 +147,7 @@ func checkCore(path string, imports []string) string {
 			return path + " is core and imports " + imp
 		case !strings.Contains(strings.Split(imp, "/")[0], "."): // standard library
 		case matchesAny(foreign, imp):
+		case path == "proto/bls" && matches("github.com/consensys/gnark-crypto/ecc/...", imp):
 		case path == "trust" && matches("gonum.org/v1/gonum/...", imp):
 		default:
 			return path + " is core and imports the foreign " + imp

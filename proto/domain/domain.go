@@ -28,6 +28,8 @@ const (
 	TagFinal       Tag = "notary/final/v1"
 	TagClosing     Tag = "notary/closing/v1"
 	TagWork        Tag = "notary/work/v1"
+	TagPossession  Tag = "notary/possession/v1"
+	TagBLSKey      Tag = "notary/bls-key/v1"
 )
 
 // Size is the length in bytes of a Hash.
