@@ -93,6 +93,11 @@ func (c *crashes) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
+// over is a file system that is crashed all the time.
+func (c *crashes) over(fs vfs.FS) vfs.FS { return errorfs.Wrap(fs, c) }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
 func (c *crashes) String() string { return "crashes" }
 
 func (c *crashes) start() {
@@ -113,8 +118,8 @@ func (c *crashes) done(synced bool) {
 // what the store held after each number of steps.
 func run(t *testing.T, seed uint64, every int, rounds int) (*crashes, map[string][]int) {
 	mem := vfs.NewCrashableMem()
-	c := &crashes{fs: mem, rng: rand.New(rand.NewPCG(seed, 1)), every: every}
-	o := testOptions(errorfs.Wrap(mem, c))
+	c := &crashes{fs: mem, rng: newRand(seed), every: every}
+	o := testOptions(c.over(mem))
 	o.MemBytes = 1 << 20 // flushes happen too
 	s := mustOpen(t, o)
 	states := map[string][]int{dump(t, s): {0}}

@@ -14,5 +14,5 @@
 // A store that failed to write stays failed: every later call returns ErrStoreFailed, and the node
 // is to exit. It never goes on with a store that it cannot trust.
 //
-// No type of pebble appears in the API. All methods are safe for use by several goroutines.
+// No type of pebble appears in the API, but for the file system that tests put under it. All methods are safe for use by several goroutines.
 package store

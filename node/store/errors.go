@@ -32,6 +32,10 @@ var (
 	// without them may contradict itself.
 	ErrNoVotes = errors.New("vote records of this node key are missing")
 
+	// ErrMayNotSign says that an observation was signed in an epoch in which this store may not sign: its
+	// votes may be incomplete there (Signing). Nothing was written.
+	ErrMayNotSign = errors.New("this store may not sign in this signing epoch")
+
 	// ErrNotLive is the kind of a NotLiveError.
 	ErrNotLive = errors.New("outpoint is not live")
 	// ErrAlreadyFinal says that the transaction is final already.

@@ -167,7 +167,7 @@ func TestReadErrorIsNoAbsence(t *testing.T) {
 	}
 	mustClose(t, s)
 	fails := &failReads{}
-	o.fs, o.CacheBytes, o.Exit = errorfs.Wrap(mem, fails), 1, func(int) {}
+	o.FS, o.CacheBytes, o.Exit = errorfs.Wrap(mem, fails), 1, func(int) {}
 	s = mustOpen(t, o)
 	fails.on.Store(true)
 	var failed error

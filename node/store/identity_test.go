@@ -90,7 +90,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Errorf("%q does not name the directory", err)
 			}
 			// What was refused is closed: it can be opened by whom it belongs to.
-			if lock, err := pebble.LockDirectory("node/store", o.fs); err != nil {
+			if lock, err := pebble.LockDirectory("node/store", o.FS); err != nil {
 				t.Errorf("still locked: %v", err)
 			} else if err := lock.Close(); err != nil {
 				t.Error(err)

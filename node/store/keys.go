@@ -72,6 +72,7 @@ const (
 	metaNetwork = "network"
 	metaKey     = "key"
 	metaCounts  = "counts"
+	metaSigning = "signing"
 )
 
 func appendMetaKey(b []byte, name string) []byte {

@@ -71,6 +71,7 @@ func (s *Store) bind() error {
 		metaSchema:  binary.BigEndian.AppendUint32(nil, Schema),
 		metaNetwork: s.options.Network[:],
 		metaKey:     s.options.Key[:],
+		metaSigning: Signing{Epoch: s.options.SigningEpoch}.append(nil),
 	} {
 		p.w.set(appendMetaKey(nil, name), value)
 	}
@@ -107,7 +108,7 @@ func (s *Store) load() error {
 		return s.fail(err)
 	}
 	s.durable.Store(s.counts.Finals)
-	for _, part := range []func() error{s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes} {
+	for _, part := range []func() error{s.loadSigning, s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -154,7 +155,7 @@ func (s *Store) loadHeads() error {
 			return s.fail(err)
 		}
 		s.heads[e.id] = e.head
-		if e.id.Key == s.options.Key {
+		if s.mine(e.id) {
 			s.signed[e.id] = e.head
 		}
 	}

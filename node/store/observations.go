@@ -15,8 +15,9 @@ import (
 // what is lost in a crash is pulled again, and a final that refers to them is synced after them.
 //
 // One that is known is skipped. A second one at a height, which only a liar makes, is kept beside the
-// first (Forks): its votes count too. Observations of this node's own key are refused with
-// ErrInconsistent: they come through SaveVotes alone.
+// first (Forks): its votes count too. Observations of this node's own key in the epoch in which it signs
+// are refused with ErrInconsistent: they come through SaveVotes alone. Those of other epochs are what an
+// earlier life signed, which a restored store may have forgotten.
 func (s *Store) SaveObservations(list []*observation.Observation) error {
 	if len(list) == 0 {
 		return nil
@@ -70,7 +71,7 @@ type chainPlan struct {
 func (p *chainPlan) add(list []*observation.Observation) error {
 	w := p.w
 	for _, o := range list {
-		if o.Header.Key == p.s.options.Key || o.Header.Network != p.s.options.Network {
+		if p.s.mine(o.Header.Chain()) || o.Header.Network != p.s.options.Network {
 			return inconsistent("observation of key %s on network %s among those of others", o.Header.Key, o.Header.Network)
 		}
 		at := place{o.Header.Chain(), o.Header.Height}
@@ -143,7 +144,7 @@ func (p *chainPlan) advance() error {
 func (s *Store) Head(id observation.ChainID) observation.Head {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id.Key == s.options.Key {
+	if s.mine(id) {
 		return headOf(id, s.signed[id])
 	}
 	return headOf(id, s.heads[id])
@@ -155,7 +156,7 @@ func (s *Store) Heads() []observation.Head {
 	defer s.mu.Unlock()
 	heads := make([]observation.Head, 0, len(s.heads))
 	for id, v := range s.heads {
-		if id.Key == s.options.Key {
+		if s.mine(id) {
 			if v = s.signed[id]; v.Height == 0 {
 				continue
 			}

@@ -36,6 +36,8 @@ type Options struct {
 	// never signed: without its vote records a node may contradict itself, so everything else is
 	// ErrNoVotes.
 	Create bool
+	// SigningEpoch is the one in which a key signs whose store is made now (Signing).
+	SigningEpoch uint32
 	// Genesis are the outputs that exist from the start, final at GenesisMS (Unix milliseconds). They
 	// are applied when the store is made, and never again.
 	Genesis   utxo.Delta
@@ -58,8 +60,10 @@ type Options struct {
 	// Exit ends the process when pebble cannot go on; nil is os.Exit.
 	Exit func(code int)
 
-	fs        vfs.FS // tests break and crash it
-	neverSync bool   // tests see what a crash takes that was not synced
+	// FS is what lies under the store; nil is the operating system's. Tests crash, break and fill it.
+	FS vfs.FS
+
+	neverSync bool // tests see what a crash takes that was not synced
 }
 
 // Validate reports what no store can be opened with.
@@ -100,10 +104,10 @@ func (o Options) withDefaults() Options {
 	if o.Exit == nil {
 		o.Exit = os.Exit
 	}
-	if o.fs == nil {
-		o.fs = vfs.Default
+	if o.FS == nil {
+		o.FS = vfs.Default
 		if o.InMemory {
-			o.fs = vfs.NewMem()
+			o.FS = vfs.NewMem()
 		}
 	}
 	return o
@@ -121,7 +125,7 @@ func (c *Cache) Close() { c.cache.Unref() }
 // tuned are the settings of docs/spec/store.md, section 7.
 func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 	p := &pebble.Options{
-		FS:                          o.fs,
+		FS:                          o.FS,
 		Cache:                       cache,
 		Logger:                      log,
 		FormatMajorVersion:          pebble.FormatNewest,

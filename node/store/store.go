@@ -35,6 +35,7 @@ type Store struct {
 	pending map[domain.Hash]struct{}
 	heads   map[observation.ChainID]headValue
 	signed  map[observation.ChainID]headValue // heads of own chains, as far as they are on disk
+	signing Signing                           // does not change while the store is open
 	votes   voteIndex
 
 	interned interned
@@ -62,7 +63,7 @@ func Open(dir string, options Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	fs := s.options.fs
+	fs := s.options.FS
 	if _, err := fs.Stat(s.dir); err != nil {
 		if !errors.Is(err, errNotExist) {
 			return s.fail(err)
@@ -88,7 +89,7 @@ func (s *Store) open() error {
 }
 
 func (s *Store) openLocked() error {
-	found, err := pebble.Peek(s.dir, s.options.fs)
+	found, err := pebble.Peek(s.dir, s.options.FS)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -212,7 +213,7 @@ func (s *Store) Room() error {
 
 // room reports ErrFull where fewer than want bytes are free. A file system that cannot say has room.
 func (s *Store) room(want uint64) error {
-	usage, err := s.options.fs.GetDiskUsage(s.dir)
+	usage, err := s.options.FS.GetDiskUsage(s.dir)
 	switch {
 	case errors.Is(err, vfs.ErrUnsupported):
 		return nil

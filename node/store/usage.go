@@ -63,7 +63,7 @@ func (s *Store) Usage() (Usage, error) {
 		}
 		u.Classes[c.Name] = n
 	}
-	free, err := s.options.fs.GetDiskUsage(s.dir)
+	free, err := s.options.FS.GetDiskUsage(s.dir)
 	if err != nil && !errors.Is(err, vfs.ErrUnsupported) {
 		return Usage{}, s.fail(err)
 	}

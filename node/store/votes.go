@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -66,8 +67,8 @@ type VoteBatch struct {
 // SaveVotes writes vote records, the transactions voted on, the observation and the new head of this
 // node's chain: one synced batch. Only then may the observation leave the node.
 //
-// The observation must be of this store's key, and follow the head without a gap, or be the first of a
-// signing epoch above all others: else ErrInconsistent. ErrFull means that nothing was written and
+// The observation must be of this store's key, and follow the head without a gap: else ErrInconsistent; and
+// of the signing epoch in which this store signs: else ErrMayNotSign. ErrFull means that nothing was written and
 // that the vote must not be cast.
 func (s *Store) SaveVotes(b VoteBatch) error {
 	if err := s.enter(); err != nil {
@@ -101,7 +102,7 @@ func (s *Store) nowSigned(h observation.Head) {
 
 // shown is how far readers may see a chain.
 func (s *Store) shown(id observation.ChainID) uint64 {
-	if id.Key != s.options.Key {
+	if !s.mine(id) {
 		return ^uint64(0)
 	}
 	s.mu.Lock()
@@ -153,17 +154,12 @@ func (s *Store) checkOwn(o *observation.Observation) error {
 	if h.Key != s.options.Key || h.Network != s.options.Network {
 		return inconsistent("own observation of key %s on network %s", h.Key, h.Network)
 	}
-	head, known := s.heads[h.Chain()]
+	if !s.mine(h.Chain()) {
+		return fmt.Errorf("%w: %d; %s", ErrMayNotSign, h.SigningEpoch, s.signing)
+	}
+	head := s.heads[h.Chain()]
 	if h.Height != head.Height+1 || h.Previous != head.Hash {
 		return inconsistent("own observation at height %d on %s, the head is %d, %s", h.Height, h.Previous, head.Height, head.Hash)
-	}
-	if known {
-		return nil
-	}
-	for id := range s.heads {
-		if id.Key == h.Key && id.SigningEpoch > h.SigningEpoch {
-			return inconsistent("signing epoch %d after %d", h.SigningEpoch, id.SigningEpoch)
-		}
 	}
 	return nil
 }

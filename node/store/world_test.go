@@ -179,7 +179,7 @@ func testOptions(fs vfs.FS) Options {
 		Network: network, Key: own.Public(), Create: true, Genesis: genesis(30), GenesisMS: now - 1000,
 		MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
 		Exit: func(int) { panic("pebble ended the process") },
-		fs:   fs,
+		FS:   fs,
 	}
 }
 
