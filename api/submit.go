@@ -96,14 +96,16 @@ func (s *notaryService) waitUntil(ctx context.Context, now time.Time) time.Time 
 }
 
 // submissions is the work of one SubmitTransactions stream. One goroutine reads, one goroutine for each
-// transaction in flight waits, and the handler's own does the rest; it alone sends. At most window
+// transaction in flight waits, and takes the next when that is answered, and the handler's own does the rest; it
+// alone sends. At most window
 // transactions are in flight or answered but not sent, and one more has been read; then the stream is
 // not read on, and HTTP/2's flow control holds the client back.
 type submissions struct {
 	service  *notaryService
 	stream   notaryv1.NotaryService_SubmitTransactionsServer
 	requests chan *notaryv1.SubmitTransactionsRequest
-	ended    chan error // why reading ended
+	handed   chan *notaryv1.SubmitTransactionsRequest // to a goroutine that is idle
+	ended    chan error                               // why reading ended
 	answers  chan *notaryv1.SubmitTransactionsResponse
 	flying   int
 }
@@ -116,6 +118,7 @@ func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitT
 	w := &submissions{
 		service: s, stream: stream,
 		requests: make(chan *notaryv1.SubmitTransactionsRequest),
+		handed:   make(chan *notaryv1.SubmitTransactionsRequest),
 		ended:    make(chan error, 1),
 		answers:  make(chan *notaryv1.SubmitTransactionsResponse, s.window),
 	}
@@ -154,7 +157,11 @@ func (w *submissions) run(ctx context.Context, flights *sync.WaitGroup) error {
 		select {
 		case req := <-requests:
 			w.flying++
-			flights.Go(func() { w.answers <- w.answer(ctx, req) })
+			select {
+			case w.handed <- req:
+			default:
+				flights.Go(func() { w.work(ctx, req) })
+			}
 		case answer := <-w.answers:
 			w.flying--
 			if err := w.stream.Send(answer); err != nil {
@@ -172,6 +179,18 @@ func (w *submissions) run(ctx context.Context, flights *sync.WaitGroup) error {
 		}
 	}
 	return result
+}
+
+// work answers one request after the other until the call ends. Stacks that have grown are used again.
+func (w *submissions) work(ctx context.Context, req *notaryv1.SubmitTransactionsRequest) {
+	for {
+		w.answers <- w.answer(ctx, req)
+		select {
+		case req = <-w.handed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // answer submits one transaction of a stream. Why it was refused, or did not get there in time, stands

@@ -29,9 +29,9 @@ type flight struct {
 	mu      sync.Mutex
 	state   lifecycle.State
 	err     error
-	since   time.Time // of the state
-	finalMS uint64
-	changed chan struct{} // closed at the next change; nil while nobody watches
+	since   time.Time        // of the state
+	info    *store.FinalInfo // once it is final by this flight
+	changed chan struct{}    // closed at the next change; nil while nobody watches
 }
 
 // counted is a milestone with what the committer keeps of it.

@@ -199,11 +199,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 // launch starts the goroutine of a flight.
 func (sh *shell) launch(f *flight) {
 	sh.metrics.inFlight.Inc()
-	sh.running.Add(1)
-	go func() {
-		defer sh.running.Done()
-		f.run(sh.ctx, sh)
-	}()
+	sh.hands.take(sh.ctx, f, sh)
 }
 
 // landed clears up after a flight that has ended.

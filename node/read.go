@@ -30,18 +30,28 @@ var states = map[lifecycle.State]notaryv1.TransactionState{
 // status is where a flight stands.
 func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionStatus {
 	state, _, err := f.snapshot()
+	f.mu.Lock()
+	info := f.info
+	f.mu.Unlock()
 	if state == lifecycle.Final {
-		if s, err := sh.finalStatus(f.tx.ID); s != nil && err == nil {
+		var s *notaryv1.TransactionStatus
+		var err error
+		if info != nil {
+			s = sh.statusOf(f.tx.ID, info)
+		} else {
+			s, err = sh.finalStatus(f.tx.ID) // it was final before this flight began
+		}
+		if s != nil && err == nil {
 			s.ReceivedMs = f.receivedMS
 			return s
 		}
 	}
-	f.mu.Lock()
-	finalMS := f.finalMS
-	f.mu.Unlock()
 	s := &notaryv1.TransactionStatus{
-		TransactionId: f.tx.ID[:], State: states[state], ReceivedMs: f.receivedMS, FinalMs: finalMS,
+		TransactionId: f.tx.ID[:], State: states[state], ReceivedMs: f.receivedMS,
 		GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight), Rejection: rejection(err),
+	}
+	if info != nil {
+		s.FinalMs = info.FinalMS
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -54,8 +54,8 @@ type shell struct {
 	metrics    *Metrics
 	recent     *recent
 
-	running sync.WaitGroup
-	fail    func(error)
+	hands *hands
+	fail  func(error)
 }
 
 // publish passes a transaction on. What the network's queue has no room for is pulled by whoever sees a
@@ -79,7 +79,9 @@ func (sh *shell) publishObservation(raw []byte) {
 func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final) {
 	for i, f := range fs {
 		f.mu.Lock()
-		f.finalMS = finals[i].FinalMS
+		f.info = &store.FinalInfo{
+			FinalMS: finals[i].FinalMS, Round: finals[i].Round, GroupEpoch: finals[i].GroupEpoch, Link: finals[i].Link, Edges: finals[i].Edges,
+		}
 		f.mu.Unlock()
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)

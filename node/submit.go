@@ -20,11 +20,13 @@ func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level nota
 		return nil, err
 	}
 	for {
-		if s, err := sh.finalStatus(tx.ID); s != nil || err != nil {
-			return s, err
-		}
+		// One that is final already ends as soon as it has looked at what it spends.
 		f, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: origin}, false)
 		if err != nil {
+			// No room, or refused as spent: but what is final stays so, and the answer the same.
+			if s, e := sh.finalStatus(tx.ID); s != nil || e != nil {
+				return s, e
+			}
 			return nil, err
 		}
 		status, err := sh.await(ctx, f, level)

@@ -23,9 +23,16 @@ type request struct {
 	done func(bad int)
 }
 
+// busyGap is the time between two signatures, on average of late, below which waiting for more is worth it:
+// a batch then gathers so many within gatherTime that each costs half.
+const (
+	gatherTime = time.Millisecond
+	busyGap    = gatherTime / 4
+)
+
 // verifier collects signatures across transactions, observations and connections and verifies them in
-// batches, which halves their cost. It takes what is there and never waits for more: under load the
-// queue fills while a batch runs.
+// batches, which halves their cost. On a node that has little to do it takes what is there and never waits
+// for more; under load a batch gathers for a millisecond.
 type verifier struct {
 	queue   chan request
 	metrics *Metrics
@@ -62,6 +69,7 @@ func (v *verifier) verify(ctx context.Context, checks []domain.Check) (bad int, 
 // run verifies until the context ends, then answers what is queued.
 func (v *verifier) run(ctx context.Context) {
 	var batch []request
+	last, busy := time.Now(), false // when the last batch began, and whether signatures came fast since
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,21 +78,42 @@ func (v *verifier) run(ctx context.Context) {
 			batch = append(batch[:0], r)
 		}
 		n := len(batch[0].checks)
-	gather:
-		for n < verifyBatch {
-			select {
-			case r := <-v.queue:
-				batch = append(batch, r)
-				n += len(r.checks)
-			default:
-				break gather
-			}
-		}
+		batch, n = v.gather(ctx, batch, n, busy)
 		start := time.Now()
 		judge(batch, n)
+		busy = start.Sub(last) < time.Duration(n)*busyGap
+		last = start
 		v.metrics.verified(n, time.Since(start))
 		clear(batch)
 	}
+}
+
+// gather adds what is queued, and on a busy node what comes within gatherTime, up to a full batch.
+func (v *verifier) gather(ctx context.Context, batch []request, n int, busy bool) ([]request, int) {
+	var enough <-chan time.Time
+	for n < verifyBatch {
+		select {
+		case r := <-v.queue:
+			batch, n = append(batch, r), n+len(r.checks)
+			continue
+		default:
+		}
+		if !busy {
+			return batch, n
+		}
+		if enough == nil {
+			enough = time.After(gatherTime)
+		}
+		select {
+		case r := <-v.queue:
+			batch, n = append(batch, r), n+len(r.checks)
+		case <-enough:
+			return batch, n
+		case <-ctx.Done():
+			return batch, n
+		}
+	}
+	return batch, n
 }
 
 // judge verifies all signatures of a batch at once and tells each request its own verdict.

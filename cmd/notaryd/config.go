@@ -61,6 +61,8 @@ type API struct {
 // Metrics is host:port of the Prometheus endpoint; empty for none.
 type Metrics struct {
 	Listen string `koanf:"listen"`
+	// Profile serves /debug/pprof/ beside the metrics: for whoever tunes a node, on a loopback address.
+	Profile bool `koanf:"profile"`
 }
 
 // Vote is the rhythm of voting.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ func runCommand() *cobra.Command {
 
 // run wires one node together and runs it until ctx ends.
 func run(ctx context.Context, config Config) error {
+	tuneCollector()
 	level := new(slog.LevelVar)
 	log, err := newLogger(config.Log, level)
 	if err != nil {
@@ -100,7 +102,7 @@ func serve(ctx context.Context, config Config, n *node.Node, level *slog.LevelVa
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
-	stopMetrics, err := serveMetrics(config.Metrics.Listen, registry)
+	stopMetrics, err := serveMetrics(config.Metrics, registry)
 	if err != nil {
 		return errors.Join(fmt.Errorf("metrics.listen: %w", err), public.Close(), admin.Close())
 	}
@@ -118,17 +120,21 @@ func serve(ctx context.Context, config Config, n *node.Node, level *slog.LevelVa
 	return errors.Join(err, <-served, stopMetrics())
 }
 
-// serveMetrics serves Prometheus metrics; an empty address serves none.
-func serveMetrics(addr string, registry *prometheus.Registry) (stop func() error, err error) {
-	if addr == "" {
+// serveMetrics serves Prometheus metrics, and profiles where they are asked for; an empty address serves none.
+func serveMetrics(config Metrics, registry *prometheus.Registry) (stop func() error, err error) {
+	if config.Listen == "" {
 		return func() error { return nil }, nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", config.Listen)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	if config.Profile {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

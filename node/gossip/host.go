@@ -19,7 +19,7 @@ import (
 )
 
 // newHost makes the libp2p host. Everything that limits is set here, since libp2p limits little by itself.
-func newHost(c *Config, g *gate) (host.Host, error) {
+func newHost(c *Config, g *gate, m Metrics) (host.Host, error) {
 	key, err := hostKey(c.Key)
 	if err != nil {
 		return nil, err
@@ -60,6 +60,7 @@ func newHost(c *Config, g *gate) (host.Host, error) {
 		// hopeless, to others too.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
+		libp2p.BandwidthReporter(traffic{m.Sent, m.Received}),
 		libp2p.DisableMetrics(), // they would register themselves globally
 		libp2p.NoListenAddrs,    // listen below: where New itself fails to, it leaves goroutines behind
 	}

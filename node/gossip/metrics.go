@@ -34,6 +34,8 @@ type Metrics struct {
 	// Offences counts misdeeds by kind; Bans counts peers shut out for them.
 	Offences *prometheus.CounterVec
 	Bans     prometheus.Counter
+	// Sent and Received are the bytes of all streams between peers, before encryption.
+	Sent, Received prometheus.Counter
 }
 
 // NewMetrics makes the collectors and registers them, where registry is not nil.
@@ -72,8 +74,10 @@ func NewMetrics(registry prometheus.Registerer) Metrics {
 		Offences: counters("offences_total", "Misdeeds of peers by kind.", "kind"),
 		Bans:     counter("bans_total", "Peers shut out for their misdeeds."),
 	}
+	m.Sent = counter("sent_bytes_total", "Bytes sent to peers over all streams, before encryption.")
+	m.Received = counter("received_bytes_total", "Bytes received from peers over all streams, before encryption.")
 	if registry != nil {
-		registry.MustRegister(m.Messages, m.Bytes, m.Validation, m.RPCDropped, m.BatchTransactions,
+		registry.MustRegister(m.Sent, m.Received, m.Messages, m.Bytes, m.Validation, m.RPCDropped, m.BatchTransactions,
 			m.Asked, m.AskedSeconds, m.Served, m.Hints, m.Peers, m.Mesh, m.Dials, m.Offences, m.Bans)
 	}
 	return m

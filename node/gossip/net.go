@@ -90,7 +90,7 @@ func New(ctx context.Context, c Config, h Handlers, m Metrics, log *slog.Logger)
 		key, _ := NodeKey(id)
 		return book.isMember(key) || slices.ContainsFunc(kept, func(p peer.AddrInfo) bool { return p.ID == id })
 	})
-	base, err := newHost(&c, g)
+	base, err := newHost(&c, g, m)
 	if err != nil {
 		return nil, err
 	}

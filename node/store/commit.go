@@ -85,6 +85,8 @@ func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err 
 	if err := p.probe.close(nil); err != nil {
 		return nil, 0, err
 	}
-	wait, err = p.commit(true)
+	if wait, err = p.commit(true); err == nil {
+		s.recent.commit(finals)
+	}
 	return wait, s.counts.Finals, err
 }

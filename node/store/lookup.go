@@ -14,7 +14,15 @@ func (s *Store) Lookup(o utxo.Outpoint) (utxo.Entry, bool, error) {
 		return utxo.Entry{}, false, err
 	}
 	defer s.leave()
-	return s.lookup(s.db, o)
+	e, turn, ok := s.recent.find(o)
+	if ok {
+		return e, true, nil
+	}
+	e, ok, err := s.lookup(s.db, o)
+	if ok && err == nil {
+		s.recent.offer(o, e, turn)
+	}
+	return e, ok, err
 }
 
 // lookup needs no snapshot of its own: an output goes from unknown to live to spent, and is looked for

@@ -26,6 +26,9 @@ const (
 // load stalls while they are flushed.
 const memTables = 4
 
+// recentShare is the part of CacheBytes that goes to decoded outputs, on top of it.
+const recentShare = 4
+
 // Options say whose store it is and what it may use.
 type Options struct {
 	// Network id and the node key whose votes are kept here. Both are bound to the directory when it

@@ -39,6 +39,7 @@ type Store struct {
 	votes   voteIndex
 
 	interned interned
+	recent   *recent
 }
 
 // Open opens the store in dir, or makes it where Options.Create allows. Errors name the directory;
@@ -55,6 +56,7 @@ func Open(dir string, options Options) (*Store, error) {
 		signed:  map[observation.ChainID]headValue{},
 		votes:   voteIndex{},
 	}
+	s.recent = newRecent(s.options.CacheBytes / recentShare)
 	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)

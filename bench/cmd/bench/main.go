@@ -1,0 +1,93 @@
+// Command bench measures networks of real processes (see package bench) and keeps the figures.
+//
+//	go run ./bench/cmd/bench -nodes 1,4,10 -seconds 30 -out bench/results/latest.json
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/notarynet/notaryd/bench"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var (
+		plan     bench.Plan
+		nodes    = flag.String("nodes", "1,4,10", "sizes of the networks, one after the other")
+		rates    = flag.String("rates", "200,2000", "open loops, transactions a second; empty for none")
+		out      = flag.String("out", "", "file of the figures: compared with, then replaced")
+		settings = flag.String("set", "", "settings for every node, key=value, separated by commas")
+	)
+	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
+	flag.IntVar(&plan.Live, "live", 100_000, "outputs at the start")
+	flag.IntVar(&plan.Seconds, "seconds", 30, "length of the closed loop; 0 for none")
+	flag.IntVar(&plan.Window, "window", 2000, "transactions under way at each node in the closed loop")
+	flag.StringVar(&plan.Profile, "profile", "", "file for a processor profile of the first node in the closed loop")
+	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
+	flag.Parse()
+	var err error
+	if plan.Rates, err = numbers(*rates); err != nil {
+		return err
+	}
+	sizes, err := numbers(*nodes)
+	if err != nil {
+		return err
+	}
+	if *settings != "" {
+		plan.Settings = strings.Split(*settings, ",")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var before, figures []bench.Figure
+	if *out != "" {
+		if before, err = bench.Load(*out); err != nil {
+			return err
+		}
+	}
+	for _, n := range sizes {
+		plan.Nodes = n
+		err := bench.Run(ctx, plan, func(f bench.Figure) {
+			f.Write(os.Stdout, bench.Same(before, &f))
+			figures = append(figures, f)
+		})
+		if err != nil {
+			return errors.Join(fmt.Errorf("%d nodes: %w", n, err))
+		}
+	}
+	if len(figures) > 0 {
+		c := figures[len(figures)-1].Ceilings
+		fmt.Printf("ceilings of the last run, us of processor a transaction: signature %.1f, hashing %.2f, decoding %.2f, synced commit %.1f\n", c.VerifyUS, c.HashUS, c.DecodeUS, c.CommitUS)
+	}
+	if *out == "" {
+		return nil
+	}
+	return bench.Save(*out, figures)
+}
+
+func numbers(list string) (ns []int, err error) {
+	for s := range strings.SplitSeq(list, ",") {
+		if s == "" {
+			continue
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no list of numbers above zero", list)
+		}
+		ns = append(ns, n)
+	}
+	return ns, nil
+}

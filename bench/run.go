@@ -1,0 +1,140 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Plan is what one network is measured with.
+type Plan struct {
+	Notaryd string // the program
+	Nodes   int
+	Live    int
+	// Seconds of the closed loop, and Window transactions under way at each node in it; 0 seconds leave it out.
+	Seconds, Window int
+	// Rates are open loops of OpenSeconds each.
+	Rates       []int
+	OpenSeconds int
+	Settings    []string
+	// Profile is where a processor profile of the first node in the closed loop goes; empty for none.
+	Profile string
+}
+
+// most is how many transactions are signed for each second of a closed loop.
+const most = 60_000
+
+// Run starts a network, measures it and stops it.
+func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
+	dir, err := os.MkdirTemp("", "notary-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if p.Profile != "" {
+		p.Settings = append(p.Settings, "metrics.profile=true")
+	}
+	net, err := Start(ctx, p.Notaryd, dir, p.Nodes, p.Settings)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, net.Stop()) }()
+	coins, err := net.Mint(ctx, p.Live)
+	if err != nil {
+		return err
+	}
+	ceilings, err := ceilingsFor(dir)
+	if err != nil {
+		return err
+	}
+	for _, rate := range p.Rates {
+		txs, err := coins.Sign(rate * p.OpenSeconds)
+		if err != nil {
+			return err
+		}
+		err = net.measure(ctx, p.Live, rate, ceilings, report, func() (*Outcome, error) { return net.Open(ctx, txs, rate) })
+		if err != nil {
+			return err
+		}
+	}
+	if p.Seconds == 0 {
+		return nil
+	}
+	txs, err := coins.Sign(p.Seconds * most / p.Nodes)
+	if err != nil {
+		return err
+	}
+	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
+		if p.Profile != "" {
+			written := make(chan error, 1)
+			go func() { written <- net.profile(ctx, p.Profile, p.Seconds) }()
+			defer func() { err = errors.Join(err, <-written) }()
+		}
+		return net.Closed(ctx, txs, p.Window, time.Duration(p.Seconds)*time.Second)
+	})
+}
+
+// measure reads all counters before and after a load.
+func (n *Network) measure(ctx context.Context, live, offered int, c Ceilings, report func(Figure), load func() (*Outcome, error)) error {
+	before, err := n.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := load()
+	if err != nil {
+		return err
+	}
+	after, err := n.settled(ctx, before.Finals+float64(len(out.Latencies)))
+	if err != nil {
+		return err
+	}
+	report(figure(n, live, offered, out, after.minus(before), c))
+	return nil
+}
+
+// settled waits until every node holds as many finals, which a client of another has seen already.
+func (n *Network) settled(ctx context.Context, finals float64) (u Usage, err error) {
+	for range 300 {
+		if u, err = n.Usage(ctx); err != nil || u.Finals >= finals {
+			return u, err
+		}
+		select {
+		case <-ctx.Done():
+			return u, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return u, errors.New("bench: a node does not catch up")
+}
+
+// ceilingsFor measures with transactions like those of the load.
+func ceilingsFor(dir string) (Ceilings, error) {
+	network := domain.Sum(domain.TagGenesis, []byte("bench"))
+	key := domain.NewPrivateKey(network)
+	to := utxo.KeyLock(key.Public()).Address()
+	txs := make([]*utxo.Tx, 1024)
+	for i := range txs {
+		var err error
+		at := utxo.Outpoint{Tx: network, Index: uint32(i)}
+		owner := domain.NewPrivateKey(domain.Sum(domain.TagLock, []byte{byte(i), byte(i >> 8)}))
+		if txs[i], err = finish(utxo.NewBuilder(network).Spend(at).Pay(to, domain.Hash{}, coinAmount), owner); err != nil {
+			return Ceilings{}, err
+		}
+	}
+	return MeasureCeilings(filepath.Join(dir, "ceiling"), txs, utxo.Rules{Network: network})
+}
+
+// profile keeps what the first node does for some seconds, for go tool pprof.
+func (n *Network) profile(ctx context.Context, path string, seconds int) error {
+	b, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", n.file.Nodes[0].Metrics, seconds))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// gcPercent lets the heap grow to five times what lives before it is collected: a node allocates much that lives
+// for a moment.
+const gcPercent = 400
+
+// tuneCollector trades memory for time as far as half of the machine's memory; beyond that the collector works
+// harder. GOGC and GOMEMLIMIT in the environment have the last word.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		if total := memoryOf("/proc/meminfo"); total > 0 {
+			debug.SetMemoryLimit(total / 2)
+		}
+	}
+}
+
+// memoryOf reads the machine's memory in bytes, 0 where the file does not tell.
+func memoryOf(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0 // no Linux: no limit
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			if f := strings.Fields(rest); len(f) > 0 {
+				kb, err := strconv.ParseInt(f[0], 10, 64)
+				if err != nil {
+					return 0
+				}
+				return kb << 10
+			}
+		}
+	}
+	return 0
+}

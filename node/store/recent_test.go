@@ -1,0 +1,75 @@
+package store
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// TestRecentNeverStale holds the cache against a database of its own: readers look up, are delayed, and offer what
+// they found while outputs are made and spent in between. Whatever is found in the cache is what the database says.
+func TestRecentNeverStale(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRecent(0)
+		r.half = rapid.IntRange(1, 4).Draw(t, "half")
+		database := make(map[utxo.Outpoint]utxo.Entry)
+		type look struct {
+			o    utxo.Outpoint
+			e    utxo.Entry
+			turn uint64
+		}
+		var pending []look
+		point := func() utxo.Outpoint { return utxo.Outpoint{Index: rapid.Uint32Range(0, 5).Draw(t, "outpoint")} }
+		for n := range uint64(60) {
+			o := point()
+			entry, known := database[o]
+			switch rapid.SampledFrom([]string{"look", "offer", "commit"}).Draw(t, "act") {
+			case "look":
+				e, turn, ok := r.find(o)
+				if ok && (!known || e.SpentBy != entry.SpentBy || e.FinalMS != entry.FinalMS) {
+					t.Fatalf("the cache says %v of %v, the database %v (%v)", e, o, entry, known)
+				}
+				if !ok && known {
+					pending = append(pending, look{o, entry, turn})
+				}
+			case "offer":
+				if len(pending) > 0 {
+					i := rapid.IntRange(0, len(pending)-1).Draw(t, "reader")
+					r.offer(pending[i].o, pending[i].e, pending[i].turn)
+					pending = append(pending[:i], pending[i+1:]...)
+				}
+			case "commit":
+				id := domain.Hash(binary.BigEndian.AppendUint64(make([]byte, 24), n+1))
+				f := Final{Tx: &utxo.Tx{ID: id}, FinalMS: n, Delta: utxo.Delta{Tx: id}}
+				switch {
+				case !known:
+					f.Delta.Created = []utxo.Created{{Outpoint: o}}
+					database[o] = utxo.Entry{FinalMS: n}
+				case entry.SpentBy.IsZero():
+					f.Delta.Spent = []utxo.Spent{{Outpoint: o}}
+					entry.SpentBy = id
+					database[o] = entry
+				}
+				r.commit([]Final{f})
+			}
+		}
+	})
+}
+
+// TestRecentBounded: no more than two halves are kept.
+func TestRecentBounded(t *testing.T) {
+	r := newRecent(64 * recentBytes)
+	for i := range uint32(1000) {
+		r.offer(utxo.Outpoint{Index: i}, utxo.Entry{}, r.turn)
+		if n := len(r.young) + len(r.old); n > 64 {
+			t.Fatalf("%d outputs are kept, want at most 64", n)
+		}
+	}
+	if _, _, ok := r.find(utxo.Outpoint{Index: 999}); !ok {
+		t.Error("the newest is gone")
+	}
+}
