@@ -52,8 +52,17 @@ proto: tools ## Generate code from proto/
 	$(BUF) generate
 	gofmt -w proto api/gateway
 
+BENCH ?= -out bench/results/latest.json
 .PHONY: bench
-bench: ## Benchmarks of all packages, briefly
+bench: build ## Networks of 1, 4 and 10 real nodes beside the ceilings of their parts: BENCH="-nodes 4 -seconds 10"
+	$(GO) run ./bench/cmd/bench $(BENCH)
+
+.PHONY: bench-check
+bench-check: build ## Fail where a transaction costs more, against ceilings of the same run, than bench/results/check.json says
+	$(GO) run ./bench/cmd/bench -nodes 1 -live 20000 -seconds 8 -rates "" -check bench/results/check.json
+
+.PHONY: benchmarks
+benchmarks: ## Benchmarks of all packages, briefly
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./...
 
 SEEDS  ?= 200

@@ -104,3 +104,25 @@ func Same(figures []Figure, f *Figure) *Figure {
 	}
 	return nil
 }
+
+// What Check lets pass: figures within one run move by some percent from run to run.
+const (
+	ratioSlack = 0.7  // of the ratio to the ceilings
+	allocSlack = 1.15 // of the allocations
+)
+
+// Check holds a figure against the kept one that measured the same. It looks at what does not depend on the speed of the
+// machine: the ratio to ceilings of the same run, and allocations.
+func Check(f, kept *Figure) error {
+	switch {
+	case kept == nil:
+		return fmt.Errorf("bench: nothing is kept for %d nodes, %d outputs, %d tx/s", f.Nodes, f.Live, f.Offered)
+	case f.Failed > 0:
+		return fmt.Errorf("bench: %d transactions had no good answer", f.Failed)
+	case f.Ratio < kept.Ratio*ratioSlack:
+		return fmt.Errorf("bench: %d nodes reach %.3f of the ceilings, kept is %.3f", f.Nodes, f.Ratio, kept.Ratio)
+	case f.Allocs > kept.Allocs*allocSlack:
+		return fmt.Errorf("bench: %.0f allocations a transaction and node, kept is %.0f", f.Allocs, kept.Allocs)
+	}
+	return nil
+}

@@ -30,6 +30,7 @@ func run() error {
 		nodes    = flag.String("nodes", "1,4,10", "sizes of the networks, one after the other")
 		rates    = flag.String("rates", "200,2000", "open loops, transactions a second; empty for none")
 		out      = flag.String("out", "", "file of the figures: compared with, then replaced")
+		check    = flag.String("check", "", "file of kept figures: fail where ratios or allocations are worse")
 		settings = flag.String("set", "", "settings for every node, key=value, separated by commas")
 	)
 	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
@@ -58,22 +59,32 @@ func run() error {
 			return err
 		}
 	}
+	if *check != "" {
+		if before, err = bench.Load(*check); err != nil {
+			return err
+		}
+	}
+	var worse []error
 	for _, n := range sizes {
 		plan.Nodes = n
 		err := bench.Run(ctx, plan, func(f bench.Figure) {
-			f.Write(os.Stdout, bench.Same(before, &f))
+			kept := bench.Same(before, &f)
+			f.Write(os.Stdout, kept)
 			figures = append(figures, f)
+			if *check != "" {
+				worse = append(worse, bench.Check(&f, kept))
+			}
 		})
 		if err != nil {
-			return errors.Join(fmt.Errorf("%d nodes: %w", n, err))
+			return fmt.Errorf("%d nodes: %w", n, err)
 		}
 	}
 	if len(figures) > 0 {
 		c := figures[len(figures)-1].Ceilings
 		fmt.Printf("ceilings of the last run, us of processor a transaction: signature %.1f, hashing %.2f, decoding %.2f, synced commit %.1f\n", c.VerifyUS, c.HashUS, c.DecodeUS, c.CommitUS)
 	}
-	if *out == "" {
-		return nil
+	if err := errors.Join(worse...); err != nil || *out == "" {
+		return err
 	}
 	return bench.Save(*out, figures)
 }
