@@ -10,7 +10,7 @@ import (
 )
 
 // Backends is what the services are made of. The fields down to Readiness are needed. Where one of those
-// from Explainer to Evidence is nil, its methods answer UNIMPLEMENTED and are listed as not built.
+// from Explainer to Omissions is nil, its methods answer UNIMPLEMENTED and are listed as not built.
 //
 // What holds for all of them: an error that a client should see is a *refusal.Error (perhaps
 // wrapped); an error that also implements RetryAfter() time.Duration sets the RetryInfo; a context's
@@ -29,6 +29,7 @@ type Backends struct {
 	Archive   Archive
 	Peers     Peers
 	Evidence  Evidence
+	Omissions Omissions
 
 	// Operator may be nil where no admin listener is served.
 	Operator Operator
@@ -140,6 +141,12 @@ type Evidence interface {
 	// Evidence lists evidence that was checked, each the exact canonical bytes. One piece has up to half a
 	// megabyte: pages may be smaller than limit.
 	Evidence(ctx context.Context, pageToken string, limit int) (raws [][]byte, next string, err error)
+}
+
+// Omissions tells who kept silent about what they knew.
+type Omissions interface {
+	// Omissions are canonical reports, newest first, a few hundred kilobytes in all at most.
+	Omissions(ctx context.Context) ([][]byte, error)
 }
 
 // Readiness says whether this node can serve.

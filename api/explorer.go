@@ -145,6 +145,18 @@ func (s *explorerService) ListEvidence(ctx context.Context, req *notaryv1.ListEv
 	return &notaryv1.ListEvidenceResponse{Evidence: list, NextPageToken: next}, nil
 }
 
+// ListOmissions implements notaryv1.ExplorerServiceServer.
+func (s *explorerService) ListOmissions(ctx context.Context, _ *notaryv1.ListOmissionsRequest) (*notaryv1.ListOmissionsResponse, error) {
+	if s.backends.Omissions == nil {
+		return nil, notBuilt("ExplorerService/ListOmissions")
+	}
+	reports, err := s.backends.Omissions.Omissions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &notaryv1.ListOmissionsResponse{Reports: reports}, nil
+}
+
 // GetStats implements notaryv1.ExplorerServiceServer.
 func (s *explorerService) GetStats(ctx context.Context, _ *notaryv1.GetStatsRequest) (*notaryv1.GetStatsResponse, error) {
 	if s.backends.Archive == nil {

@@ -23,7 +23,7 @@ type told struct {
 func (s *script) backends() Backends {
 	b := Backends{Submitter: s, Reader: s, Accounts: s, Watcher: s, Describer: s, Readiness: s, Operator: s}
 	if !s.told.absent {
-		b.Explainer, b.Contests, b.Archive, b.Peers, b.Evidence = s, s, s, s, s
+		b.Explainer, b.Contests, b.Archive, b.Peers, b.Evidence, b.Omissions = s, s, s, s, s, s
 	}
 	return b
 }
@@ -83,6 +83,10 @@ func (s *script) Evidence(_ context.Context, token string, limit int) ([][]byte,
 	return asked(s, token, limit, []byte("evidence"))
 }
 
+func (s *script) Omissions(context.Context) ([][]byte, error) {
+	return [][]byte{[]byte("report")}, s.told.err
+}
+
 // TestExplorer: what is asked for arrives, with the default page and the token, over gRPC.
 func TestExplorer(t *testing.T) {
 	n := serve(t, quick(), &script{})
@@ -114,6 +118,9 @@ func TestExplorer(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	if got, err := c.ListEvidence(ctx, &notaryv1.ListEvidenceRequest{PageSize: 1000}); err != nil || got.GetNextPageToken() != "/1000" || string(got.GetEvidence()[0]) != "evidence" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := c.ListOmissions(ctx, &notaryv1.ListOmissionsRequest{}); err != nil || len(got.GetReports()) != 1 || string(got.GetReports()[0]) != "report" {
 		t.Errorf("%v, %v", got, err)
 	}
 	if got, err := c.GetStats(ctx, &notaryv1.GetStatsRequest{}); err != nil || got.GetOpenContests() != 4 || got.GetFinalP50Ms() != 12.5 {

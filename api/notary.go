@@ -91,6 +91,9 @@ func (s *notaryService) GetAcceptanceProof(ctx context.Context, req *notaryv1.Ge
 	if err != nil {
 		return nil, err
 	}
+	if req.GetCompact() {
+		return nil, refusal.New(notaryv1.Reason_REASON_UNIMPLEMENTED, "compact", "this node makes no compact proofs yet")
+	}
 	proof, err := s.backends.Reader.Proof(ctx, id, !req.GetWithoutTransaction())
 	if err != nil {
 		return nil, err

@@ -352,7 +352,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	if len(document.Paths) != 23 {
+	if len(document.Paths) != 24 {
 		t.Errorf("%d paths", len(document.Paths))
 	}
 	if ids != 8 {

@@ -29,6 +29,7 @@ func (b Backends) NotBuilt() []string {
 		"ExplorerService/GetObservation", "ExplorerService/GetStats")
 	missing(b.Peers == nil, "ExplorerService/ListPeers", "ExplorerService/GetPeer")
 	missing(b.Evidence == nil, "ExplorerService/ListEvidence")
+	missing(b.Omissions == nil, "ExplorerService/ListOmissions")
 	slices.Sort(list)
 	return list
 }

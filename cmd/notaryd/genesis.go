@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -25,18 +26,22 @@ func devnetGenesis(nodes []*devnetNode, faucet domain.PublicKey) (*group.Genesis
 	}
 	weights := group.Split(len(nodes))
 	var seeds []group.Member
+	secrets := make(map[domain.PublicKey]bls.PrivateKey, len(nodes))
 	for i, n := range nodes {
 		master, err := newKey()
 		if err != nil {
 			return nil, err
 		}
-		key := master.Public()
+		key, secret := master.Public(), bls.Derive(n.key)
+		secrets[n.key.Public()] = secret
+		public := secret.Public()
 		seeds = append(seeds, group.Member{
 			PeerID: domain.Sum(domain.TagPeer, key[:]), Weight: weights[i],
-			Keys: []group.NodeKey{{Key: n.key.Public()}},
+			Keys: []group.NodeKey{{Key: n.key.Public(), BLS: public[:]}},
 		})
 	}
 	doc.Seeds = group.Seeds(seeds)
+	doc.BlsPossessions = group.Possessions(doc.Seeds, func(node domain.PublicKey) bls.Signature { return bls.Prove(secrets[node], node) })
 	address := utxo.KeyLock(faucet).Address()
 	for range faucetOutputs {
 		doc.Allocations = append(doc.Allocations, &notaryv1.Output{

@@ -118,6 +118,7 @@ var (
 		5: {name: "allocations", kind: message, list: true, most: 200_704, items: 65_536},
 		6: {name: "rewards", kind: message, most: 64},
 		7: {name: "limits", kind: message, most: 64},
+		8: {name: "bls_possessions", kind: octets, list: true, size: 96, items: 32_768},
 	}
 )
 

@@ -1,10 +1,12 @@
 package group
 
 import (
+	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -64,7 +66,35 @@ func DecodeGenesis(b []byte) (*Genesis, error) {
 	if err != nil {
 		return nil, refusal.Under("seeds", err)
 	}
+	if err := checkPossession(seeds, doc.BlsPossessions); err != nil {
+		return nil, err
+	}
 	return g, nil
+}
+
+// checkPossession holds every BLS key of the seeds to its proof of possession: what links check for those
+// who come later.
+func checkPossession(seeds []Member, proofs [][]byte) error {
+	n := 0
+	for i := range seeds {
+		for _, k := range seeds[i].Keys {
+			if k.BLS == nil {
+				continue
+			}
+			at := fmt.Sprintf("bls_possessions[%d]", n)
+			switch {
+			case n == len(proofs):
+				return refusal.New(notaryv1.Reason_REASON_MISSING_FIELD, at, "no proof of possession of the BLS key of %s", k.Key)
+			case !bls.VerifyPossession(bls.PublicKey(k.BLS), k.Key, bls.Signature(proofs[n])):
+				return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, at, "no proof of possession of the BLS key of %s", k.Key)
+			}
+			n++
+		}
+	}
+	if n < len(proofs) {
+		return invalid(fmt.Sprintf("bls_possessions[%d]", n), "a proof for no BLS key")
+	}
+	return nil
 }
 
 // MakeGenesis encodes and checks a document.
@@ -129,6 +159,21 @@ func Seeds(members []Member) []*notaryv1.Member {
 	out := make([]*notaryv1.Member, len(sorted))
 	for i := range sorted {
 		out[i] = sorted[i].proto()
+	}
+	return out
+}
+
+// Possessions are the proofs of possession of the BLS keys that seeds list, in that order: what a genesis
+// document states beside Seeds. proof gives that of the BLS key of a node key.
+func Possessions(seeds []*notaryv1.Member, proof func(node domain.PublicKey) bls.Signature) [][]byte {
+	var out [][]byte
+	for _, m := range seeds {
+		for _, k := range m.Keys {
+			if len(k.BlsKey) > 0 {
+				p := proof(domain.PublicKey(k.Key))
+				out = append(out, p[:])
+			}
+		}
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -92,6 +93,58 @@ func TestGenesisRefuses(t *testing.T) {
 	}
 	if _, err := DecodeGenesis([]byte{0xff}); refusal.ReasonOf(err) != notaryv1.Reason_REASON_MALFORMED {
 		t.Error(err)
+	}
+}
+
+// TestGenesisPossession: every BLS key comes with its proof of possession, in the order of the seeds, and nothing
+// else does.
+func TestGenesisPossession(t *testing.T) {
+	secrets := map[domain.PublicKey]bls.PrivateKey{}
+	listed := func() *notaryv1.Genesis {
+		d := document()
+		for i := range d.Seeds[:2] {
+			node := domain.NewPrivateKey([32]byte{byte(i)})
+			key, secret := node.Public(), bls.Derive(node)
+			public := secret.Public()
+			secrets[key] = secret
+			d.Seeds[i].Keys[0].Key, d.Seeds[i].Keys[0].BlsKey = key[:], public[:]
+		}
+		d.BlsPossessions = Possessions(d.Seeds, func(node domain.PublicKey) bls.Signature { return bls.Prove(secrets[node], node) })
+		return d
+	}
+	g, err := MakeGenesis(listed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, secret := range secrets {
+		i, _ := g.Group.Voter(key)
+		public := secret.Public()
+		if !bytes.Equal(g.Group.Voters()[i].BLS, public[:]) {
+			t.Errorf("BLS key of %s: %x", key, g.Group.Voters()[i].BLS)
+		}
+	}
+	for name, c := range map[string]struct {
+		edit   func(*notaryv1.Genesis)
+		reason notaryv1.Reason
+		field  string
+	}{
+		"none":         {func(d *notaryv1.Genesis) { d.BlsPossessions = nil }, notaryv1.Reason_REASON_MISSING_FIELD, "bls_possessions[0]"},
+		"one missing":  {func(d *notaryv1.Genesis) { d.BlsPossessions = d.BlsPossessions[:1] }, notaryv1.Reason_REASON_MISSING_FIELD, "bls_possessions[1]"},
+		"an empty one": {func(d *notaryv1.Genesis) { d.BlsPossessions[1] = nil }, notaryv1.Reason_REASON_MALFORMED, "bls_possessions[1]"},
+		"swapped": {func(d *notaryv1.Genesis) {
+			d.BlsPossessions[0], d.BlsPossessions[1] = d.BlsPossessions[1], d.BlsPossessions[0]
+		}, notaryv1.Reason_REASON_BAD_SIGNATURE, "bls_possessions[0]"},
+		"forged":       {func(d *notaryv1.Genesis) { d.BlsPossessions[1][50] ^= 1 }, notaryv1.Reason_REASON_BAD_SIGNATURE, "bls_possessions[1]"},
+		"one too many": {func(d *notaryv1.Genesis) { d.BlsPossessions = append(d.BlsPossessions, d.BlsPossessions[0]) }, notaryv1.Reason_REASON_INVALID_ARGUMENT, "bls_possessions[2]"},
+		"a half one":   {func(d *notaryv1.Genesis) { d.BlsPossessions[1] = d.BlsPossessions[1][:48] }, notaryv1.Reason_REASON_MALFORMED, "bls_possessions[1]"},
+	} {
+		d := listed()
+		c.edit(d)
+		_, err := MakeGenesis(d)
+		var e *refusal.Error
+		if !errors.As(err, &e) || e.Reason != c.reason || e.Field != c.field {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ type Evidence struct {
 	Leaves []*SignedLeaf `protobuf:"bytes,2,rep,name=leaves,proto3" json:"leaves,omitempty"`
 	// Bodies of the two transactions, in the order of the leaves; absent for FORKED_CHAIN.
 	Bodies [][]byte `protobuf:"bytes,3,rep,name=bodies,proto3" json:"bodies,omitempty"`
-	// For CONFLICTING_FINAL, in place of leaves.
+	// For CONFLICTING_FINAL, in place of leaves and in the same order; without BLS signatures.
 	Finals        []*FinalSignature `protobuf:"bytes,4,rep,name=finals,proto3" json:"finals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -157,17 +157,26 @@ func (x *Evidence) GetFinals() []*FinalSignature {
 	return nil
 }
 
-// FinalSignature is a node's share of a compact proof.
+// FinalSignature says that its signer holds a transaction final. A node gives it to whoever makes a compact
+// proof; evidence holds two of them, less the BLS signature.
 type FinalSignature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Network       []byte                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	NodeKey       []byte                 `protobuf:"bytes,2,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"`
-	SigningEpoch  uint32                 `protobuf:"varint,3,opt,name=signing_epoch,json=signingEpoch,proto3" json:"signing_epoch,omitempty"`
-	Link          []byte                 `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"`
-	TransactionId []byte                 `protobuf:"bytes,5,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
-	Round         uint32                 `protobuf:"varint,6,opt,name=round,proto3" json:"round,omitempty"`
-	BlsKey        []byte                 `protobuf:"bytes,7,opt,name=bls_key,json=blsKey,proto3" json:"bls_key,omitempty"`
-	Signature     []byte                 `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Network id. 32 bytes.
+	Network []byte `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	// 32 bytes.
+	NodeKey      []byte `protobuf:"bytes,2,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"`
+	SigningEpoch uint32 `protobuf:"varint,3,opt,name=signing_epoch,json=signingEpoch,proto3" json:"signing_epoch,omitempty"`
+	// Link hash of the group that the compact proof counts with. 32 bytes.
+	Link []byte `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"`
+	// 32 bytes.
+	TransactionId []byte `protobuf:"bytes,5,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	Round         uint32 `protobuf:"varint,6,opt,name=round,proto3" json:"round,omitempty"`
+	// Ed25519 by the node key over all of the above (docs/spec/proof.md, section 9): who gives a BLS signature stands
+	// for it with the key that votes. 64 bytes.
+	NodeSignature []byte `protobuf:"bytes,7,opt,name=node_signature,json=nodeSignature,proto3" json:"node_signature,omitempty"`
+	// By the BLS key that the group lists beside the node key, over what all signers have in common: its
+	// share of a compact proof. 96 bytes; absent in evidence.
+	Signature     []byte `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,9 +253,9 @@ func (x *FinalSignature) GetRound() uint32 {
 	return 0
 }
 
-func (x *FinalSignature) GetBlsKey() []byte {
+func (x *FinalSignature) GetNodeSignature() []byte {
 	if x != nil {
-		return x.BlsKey
+		return x.NodeSignature
 	}
 	return nil
 }
@@ -254,6 +263,73 @@ func (x *FinalSignature) GetBlsKey() []byte {
 func (x *FinalSignature) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
+	}
+	return nil
+}
+
+// OmissionReport shows that a node knew of a vote on a transaction and then kept silent about it. It
+// convicts nobody: the node may have lacked the transaction (docs/spec/evidence.md, section 6). At most
+// 512 KiB.
+type OmissionReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A vote on the transaction, by anybody.
+	Vote *SignedLeaf `protobuf:"bytes,1,opt,name=vote,proto3" json:"vote,omitempty"`
+	// Canonical body of the transaction.
+	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	// Canonical Observations of the silent node, by ascending height without a gap: the first refers to the one
+	// that holds the vote, none speaks of the transaction.
+	Chain         [][]byte `protobuf:"bytes,3,rep,name=chain,proto3" json:"chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OmissionReport) Reset() {
+	*x = OmissionReport{}
+	mi := &file_notary_v1_evidence_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OmissionReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OmissionReport) ProtoMessage() {}
+
+func (x *OmissionReport) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_evidence_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OmissionReport.ProtoReflect.Descriptor instead.
+func (*OmissionReport) Descriptor() ([]byte, []int) {
+	return file_notary_v1_evidence_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OmissionReport) GetVote() *SignedLeaf {
+	if x != nil {
+		return x.Vote
+	}
+	return nil
+}
+
+func (x *OmissionReport) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *OmissionReport) GetChain() [][]byte {
+	if x != nil {
+		return x.Chain
 	}
 	return nil
 }
@@ -268,16 +344,20 @@ const file_notary_v1_evidence_proto_rawDesc = "" +
 	"\x06leaves\x18\x02 \x03(\v2\x15.notary.v1.SignedLeafB\t\xe2\xe0\x18\x05\x10\x80\f\x18\x02R\x06leaves\x12\"\n" +
 	"\x06bodies\x18\x03 \x03(\fB\n" +
 	"\xe2\xe0\x18\x06\x10\x80\x80\x0f\x18\x02R\x06bodies\x12<\n" +
-	"\x06finals\x18\x04 \x03(\v2\x19.notary.v1.FinalSignatureB\t\xe2\xe0\x18\x05\x10\x80\x04\x18\x02R\x06finals\"\xa2\x02\n" +
+	"\x06finals\x18\x04 \x03(\v2\x19.notary.v1.FinalSignatureB\t\xe2\xe0\x18\x05\x10\x80\x04\x18\x02R\x06finals\"\xb0\x02\n" +
 	"\x0eFinalSignature\x12 \n" +
 	"\anetwork\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\anetwork\x12!\n" +
 	"\bnode_key\x18\x02 \x01(\fB\x06\xe2\xe0\x18\x02\b R\anodeKey\x12#\n" +
 	"\rsigning_epoch\x18\x03 \x01(\rR\fsigningEpoch\x12\x1a\n" +
 	"\x04link\x18\x04 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\x12-\n" +
 	"\x0etransaction_id\x18\x05 \x01(\fB\x06\xe2\xe0\x18\x02\b R\rtransactionId\x12\x14\n" +
-	"\x05round\x18\x06 \x01(\rR\x05round\x12\x1f\n" +
-	"\abls_key\x18\a \x01(\fB\x06\xe2\xe0\x18\x02\b0R\x06blsKey\x12$\n" +
-	"\tsignature\x18\b \x01(\fB\x06\xe2\xe0\x18\x02\b`R\tsignature*\xeb\x01\n" +
+	"\x05round\x18\x06 \x01(\rR\x05round\x12-\n" +
+	"\x0enode_signature\x18\a \x01(\fB\x06\xe2\xe0\x18\x02\b@R\rnodeSignature\x12$\n" +
+	"\tsignature\x18\b \x01(\fB\x06\xe2\xe0\x18\x02\b`R\tsignature\"\x85\x01\n" +
+	"\x0eOmissionReport\x122\n" +
+	"\x04vote\x18\x01 \x01(\v2\x15.notary.v1.SignedLeafB\a\xe2\xe0\x18\x03\x10\x80\fR\x04vote\x12\x1c\n" +
+	"\x04body\x18\x02 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x80\x0fR\x04body\x12!\n" +
+	"\x05chain\x18\x03 \x03(\fB\v\xe2\xe0\x18\a\x10\x80\x80 \x18\x80 R\x05chain*\xeb\x01\n" +
 	"\fEvidenceKind\x12\x1d\n" +
 	"\x19EVIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aEVIDENCE_KIND_FORKED_CHAIN\x10\x01\x12%\n" +
@@ -299,22 +379,24 @@ func file_notary_v1_evidence_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_evidence_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_notary_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_notary_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_notary_v1_evidence_proto_goTypes = []any{
 	(EvidenceKind)(0),      // 0: notary.v1.EvidenceKind
 	(*Evidence)(nil),       // 1: notary.v1.Evidence
 	(*FinalSignature)(nil), // 2: notary.v1.FinalSignature
-	(*SignedLeaf)(nil),     // 3: notary.v1.SignedLeaf
+	(*OmissionReport)(nil), // 3: notary.v1.OmissionReport
+	(*SignedLeaf)(nil),     // 4: notary.v1.SignedLeaf
 }
 var file_notary_v1_evidence_proto_depIdxs = []int32{
 	0, // 0: notary.v1.Evidence.kind:type_name -> notary.v1.EvidenceKind
-	3, // 1: notary.v1.Evidence.leaves:type_name -> notary.v1.SignedLeaf
+	4, // 1: notary.v1.Evidence.leaves:type_name -> notary.v1.SignedLeaf
 	2, // 2: notary.v1.Evidence.finals:type_name -> notary.v1.FinalSignature
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 3: notary.v1.OmissionReport.vote:type_name -> notary.v1.SignedLeaf
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_evidence_proto_init() }
@@ -330,7 +412,7 @@ func file_notary_v1_evidence_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_evidence_proto_rawDesc), len(file_notary_v1_evidence_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1833,6 +1833,87 @@ func (x *ListEvidenceResponse) GetNextPageToken() string {
 	return ""
 }
 
+type ListOmissionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOmissionsRequest) Reset() {
+	*x = ListOmissionsRequest{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOmissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOmissionsRequest) ProtoMessage() {}
+
+func (x *ListOmissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOmissionsRequest.ProtoReflect.Descriptor instead.
+func (*ListOmissionsRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{29}
+}
+
+type ListOmissionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical OmissionReport each, newest first.
+	Reports       [][]byte `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOmissionsResponse) Reset() {
+	*x = ListOmissionsResponse{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOmissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOmissionsResponse) ProtoMessage() {}
+
+func (x *ListOmissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOmissionsResponse.ProtoReflect.Descriptor instead.
+func (*ListOmissionsResponse) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListOmissionsResponse) GetReports() [][]byte {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
 type ListRewardEpochsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1843,7 +1924,7 @@ type ListRewardEpochsRequest struct {
 
 func (x *ListRewardEpochsRequest) Reset() {
 	*x = ListRewardEpochsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	mi := &file_notary_v1_explorer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1936,7 @@ func (x *ListRewardEpochsRequest) String() string {
 func (*ListRewardEpochsRequest) ProtoMessage() {}
 
 func (x *ListRewardEpochsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	mi := &file_notary_v1_explorer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1949,7 @@ func (x *ListRewardEpochsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRewardEpochsRequest.ProtoReflect.Descriptor instead.
 func (*ListRewardEpochsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{29}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRewardEpochsRequest) GetPageSize() uint32 {
@@ -1897,7 +1978,7 @@ type RewardEpoch struct {
 
 func (x *RewardEpoch) Reset() {
 	*x = RewardEpoch{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	mi := &file_notary_v1_explorer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +1990,7 @@ func (x *RewardEpoch) String() string {
 func (*RewardEpoch) ProtoMessage() {}
 
 func (x *RewardEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	mi := &file_notary_v1_explorer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2003,7 @@ func (x *RewardEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RewardEpoch.ProtoReflect.Descriptor instead.
 func (*RewardEpoch) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{30}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RewardEpoch) GetIndex() uint32 {
@@ -1963,7 +2044,7 @@ type ListRewardEpochsResponse struct {
 
 func (x *ListRewardEpochsResponse) Reset() {
 	*x = ListRewardEpochsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[31]
+	mi := &file_notary_v1_explorer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2056,7 @@ func (x *ListRewardEpochsResponse) String() string {
 func (*ListRewardEpochsResponse) ProtoMessage() {}
 
 func (x *ListRewardEpochsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[31]
+	mi := &file_notary_v1_explorer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2069,7 @@ func (x *ListRewardEpochsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRewardEpochsResponse.ProtoReflect.Descriptor instead.
 func (*ListRewardEpochsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{31}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRewardEpochsResponse) GetEpochs() []*RewardEpoch {
@@ -2013,7 +2094,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[32]
+	mi := &file_notary_v1_explorer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2106,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[32]
+	mi := &file_notary_v1_explorer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2119,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{32}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{34}
 }
 
 type GetStatsResponse struct {
@@ -2059,7 +2140,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[33]
+	mi := &file_notary_v1_explorer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2152,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[33]
+	mi := &file_notary_v1_explorer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2165,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{33}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetStatsResponse) GetFinalTransactions() uint64 {
@@ -2264,7 +2345,10 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"Z\n" +
 	"\x14ListEvidenceResponse\x12\x1a\n" +
 	"\bevidence\x18\x01 \x03(\fR\bevidence\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"U\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x16\n" +
+	"\x14ListOmissionsRequest\"1\n" +
+	"\x15ListOmissionsResponse\x12\x18\n" +
+	"\areports\x18\x01 \x03(\fR\areports\"U\n" +
 	"\x17ListRewardEpochsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2293,7 +2377,7 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\x1bSEARCH_HIT_KIND_TRANSACTION\x10\x01\x12\x1b\n" +
 	"\x17SEARCH_HIT_KIND_ADDRESS\x10\x02\x12\x18\n" +
 	"\x14SEARCH_HIT_KIND_PEER\x10\x03\x12\x18\n" +
-	"\x14SEARCH_HIT_KIND_FILE\x10\x042\x96\b\n" +
+	"\x14SEARCH_HIT_KIND_FILE\x10\x042\xea\b\n" +
 	"\x0fExplorerService\x12=\n" +
 	"\x06Search\x12\x18.notary.v1.SearchRequest\x1a\x19.notary.v1.SearchResponse\x12[\n" +
 	"\x10ListTransactions\x12\".notary.v1.ListTransactionsRequest\x1a#.notary.v1.ListTransactionsResponse\x12F\n" +
@@ -2306,7 +2390,8 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\fListContests\x12\x1e.notary.v1.ListContestsRequest\x1a\x1f.notary.v1.ListContestsResponse\x12I\n" +
 	"\n" +
 	"GetContest\x12\x1c.notary.v1.GetContestRequest\x1a\x1d.notary.v1.GetContestResponse\x12O\n" +
-	"\fListEvidence\x12\x1e.notary.v1.ListEvidenceRequest\x1a\x1f.notary.v1.ListEvidenceResponse\x12[\n" +
+	"\fListEvidence\x12\x1e.notary.v1.ListEvidenceRequest\x1a\x1f.notary.v1.ListEvidenceResponse\x12R\n" +
+	"\rListOmissions\x12\x1f.notary.v1.ListOmissionsRequest\x1a .notary.v1.ListOmissionsResponse\x12[\n" +
 	"\x10ListRewardEpochs\x12\".notary.v1.ListRewardEpochsRequest\x1a#.notary.v1.ListRewardEpochsResponse\x12C\n" +
 	"\bGetStats\x12\x1a.notary.v1.GetStatsRequest\x1a\x1b.notary.v1.GetStatsResponseB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
 
@@ -2323,7 +2408,7 @@ func file_notary_v1_explorer_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_explorer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_notary_v1_explorer_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_notary_v1_explorer_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_notary_v1_explorer_proto_goTypes = []any{
 	(SearchHitKind)(0),               // 0: notary.v1.SearchHitKind
 	(*SearchRequest)(nil),            // 1: notary.v1.SearchRequest
@@ -2355,18 +2440,20 @@ var file_notary_v1_explorer_proto_goTypes = []any{
 	(*GetContestResponse)(nil),       // 27: notary.v1.GetContestResponse
 	(*ListEvidenceRequest)(nil),      // 28: notary.v1.ListEvidenceRequest
 	(*ListEvidenceResponse)(nil),     // 29: notary.v1.ListEvidenceResponse
-	(*ListRewardEpochsRequest)(nil),  // 30: notary.v1.ListRewardEpochsRequest
-	(*RewardEpoch)(nil),              // 31: notary.v1.RewardEpoch
-	(*ListRewardEpochsResponse)(nil), // 32: notary.v1.ListRewardEpochsResponse
-	(*GetStatsRequest)(nil),          // 33: notary.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),         // 34: notary.v1.GetStatsResponse
-	(*TransactionStatus)(nil),        // 35: notary.v1.TransactionStatus
-	(*VoteRecord)(nil),               // 36: notary.v1.VoteRecord
+	(*ListOmissionsRequest)(nil),     // 30: notary.v1.ListOmissionsRequest
+	(*ListOmissionsResponse)(nil),    // 31: notary.v1.ListOmissionsResponse
+	(*ListRewardEpochsRequest)(nil),  // 32: notary.v1.ListRewardEpochsRequest
+	(*RewardEpoch)(nil),              // 33: notary.v1.RewardEpoch
+	(*ListRewardEpochsResponse)(nil), // 34: notary.v1.ListRewardEpochsResponse
+	(*GetStatsRequest)(nil),          // 35: notary.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),         // 36: notary.v1.GetStatsResponse
+	(*TransactionStatus)(nil),        // 37: notary.v1.TransactionStatus
+	(*VoteRecord)(nil),               // 38: notary.v1.VoteRecord
 }
 var file_notary_v1_explorer_proto_depIdxs = []int32{
 	0,  // 0: notary.v1.SearchHit.kind:type_name -> notary.v1.SearchHitKind
 	2,  // 1: notary.v1.SearchResponse.hits:type_name -> notary.v1.SearchHit
-	35, // 2: notary.v1.ListTransactionsResponse.transactions:type_name -> notary.v1.TransactionStatus
+	37, // 2: notary.v1.ListTransactionsResponse.transactions:type_name -> notary.v1.TransactionStatus
 	6,  // 3: notary.v1.ListPeersResponse.peers:type_name -> notary.v1.PeerSummary
 	6,  // 4: notary.v1.GetPeerResponse.peer:type_name -> notary.v1.PeerSummary
 	12, // 5: notary.v1.GetTrustResponse.scores:type_name -> notary.v1.TrustScore
@@ -2375,10 +2462,10 @@ var file_notary_v1_explorer_proto_depIdxs = []int32{
 	23, // 8: notary.v1.ContestRound.sides:type_name -> notary.v1.ContestSide
 	21, // 9: notary.v1.ListContestsResponse.contests:type_name -> notary.v1.ContestSummary
 	21, // 10: notary.v1.GetContestResponse.contest:type_name -> notary.v1.ContestSummary
-	35, // 11: notary.v1.GetContestResponse.transactions:type_name -> notary.v1.TransactionStatus
-	36, // 12: notary.v1.GetContestResponse.votes:type_name -> notary.v1.VoteRecord
+	37, // 11: notary.v1.GetContestResponse.transactions:type_name -> notary.v1.TransactionStatus
+	38, // 12: notary.v1.GetContestResponse.votes:type_name -> notary.v1.VoteRecord
 	22, // 13: notary.v1.GetContestResponse.rounds:type_name -> notary.v1.ContestRound
-	31, // 14: notary.v1.ListRewardEpochsResponse.epochs:type_name -> notary.v1.RewardEpoch
+	33, // 14: notary.v1.ListRewardEpochsResponse.epochs:type_name -> notary.v1.RewardEpoch
 	1,  // 15: notary.v1.ExplorerService.Search:input_type -> notary.v1.SearchRequest
 	4,  // 16: notary.v1.ExplorerService.ListTransactions:input_type -> notary.v1.ListTransactionsRequest
 	7,  // 17: notary.v1.ExplorerService.ListPeers:input_type -> notary.v1.ListPeersRequest
@@ -2390,23 +2477,25 @@ var file_notary_v1_explorer_proto_depIdxs = []int32{
 	24, // 23: notary.v1.ExplorerService.ListContests:input_type -> notary.v1.ListContestsRequest
 	26, // 24: notary.v1.ExplorerService.GetContest:input_type -> notary.v1.GetContestRequest
 	28, // 25: notary.v1.ExplorerService.ListEvidence:input_type -> notary.v1.ListEvidenceRequest
-	30, // 26: notary.v1.ExplorerService.ListRewardEpochs:input_type -> notary.v1.ListRewardEpochsRequest
-	33, // 27: notary.v1.ExplorerService.GetStats:input_type -> notary.v1.GetStatsRequest
-	3,  // 28: notary.v1.ExplorerService.Search:output_type -> notary.v1.SearchResponse
-	5,  // 29: notary.v1.ExplorerService.ListTransactions:output_type -> notary.v1.ListTransactionsResponse
-	8,  // 30: notary.v1.ExplorerService.ListPeers:output_type -> notary.v1.ListPeersResponse
-	10, // 31: notary.v1.ExplorerService.GetPeer:output_type -> notary.v1.GetPeerResponse
-	13, // 32: notary.v1.ExplorerService.GetTrust:output_type -> notary.v1.GetTrustResponse
-	15, // 33: notary.v1.ExplorerService.GetTrustMargin:output_type -> notary.v1.GetTrustMarginResponse
-	18, // 34: notary.v1.ExplorerService.ListObservations:output_type -> notary.v1.ListObservationsResponse
-	20, // 35: notary.v1.ExplorerService.GetObservation:output_type -> notary.v1.GetObservationResponse
-	25, // 36: notary.v1.ExplorerService.ListContests:output_type -> notary.v1.ListContestsResponse
-	27, // 37: notary.v1.ExplorerService.GetContest:output_type -> notary.v1.GetContestResponse
-	29, // 38: notary.v1.ExplorerService.ListEvidence:output_type -> notary.v1.ListEvidenceResponse
-	32, // 39: notary.v1.ExplorerService.ListRewardEpochs:output_type -> notary.v1.ListRewardEpochsResponse
-	34, // 40: notary.v1.ExplorerService.GetStats:output_type -> notary.v1.GetStatsResponse
-	28, // [28:41] is the sub-list for method output_type
-	15, // [15:28] is the sub-list for method input_type
+	30, // 26: notary.v1.ExplorerService.ListOmissions:input_type -> notary.v1.ListOmissionsRequest
+	32, // 27: notary.v1.ExplorerService.ListRewardEpochs:input_type -> notary.v1.ListRewardEpochsRequest
+	35, // 28: notary.v1.ExplorerService.GetStats:input_type -> notary.v1.GetStatsRequest
+	3,  // 29: notary.v1.ExplorerService.Search:output_type -> notary.v1.SearchResponse
+	5,  // 30: notary.v1.ExplorerService.ListTransactions:output_type -> notary.v1.ListTransactionsResponse
+	8,  // 31: notary.v1.ExplorerService.ListPeers:output_type -> notary.v1.ListPeersResponse
+	10, // 32: notary.v1.ExplorerService.GetPeer:output_type -> notary.v1.GetPeerResponse
+	13, // 33: notary.v1.ExplorerService.GetTrust:output_type -> notary.v1.GetTrustResponse
+	15, // 34: notary.v1.ExplorerService.GetTrustMargin:output_type -> notary.v1.GetTrustMarginResponse
+	18, // 35: notary.v1.ExplorerService.ListObservations:output_type -> notary.v1.ListObservationsResponse
+	20, // 36: notary.v1.ExplorerService.GetObservation:output_type -> notary.v1.GetObservationResponse
+	25, // 37: notary.v1.ExplorerService.ListContests:output_type -> notary.v1.ListContestsResponse
+	27, // 38: notary.v1.ExplorerService.GetContest:output_type -> notary.v1.GetContestResponse
+	29, // 39: notary.v1.ExplorerService.ListEvidence:output_type -> notary.v1.ListEvidenceResponse
+	31, // 40: notary.v1.ExplorerService.ListOmissions:output_type -> notary.v1.ListOmissionsResponse
+	34, // 41: notary.v1.ExplorerService.ListRewardEpochs:output_type -> notary.v1.ListRewardEpochsResponse
+	36, // 42: notary.v1.ExplorerService.GetStats:output_type -> notary.v1.GetStatsResponse
+	29, // [29:43] is the sub-list for method output_type
+	15, // [15:29] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
 	15, // [15:15] is the sub-list for extension extendee
 	0,  // [0:15] is the sub-list for field type_name
@@ -2424,7 +2513,7 @@ func file_notary_v1_explorer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_explorer_proto_rawDesc), len(file_notary_v1_explorer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

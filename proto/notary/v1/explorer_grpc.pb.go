@@ -30,6 +30,7 @@ const (
 	ExplorerService_ListContests_FullMethodName     = "/notary.v1.ExplorerService/ListContests"
 	ExplorerService_GetContest_FullMethodName       = "/notary.v1.ExplorerService/GetContest"
 	ExplorerService_ListEvidence_FullMethodName     = "/notary.v1.ExplorerService/ListEvidence"
+	ExplorerService_ListOmissions_FullMethodName    = "/notary.v1.ExplorerService/ListOmissions"
 	ExplorerService_ListRewardEpochs_FullMethodName = "/notary.v1.ExplorerService/ListRewardEpochs"
 	ExplorerService_GetStats_FullMethodName         = "/notary.v1.ExplorerService/GetStats"
 )
@@ -60,6 +61,8 @@ type ExplorerServiceClient interface {
 	GetContest(ctx context.Context, in *GetContestRequest, opts ...grpc.CallOption) (*GetContestResponse, error)
 	// Evidence against node keys that this node has checked. A page also ends after 1 MiB.
 	ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error)
+	// Peers that knew of a vote and kept silent, by this node's account since it started; none is convicted.
+	ListOmissions(ctx context.Context, in *ListOmissionsRequest, opts ...grpc.CallOption) (*ListOmissionsResponse, error)
 	ListRewardEpochs(ctx context.Context, in *ListRewardEpochsRequest, opts ...grpc.CallOption) (*ListRewardEpochsResponse, error)
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
 }
@@ -182,6 +185,16 @@ func (c *explorerServiceClient) ListEvidence(ctx context.Context, in *ListEviden
 	return out, nil
 }
 
+func (c *explorerServiceClient) ListOmissions(ctx context.Context, in *ListOmissionsRequest, opts ...grpc.CallOption) (*ListOmissionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOmissionsResponse)
+	err := c.cc.Invoke(ctx, ExplorerService_ListOmissions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *explorerServiceClient) ListRewardEpochs(ctx context.Context, in *ListRewardEpochsRequest, opts ...grpc.CallOption) (*ListRewardEpochsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRewardEpochsResponse)
@@ -228,6 +241,8 @@ type ExplorerServiceServer interface {
 	GetContest(context.Context, *GetContestRequest) (*GetContestResponse, error)
 	// Evidence against node keys that this node has checked. A page also ends after 1 MiB.
 	ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error)
+	// Peers that knew of a vote and kept silent, by this node's account since it started; none is convicted.
+	ListOmissions(context.Context, *ListOmissionsRequest) (*ListOmissionsResponse, error)
 	ListRewardEpochs(context.Context, *ListRewardEpochsRequest) (*ListRewardEpochsResponse, error)
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
 	mustEmbedUnimplementedExplorerServiceServer()
@@ -272,6 +287,9 @@ func (UnimplementedExplorerServiceServer) GetContest(context.Context, *GetContes
 }
 func (UnimplementedExplorerServiceServer) ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvidence not implemented")
+}
+func (UnimplementedExplorerServiceServer) ListOmissions(context.Context, *ListOmissionsRequest) (*ListOmissionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOmissions not implemented")
 }
 func (UnimplementedExplorerServiceServer) ListRewardEpochs(context.Context, *ListRewardEpochsRequest) (*ListRewardEpochsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRewardEpochs not implemented")
@@ -498,6 +516,24 @@ func _ExplorerService_ListEvidence_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ExplorerService_ListOmissions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOmissionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExplorerServiceServer).ListOmissions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ExplorerService_ListOmissions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExplorerServiceServer).ListOmissions(ctx, req.(*ListOmissionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ExplorerService_ListRewardEpochs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRewardEpochsRequest)
 	if err := dec(in); err != nil {
@@ -584,6 +620,10 @@ var ExplorerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEvidence",
 			Handler:    _ExplorerService_ListEvidence_Handler,
+		},
+		{
+			MethodName: "ListOmissions",
+			Handler:    _ExplorerService_ListOmissions_Handler,
 		},
 		{
 			MethodName: "ListRewardEpochs",

@@ -628,6 +628,115 @@ func (x *FinalHint) GetLink() []byte {
 	return nil
 }
 
+// PullFinalRequest asks a peer that holds a transaction final for its final signature, on
+// /notary/<network id>/pull/final/1.
+type PullFinalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 bytes.
+	TransactionId []byte `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// Round and link hash that the compact proof will name.
+	Round         uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	Link          []byte `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullFinalRequest) Reset() {
+	*x = PullFinalRequest{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullFinalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullFinalRequest) ProtoMessage() {}
+
+func (x *PullFinalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullFinalRequest.ProtoReflect.Descriptor instead.
+func (*PullFinalRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PullFinalRequest) GetTransactionId() []byte {
+	if x != nil {
+		return x.TransactionId
+	}
+	return nil
+}
+
+func (x *PullFinalRequest) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *PullFinalRequest) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+type PullFinalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical FinalSignature; absent where the transaction is not final here.
+	Signature     []byte `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullFinalResponse) Reset() {
+	*x = PullFinalResponse{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullFinalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullFinalResponse) ProtoMessage() {}
+
+func (x *PullFinalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullFinalResponse.ProtoReflect.Descriptor instead.
+func (*PullFinalResponse) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PullFinalResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 var File_notary_v1_gossip_proto protoreflect.FileDescriptor
 
 const file_notary_v1_gossip_proto_rawDesc = "" +
@@ -668,7 +777,13 @@ const file_notary_v1_gossip_proto_rawDesc = "" +
 	"\tFinalHint\x12-\n" +
 	"\x0etransaction_id\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\rtransactionId\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
-	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04linkB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
+	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\"s\n" +
+	"\x10PullFinalRequest\x12-\n" +
+	"\x0etransaction_id\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\rtransactionId\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
+	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\":\n" +
+	"\x11PullFinalResponse\x12%\n" +
+	"\tsignature\x18\x01 \x01(\fB\a\xe2\xe0\x18\x03\x10\x80\x04R\tsignatureB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
 
 var (
 	file_notary_v1_gossip_proto_rawDescOnce sync.Once
@@ -682,7 +797,7 @@ func file_notary_v1_gossip_proto_rawDescGZIP() []byte {
 	return file_notary_v1_gossip_proto_rawDescData
 }
 
-var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_notary_v1_gossip_proto_goTypes = []any{
 	(*TransactionBatch)(nil),         // 0: notary.v1.TransactionBatch
 	(*PullTransactionsRequest)(nil),  // 1: notary.v1.PullTransactionsRequest
@@ -695,6 +810,8 @@ var file_notary_v1_gossip_proto_goTypes = []any{
 	(*ChainHead)(nil),                // 8: notary.v1.ChainHead
 	(*PullVotesRequest)(nil),         // 9: notary.v1.PullVotesRequest
 	(*FinalHint)(nil),                // 10: notary.v1.FinalHint
+	(*PullFinalRequest)(nil),         // 11: notary.v1.PullFinalRequest
+	(*PullFinalResponse)(nil),        // 12: notary.v1.PullFinalResponse
 }
 var file_notary_v1_gossip_proto_depIdxs = []int32{
 	3, // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
@@ -718,7 +835,7 @@ func file_notary_v1_gossip_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_gossip_proto_rawDesc), len(file_notary_v1_gossip_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

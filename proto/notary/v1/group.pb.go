@@ -33,11 +33,13 @@ type Genesis struct {
 	// The group of epoch 0: seeds by ascending peer id, weights summing to 1e9.
 	Seeds []*Member `protobuf:"bytes,4,rep,name=seeds,proto3" json:"seeds,omitempty"`
 	// Outputs that exist from the start, as outpoints (network id, position).
-	Allocations   []*Output       `protobuf:"bytes,5,rep,name=allocations,proto3" json:"allocations,omitempty"`
-	Rewards       *RewardSchedule `protobuf:"bytes,6,opt,name=rewards,proto3" json:"rewards,omitempty"`
-	Limits        *NetworkLimits  `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Allocations []*Output       `protobuf:"bytes,5,rep,name=allocations,proto3" json:"allocations,omitempty"`
+	Rewards     *RewardSchedule `protobuf:"bytes,6,opt,name=rewards,proto3" json:"rewards,omitempty"`
+	Limits      *NetworkLimits  `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Proofs of possession of the BLS keys that the seeds list, in that order. 96 bytes each.
+	BlsPossessions [][]byte `protobuf:"bytes,8,rep,name=bls_possessions,json=blsPossessions,proto3" json:"bls_possessions,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Genesis) Reset() {
@@ -115,6 +117,13 @@ func (x *Genesis) GetRewards() *RewardSchedule {
 func (x *Genesis) GetLimits() *NetworkLimits {
 	if x != nil {
 		return x.Limits
+	}
+	return nil
+}
+
+func (x *Genesis) GetBlsPossessions() [][]byte {
+	if x != nil {
+		return x.BlsPossessions
 	}
 	return nil
 }
@@ -605,7 +614,8 @@ type CertifiedKey struct {
 	Key   *NodeKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// Ed25519 by the node key over "notary/membership/v1" || 0x00 || network id || peer id. 64 bytes.
 	Membership []byte `protobuf:"bytes,2,opt,name=membership,proto3" json:"membership,omitempty"`
-	// Proof of possession of the BLS key, 96 bytes; absent without one.
+	// Proof of possession of the BLS key for this node key (docs/spec/group.md, section 3), 96 bytes; absent
+	// without one.
 	BlsPossession []byte `protobuf:"bytes,3,opt,name=bls_possession,json=blsPossession,proto3" json:"bls_possession,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -721,7 +731,7 @@ var File_notary_v1_group_proto protoreflect.FileDescriptor
 
 const file_notary_v1_group_proto_rawDesc = "" +
 	"\n" +
-	"\x15notary/v1/group.proto\x12\tnotary.v1\x1a\x15notary/v1/bound.proto\x1a\x1bnotary/v1/transaction.proto\"\xdc\x02\n" +
+	"\x15notary/v1/group.proto\x12\tnotary.v1\x1a\x15notary/v1/bound.proto\x1a\x1bnotary/v1/transaction.proto\"\x91\x03\n" +
 	"\aGenesis\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xe2\xe0\x18\x02\x10 R\x04name\x12-\n" +
 	"\x0eaddress_prefix\x18\x02 \x01(\tB\x06\xe2\xe0\x18\x02\x10\x10R\raddressPrefix\x12\x17\n" +
@@ -730,7 +740,9 @@ const file_notary_v1_group_proto_rawDesc = "" +
 	"\xe2\xe0\x18\x06\x10\x80 \x18\x80\bR\x05seeds\x12A\n" +
 	"\vallocations\x18\x05 \x03(\v2\x11.notary.v1.OutputB\f\xe2\xe0\x18\b\x10\x80\xa0\f\x18\x80\x80\x04R\vallocations\x12;\n" +
 	"\arewards\x18\x06 \x01(\v2\x19.notary.v1.RewardScheduleB\x06\xe2\xe0\x18\x02\x10@R\arewards\x128\n" +
-	"\x06limits\x18\a \x01(\v2\x18.notary.v1.NetworkLimitsB\x06\xe2\xe0\x18\x02\x10@R\x06limits\"P\n" +
+	"\x06limits\x18\a \x01(\v2\x18.notary.v1.NetworkLimitsB\x06\xe2\xe0\x18\x02\x10@R\x06limits\x123\n" +
+	"\x0fbls_possessions\x18\b \x03(\fB\n" +
+	"\xe2\xe0\x18\x06\b`\x18\x80\x80\x02R\x0eblsPossessions\"P\n" +
 	"\x0eRewardSchedule\x12\x16\n" +
 	"\x06epochs\x18\x01 \x01(\rR\x06epochs\x12&\n" +
 	"\x0funits_per_epoch\x18\x02 \x01(\x04R\runitsPerEpoch\"b\n" +

@@ -679,6 +679,126 @@ func (x *Certificate) GetQuorum() *AcceptanceProof {
 	return nil
 }
 
+// CompactProof is an acceptance proof whose signatures are folded into one, made on request by those
+// who hold the transaction final (docs/spec/proof.md, section 9). A `.notary` file of it is the 8 bytes
+// "NOTARY" 0x01 0x01 and then its canonical encoding. At most 16 MiB.
+type CompactProof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Network id. 32 bytes.
+	Network []byte `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	// Epoch and link hash of the group that signed.
+	GroupEpoch uint64 `protobuf:"varint,2,opt,name=group_epoch,json=groupEpoch,proto3" json:"group_epoch,omitempty"`
+	Link       []byte `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	// As in AcceptanceProof.
+	Links [][]byte `protobuf:"bytes,4,rep,name=links,proto3" json:"links,omitempty"`
+	// 32 bytes.
+	TransactionId []byte `protobuf:"bytes,5,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// The transaction itself (canonical Transaction), or absent.
+	Transaction []byte `protobuf:"bytes,6,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	// Round in which it became final at whoever made the proof.
+	Round uint32 `protobuf:"varint,7,opt,name=round,proto3" json:"round,omitempty"`
+	// Who signed: bit i of byte k is the node key at position 8k + i among all node keys of the group,
+	// ascending. The last byte is not zero.
+	Signers []byte `protobuf:"bytes,8,opt,name=signers,proto3" json:"signers,omitempty"`
+	// BLS12-381, the sum of their signatures. 96 bytes.
+	Signature     []byte `protobuf:"bytes,9,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompactProof) Reset() {
+	*x = CompactProof{}
+	mi := &file_notary_v1_observation_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompactProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompactProof) ProtoMessage() {}
+
+func (x *CompactProof) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_observation_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompactProof.ProtoReflect.Descriptor instead.
+func (*CompactProof) Descriptor() ([]byte, []int) {
+	return file_notary_v1_observation_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CompactProof) GetNetwork() []byte {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+func (x *CompactProof) GetGroupEpoch() uint64 {
+	if x != nil {
+		return x.GroupEpoch
+	}
+	return 0
+}
+
+func (x *CompactProof) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+func (x *CompactProof) GetLinks() [][]byte {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *CompactProof) GetTransactionId() []byte {
+	if x != nil {
+		return x.TransactionId
+	}
+	return nil
+}
+
+func (x *CompactProof) GetTransaction() []byte {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+func (x *CompactProof) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *CompactProof) GetSigners() []byte {
+	if x != nil {
+		return x.Signers
+	}
+	return nil
+}
+
+func (x *CompactProof) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 var File_notary_v1_observation_proto protoreflect.FileDescriptor
 
 const file_notary_v1_observation_proto_rawDesc = "" +
@@ -726,7 +846,18 @@ const file_notary_v1_observation_proto_rawDesc = "" +
 	"leafTimeMs\x12\x1b\n" +
 	"\x04path\x18\x04 \x01(\fB\a\xe2\xe0\x18\x03\x10\x80\bR\x04path\"K\n" +
 	"\vCertificate\x12<\n" +
-	"\x06quorum\x18\x01 \x01(\v2\x1a.notary.v1.AcceptanceProofB\b\xe2\xe0\x18\x04\x10\x80\x80@R\x06quorum*\x90\x01\n" +
+	"\x06quorum\x18\x01 \x01(\v2\x1a.notary.v1.AcceptanceProofB\b\xe2\xe0\x18\x04\x10\x80\x80@R\x06quorum\"\xca\x02\n" +
+	"\fCompactProof\x12 \n" +
+	"\anetwork\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\anetwork\x12\x1f\n" +
+	"\vgroup_epoch\x18\x02 \x01(\x04R\n" +
+	"groupEpoch\x12\x1a\n" +
+	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\x12!\n" +
+	"\x05links\x18\x04 \x03(\fB\v\xe2\xe0\x18\a\x10\x80\x80@\x18\x80 R\x05links\x12-\n" +
+	"\x0etransaction_id\x18\x05 \x01(\fB\x06\xe2\xe0\x18\x02\b R\rtransactionId\x12*\n" +
+	"\vtransaction\x18\x06 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x80\x10R\vtransaction\x12\x14\n" +
+	"\x05round\x18\a \x01(\rR\x05round\x12!\n" +
+	"\asigners\x18\b \x01(\fB\a\xe2\xe0\x18\x03\x10\x80 R\asigners\x12$\n" +
+	"\tsignature\x18\t \x01(\fB\x06\xe2\xe0\x18\x02\b`R\tsignature*\x90\x01\n" +
 	"\vSubjectType\x12\x1c\n" +
 	"\x18SUBJECT_TYPE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSUBJECT_TYPE_TX\x10\x01\x12\x1c\n" +
@@ -754,7 +885,7 @@ func file_notary_v1_observation_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_observation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_notary_v1_observation_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_notary_v1_observation_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_notary_v1_observation_proto_goTypes = []any{
 	(SubjectType)(0),          // 0: notary.v1.SubjectType
 	(VoteState)(0),            // 1: notary.v1.VoteState
@@ -765,6 +896,7 @@ var file_notary_v1_observation_proto_goTypes = []any{
 	(*ProvenTransaction)(nil), // 6: notary.v1.ProvenTransaction
 	(*Edge)(nil),              // 7: notary.v1.Edge
 	(*Certificate)(nil),       // 8: notary.v1.Certificate
+	(*CompactProof)(nil),      // 9: notary.v1.CompactProof
 }
 var file_notary_v1_observation_proto_depIdxs = []int32{
 	5, // 0: notary.v1.AcceptanceProof.observations:type_name -> notary.v1.ProofObservation
@@ -790,7 +922,7 @@ func file_notary_v1_observation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_observation_proto_rawDesc), len(file_notary_v1_observation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

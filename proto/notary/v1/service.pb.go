@@ -880,8 +880,10 @@ type GetAcceptanceProofRequest struct {
 	TransactionId []byte                 `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	// Leave the transaction itself out of the proof.
 	WithoutTransaction bool `protobuf:"varint,2,opt,name=without_transaction,json=withoutTransaction,proto3" json:"without_transaction,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Answer with a CompactProof instead, which this node makes by asking its peers.
+	Compact       bool `protobuf:"varint,4,opt,name=compact,proto3" json:"compact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetAcceptanceProofRequest) Reset() {
@@ -928,10 +930,19 @@ func (x *GetAcceptanceProofRequest) GetWithoutTransaction() bool {
 	return false
 }
 
+func (x *GetAcceptanceProofRequest) GetCompact() bool {
+	if x != nil {
+		return x.Compact
+	}
+	return false
+}
+
 type GetAcceptanceProofResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Canonical AcceptanceProof.
-	Proof         []byte `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Canonical AcceptanceProof; absent where a compact proof was asked for.
+	Proof []byte `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Canonical CompactProof.
+	CompactProof  []byte `protobuf:"bytes,2,opt,name=compact_proof,json=compactProof,proto3" json:"compact_proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -969,6 +980,13 @@ func (*GetAcceptanceProofResponse) Descriptor() ([]byte, []int) {
 func (x *GetAcceptanceProofResponse) GetProof() []byte {
 	if x != nil {
 		return x.Proof
+	}
+	return nil
+}
+
+func (x *GetAcceptanceProofResponse) GetCompactProof() []byte {
+	if x != nil {
+		return x.CompactProof
 	}
 	return nil
 }
@@ -2151,12 +2169,14 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\x17WatchTransactionRequest\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\"P\n" +
 	"\x18WatchTransactionResponse\x124\n" +
-	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\"s\n" +
+	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\"\x8d\x01\n" +
 	"\x19GetAcceptanceProofRequest\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\x12/\n" +
-	"\x13without_transaction\x18\x02 \x01(\bR\x12withoutTransaction\"2\n" +
+	"\x13without_transaction\x18\x02 \x01(\bR\x12withoutTransaction\x12\x18\n" +
+	"\acompact\x18\x04 \x01(\bR\acompact\"W\n" +
 	"\x1aGetAcceptanceProofResponse\x12\x14\n" +
-	"\x05proof\x18\x01 \x01(\fR\x05proof\"R\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\x12#\n" +
+	"\rcompact_proof\x18\x02 \x01(\fR\fcompactProof\"R\n" +
 	"\x17WatchAcceptancesRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12\x1f\n" +
 	"\vwith_proofs\x18\x02 \x01(\bR\n" +

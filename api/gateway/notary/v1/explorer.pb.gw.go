@@ -467,6 +467,27 @@ func local_request_ExplorerService_ListEvidence_0(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
+func request_ExplorerService_ListOmissions_0(ctx context.Context, marshaler runtime.Marshaler, client extNotaryv1.ExplorerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extNotaryv1.ListOmissionsRequest
+		metadata runtime.ServerMetadata
+	)
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.ListOmissions(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_ExplorerService_ListOmissions_0(ctx context.Context, marshaler runtime.Marshaler, server extNotaryv1.ExplorerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extNotaryv1.ListOmissionsRequest
+		metadata runtime.ServerMetadata
+	)
+	msg, err := server.ListOmissions(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 var filter_ExplorerService_ListRewardEpochs_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
 func request_ExplorerService_ListRewardEpochs_0(ctx context.Context, marshaler runtime.Marshaler, client extNotaryv1.ExplorerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
@@ -749,6 +770,26 @@ func RegisterExplorerServiceHandlerServer(ctx context.Context, mux *runtime.Serv
 		}
 		forward_ExplorerService_ListEvidence_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ExplorerService_ListOmissions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/notary.v1.ExplorerService/ListOmissions", runtime.WithHTTPPathPattern("/v1/omissions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_ExplorerService_ListOmissions_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ExplorerService_ListOmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ExplorerService_ListRewardEpochs_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1016,6 +1057,23 @@ func RegisterExplorerServiceHandlerClient(ctx context.Context, mux *runtime.Serv
 		}
 		forward_ExplorerService_ListEvidence_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ExplorerService_ListOmissions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/notary.v1.ExplorerService/ListOmissions", runtime.WithHTTPPathPattern("/v1/omissions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_ExplorerService_ListOmissions_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ExplorerService_ListOmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ExplorerService_ListRewardEpochs_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1065,6 +1123,7 @@ var (
 	pattern_ExplorerService_ListContests_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "contests"}, ""))
 	pattern_ExplorerService_GetContest_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "contests", "transaction_id"}, ""))
 	pattern_ExplorerService_ListEvidence_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "evidence"}, ""))
+	pattern_ExplorerService_ListOmissions_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "omissions"}, ""))
 	pattern_ExplorerService_ListRewardEpochs_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "rewards"}, ""))
 	pattern_ExplorerService_GetStats_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "stats"}, ""))
 )
@@ -1081,6 +1140,7 @@ var (
 	forward_ExplorerService_ListContests_0     = runtime.ForwardResponseMessage
 	forward_ExplorerService_GetContest_0       = runtime.ForwardResponseMessage
 	forward_ExplorerService_ListEvidence_0     = runtime.ForwardResponseMessage
+	forward_ExplorerService_ListOmissions_0    = runtime.ForwardResponseMessage
 	forward_ExplorerService_ListRewardEpochs_0 = runtime.ForwardResponseMessage
 	forward_ExplorerService_GetStats_0         = runtime.ForwardResponseMessage
 )
