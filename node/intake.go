@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -40,47 +38,6 @@ func (o Origin) peers() []domain.PublicKey {
 func (o Origin) label() string {
 	return [...]string{"api", "gossip", "pull", "store"}[o.kind]
 }
-
-// retryError is a refusal that may pass soon.
-type retryError struct {
-	error
-	after time.Duration
-}
-
-// RetryAfter is when trying again makes sense.
-func (e *retryError) RetryAfter() time.Duration { return e.after }
-
-// Unwrap gives the refusal.
-func (e *retryError) Unwrap() error { return e.error }
-
-func overloaded(inFlight int64) error {
-	return &retryError{refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "%d transactions are on their way", inFlight), 100 * time.Millisecond}
-}
-
-func shuttingDown() error {
-	return &retryError{refusal.New(notaryv1.Reason_REASON_SHUTTING_DOWN, "", "this node is draining"), 2 * time.Second}
-}
-
-// admission counts what is on its way and says when to take no more.
-type admission struct {
-	inFlight atomic.Int64
-	most     int64
-	draining atomic.Bool
-}
-
-// admit takes a place, or says why there is none.
-func (a *admission) admit(o Origin) error {
-	if a.draining.Load() && o.kind != fromStore {
-		return shuttingDown()
-	}
-	if n := a.inFlight.Add(1); n > a.most && o.kind != fromStore {
-		a.inFlight.Add(-1)
-		return overloaded(n - 1)
-	}
-	return nil
-}
-
-func (a *admission) leave() { a.inFlight.Add(-1) }
 
 // graveyard remembers why transactions were refused, bounded in number, oldest out first. A verdict that
 // depends on witnesses binds only copies with the same full bytes, never the id, so that a copy with a
@@ -187,7 +144,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	}
 	there, added := sh.flights.add(f)
 	if !added {
-		sh.admission.leave()
+		sh.admission.leave(origin)
 		return there, nil
 	}
 	sh.metrics.received.WithLabelValues(origin.label()).Inc()
@@ -226,7 +183,7 @@ func (sh *shell) landed(f *flight) {
 	if state == lifecycle.Rejected {
 		sh.reconsider(f)
 	}
-	sh.admission.leave()
+	sh.admission.leave(f.origin)
 	sh.metrics.inFlight.Dec()
 }
 

@@ -131,34 +131,6 @@ func TestVerifier(t *testing.T) {
 	}
 }
 
-// TestAdmission: so many are let in, none while draining, and what an earlier life left always.
-func TestAdmission(t *testing.T) {
-	a := &admission{most: 2}
-	client, stored := Origin{kind: fromAPI}, Origin{kind: fromStore}
-	for i, want := range []notaryv1.Reason{0, 0, notaryv1.Reason_REASON_OVERLOADED} {
-		if got := refusal.ReasonOf(a.admit(client)); got != want {
-			t.Errorf("%d: %v, want %v", i, got, want)
-		}
-	}
-	if a.admit(stored) != nil || a.inFlight.Load() != 3 {
-		t.Errorf("%d on their way", a.inFlight.Load())
-	}
-	a.leave()
-	a.leave()
-	if a.admit(client) != nil {
-		t.Error("no room after two have left")
-	}
-	a.draining.Store(true)
-	err := a.admit(client)
-	var retry interface{ RetryAfter() time.Duration }
-	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN || !errors.As(err, &retry) || retry.RetryAfter() <= 0 {
-		t.Errorf("draining: %v", err)
-	}
-	if a.admit(stored) != nil {
-		t.Error("what an earlier life left is refused")
-	}
-}
-
 // TestSpace: while the store has no room, nothing new is admitted and a write waits, and then goes on.
 func TestSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
