@@ -59,6 +59,9 @@ var verdicts = map[notaryv1.Reason]verdict{
 	notaryv1.Reason_REASON_INVALID_LOCK:       {codes.InvalidArgument, forever, 0},
 	notaryv1.Reason_REASON_INVALID_WITNESS:    {codes.InvalidArgument, forever, 0},
 	notaryv1.Reason_REASON_DUPLICATE_WITNESS:  {codes.InvalidArgument, forever, 0},
+	notaryv1.Reason_REASON_INVALID_PEER:       {codes.InvalidArgument, forever, 0},
+	notaryv1.Reason_REASON_INVALID_LINK:       {codes.InvalidArgument, forever, 0},
+	notaryv1.Reason_REASON_WORK_TOO_LOW:       {codes.InvalidArgument, forever, 0},
 
 	notaryv1.Reason_REASON_WINDOW_NOT_OPEN:      {codes.FailedPrecondition, notYet, time.Second},
 	notaryv1.Reason_REASON_WINDOW_CLOSED:        {codes.FailedPrecondition, forever, 0},
@@ -76,6 +79,9 @@ var verdicts = map[notaryv1.Reason]verdict{
 	notaryv1.Reason_REASON_FEE_TOO_LOW:          {codes.FailedPrecondition, policy, 0},
 	notaryv1.Reason_REASON_DOUBLE_SPEND:         {codes.AlreadyExists, forever, 0},
 	notaryv1.Reason_REASON_TOO_MANY_RIVALS:      {codes.FailedPrecondition, policy, 0},
+	notaryv1.Reason_REASON_STALE_CUT:            {codes.InvalidArgument, forever, 0},
+	notaryv1.Reason_REASON_WRONG_GROUP:          {codes.InvalidArgument, forever, 0},
+	notaryv1.Reason_REASON_UNKNOWN_EVIDENCE:     {codes.FailedPrecondition, notYet, time.Second},
 
 	notaryv1.Reason_REASON_INVALID_ARGUMENT:  {codes.InvalidArgument, service, 0},
 	notaryv1.Reason_REASON_NOT_FOUND:         {codes.NotFound, service, 0},

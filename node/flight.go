@@ -176,7 +176,7 @@ func (f *flight) look(sh *shell) bool {
 // verdict is the verifier's answer.
 func (f *flight) verdict(bad int) {
 	if bad < 0 {
-		f.box.post(lifecycle.Verified{})
+		f.box.post(lifecycle.Verified{Err: f.tx.CheckPossessions()})
 		return
 	}
 	f.box.post(lifecycle.Verified{Err: utxo.BadSignature(f.tx, bad)})

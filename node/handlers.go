@@ -44,6 +44,12 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 		sh.log.Debug("gossiped transaction refused", "from", from, "err", "bad signature")
 		return gossip.Reject
 	}
+	for _, tx := range txs {
+		if err := tx.CheckPossessions(); err != nil {
+			sh.log.Debug("gossiped transaction refused", "from", from, "err", err)
+			return gossip.Reject
+		}
+	}
 	verdict := gossip.Take
 	for _, tx := range txs {
 		if _, err := sh.intake(ctx, tx, origin, true); err != nil {

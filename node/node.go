@@ -53,7 +53,7 @@ func New(c Config, p Parts) (*Node, error) {
 	}
 	sh := &shell{
 		config: c, log: p.Log, genesis: p.Genesis, group: p.Genesis.Group, self: p.Key.Public(),
-		rules: utxo.Rules{Network: p.Genesis.ID, MaxBytes: int(p.Genesis.Doc.GetLimits().GetMaxTransactionBytes())},
+		rules: utxo.RulesOf(p.Genesis),
 		up:    make(chan struct{}), stopping: n.stopping,
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),

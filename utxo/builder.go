@@ -178,7 +178,7 @@ func (d *Draft) Finish() (*Tx, error) {
 			return nil, BadSignature(tx, k)
 		}
 	}
-	return tx, nil
+	return tx, tx.CheckPossessions()
 }
 
 // Raw is the canonical Transaction with the witnesses so far, unchecked.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 )
@@ -19,6 +20,18 @@ type Rules struct {
 	Network domain.Hash
 	// MaxBytes narrows MaxTxBytes; 0 keeps it.
 	MaxBytes int
+	// WorkBits is the work that peer metadata must show, EpochMS the age that a link's output must reach;
+	// 0 asks for none and for any: that of whoever does not hold the genesis document.
+	WorkBits int
+	EpochMS  uint64
+}
+
+// RulesOf are the rules of a network.
+func RulesOf(g *group.Genesis) Rules {
+	return Rules{
+		Network: g.ID, MaxBytes: int(g.Doc.GetLimits().GetMaxTransactionBytes()),
+		WorkBits: g.WorkBits(), EpochMS: g.EpochMS(),
+	}
 }
 
 // Decode reads a transaction and applies every rule that needs nothing but its bytes, the cheapest
@@ -77,6 +90,12 @@ func DecodeBody(body []byte, r Rules) (*Tx, error) {
 		if err := check(tx); err != nil {
 			return nil, err
 		}
+	}
+	if err := readLink(tx, r); err != nil {
+		return nil, err
+	}
+	if err := readPeer(tx, r); err != nil {
+		return nil, err
 	}
 	tx.ID = domain.Sum(domain.TagTx, body)
 	return tx, nil

@@ -52,7 +52,7 @@ func totals(s *Set) map[Product]*big.Int {
 func genTransaction(t *rapid.T, s *Set, nowMS uint64) *Tx {
 	var open []Outpoint
 	for _, o := range s.Live() {
-		if e, _ := s.Lookup(o); e.opensMS() <= nowMS && !reserved(e.Output.Kind) && !e.Output.Address.IsZero() {
+		if e, _ := s.Lookup(o); e.opensMS() <= nowMS && !ofNetwork(e.Output.Kind) && e.Output.Kind != notaryv1.OutputKind_OUTPUT_KIND_REWARD && !e.Output.Address.IsZero() {
 			open = append(open, o)
 		}
 	}

@@ -129,11 +129,15 @@ func TestOrderOfLists(t *testing.T) {
 	}
 }
 
-// TestReadsChangeNothing: a READ of any known output leaves verdict and effect as they were.
+// TestReadsChangeNothing: a READ of any known output leaves verdict and effect as they were. A link's READs
+// are what it was computed from, and have rules of their own.
 func TestReadsChangeNothing(t *testing.T) {
 	s := world(t)
 	for name, d := range validDrafts(t) {
 		plain := mustFinish(t, d)
+		if plain.Link != nil {
+			continue
+		}
 		before, err := Validate(plain, s, today)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -28,6 +28,8 @@ func refusedTransactions(t testing.TB) []refused {
 	all = append(all, refusedOutputs(t)...)
 	all = append(all, refusedData(t)...)
 	all = append(all, refusedWitnesses(t)...)
+	all = append(all, refusedPeers(t)...)
+	all = append(all, refusedLinks(t)...)
 	all = append(all, refusedAgainstView(t)...)
 	return append(all, refusedContents(t)...)
 }
@@ -127,8 +129,6 @@ func refusedOutputs(t testing.TB) []refused {
 		output("output of no kind", notaryv1.Reason_REASON_UNKNOWN_KIND, "kind", func(o *notaryv1.Output) { o.Kind = 0 }),
 		output("output of an unknown kind", notaryv1.Reason_REASON_UNKNOWN_KIND, "kind", func(o *notaryv1.Output) { o.Kind = -1 }),
 		output("a reward made", notaryv1.Reason_REASON_RESERVED_OUTPUT, "kind", func(o *notaryv1.Output) { o.Kind = notaryv1.OutputKind_OUTPUT_KIND_REWARD }),
-		output("a link made", notaryv1.Reason_REASON_RESERVED_OUTPUT, "kind", func(o *notaryv1.Output) { o.Kind = notaryv1.OutputKind_OUTPUT_KIND_LINK }),
-		output("peer metadata made", notaryv1.Reason_REASON_RESERVED_OUTPUT, "kind", func(o *notaryv1.Output) { o.Kind = notaryv1.OutputKind_OUTPUT_KIND_PEER }),
 		output("no address", notaryv1.Reason_REASON_MISSING_FIELD, "address", func(o *notaryv1.Output) { o.Address = nil }),
 		output("address of zeros", notaryv1.Reason_REASON_NON_CANONICAL, "address", func(o *notaryv1.Output) { o.Address = make([]byte, 32) }),
 		output("product of zeros", notaryv1.Reason_REASON_NON_CANONICAL, "product", func(o *notaryv1.Output) { o.Product = make([]byte, 32) }),

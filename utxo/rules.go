@@ -133,11 +133,12 @@ var outputRules = [...]func(*Output) error{
 	checkOutputAddress,
 	checkOutputAmount,
 	checkFeeOutput,
+	checkNetworkOutput,
 	checkDataPresence,
 	checkData,
 }
 
-// CheckOutput applies the rules of one output by itself, as an ordinary transaction may create it.
+// CheckOutput applies the rules of one output by itself, as a transaction may create it.
 // What depends on the rest of its transaction is not asked.
 func CheckOutput(o *Output) error {
 	for _, check := range outputRules {
@@ -148,38 +149,47 @@ func CheckOutput(o *Output) error {
 	return nil
 }
 
-// checkOutputKind: a kind we know, and not one that only the network's own transactions make.
+// checkOutputKind: a kind we know, and not one that nobody can make yet.
 func checkOutputKind(o *Output) error {
 	switch o.Kind {
-	case notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, notaryv1.OutputKind_OUTPUT_KIND_FEE, notaryv1.OutputKind_OUTPUT_KIND_DATA:
+	case notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, notaryv1.OutputKind_OUTPUT_KIND_FEE, notaryv1.OutputKind_OUTPUT_KIND_DATA,
+		notaryv1.OutputKind_OUTPUT_KIND_PEER, notaryv1.OutputKind_OUTPUT_KIND_LINK:
 		return nil
-	}
-	if reserved(o.Kind) {
-		return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, "kind", "%s cannot be made by an ordinary transaction", o.Kind)
+	case notaryv1.OutputKind_OUTPUT_KIND_REWARD:
+		return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, "kind", "%s cannot be made by a transaction", o.Kind)
 	}
 	return refusal.New(notaryv1.Reason_REASON_UNKNOWN_KIND, "kind", "%d", o.Kind)
 }
 
-// reserved kinds are made and spent under rules of their own.
-func reserved(k notaryv1.OutputKind) bool {
-	switch k {
-	case notaryv1.OutputKind_OUTPUT_KIND_REWARD, notaryv1.OutputKind_OUTPUT_KIND_PEER, notaryv1.OutputKind_OUTPUT_KIND_LINK:
-		return true
-	}
-	return false
+// ofNetwork are the kinds that carry what the network knows of itself, under rules of their own.
+func ofNetwork(k notaryv1.OutputKind) bool {
+	return k == notaryv1.OutputKind_OUTPUT_KIND_PEER || k == notaryv1.OutputKind_OUTPUT_KIND_LINK
 }
 
-// checkOutputAddress: somebody can spend it; a fee without address goes to the common pool.
+// checkOutputAddress: somebody can spend it. A fee without address goes to the common pool; a link has
+// none, since any member may propose the next.
 func checkOutputAddress(o *Output) error {
-	if o.Address.IsZero() && o.Kind != notaryv1.OutputKind_OUTPUT_KIND_FEE {
+	switch o.Kind {
+	case notaryv1.OutputKind_OUTPUT_KIND_FEE:
+		return nil
+	case notaryv1.OutputKind_OUTPUT_KIND_LINK:
+		if !o.Address.IsZero() {
+			return invalidOutput("address", "a link has none")
+		}
+		return nil
+	}
+	if o.Address.IsZero() {
 		return missing("address")
 	}
 	return nil
 }
 
-// checkOutputAmount: only data may be worth nothing.
+// checkOutputAmount: only data may be worth nothing; what the network knows of itself is.
 func checkOutputAmount(o *Output) error {
-	if o.Amount == 0 && o.Kind != notaryv1.OutputKind_OUTPUT_KIND_DATA {
+	switch {
+	case ofNetwork(o.Kind) && o.Amount != 0:
+		return invalidOutput("amount", "%s is worth nothing", o.Kind)
+	case o.Amount == 0 && o.Kind != notaryv1.OutputKind_OUTPUT_KIND_DATA && !ofNetwork(o.Kind):
 		return refusal.New(notaryv1.Reason_REASON_ZERO_AMOUNT, "amount", "zero")
 	}
 	return nil
@@ -202,10 +212,28 @@ func checkFeeOutput(o *Output) error {
 	return nil
 }
 
-// checkDataPresence: DATA has data, FEE has none, PAYMENT may have some.
+// checkNetworkOutput: metadata and links are of no product and have no strings attached but the age
+// that a link must reach.
+func checkNetworkOutput(o *Output) error {
+	switch {
+	case !ofNetwork(o.Kind):
+		return nil
+	case !o.Product.IsZero():
+		return invalidOutput("product", "%s has none", o.Kind)
+	case o.NotBeforeMS != 0:
+		return invalidOutput("not_before_ms", "%s has none", o.Kind)
+	case o.MinAgeMS != 0 && o.Kind != notaryv1.OutputKind_OUTPUT_KIND_LINK:
+		return invalidOutput("min_age_ms", "%s has none", o.Kind)
+	case !o.Counterparty.IsZero():
+		return invalidOutput("counterparty", "%s has none", o.Kind)
+	}
+	return nil
+}
+
+// checkDataPresence: DATA, PEER and LINK have data, FEE has none, PAYMENT may have some.
 func checkDataPresence(o *Output) error {
 	switch {
-	case o.Kind == notaryv1.OutputKind_OUTPUT_KIND_DATA && o.Data == nil:
+	case (o.Kind == notaryv1.OutputKind_OUTPUT_KIND_DATA || ofNetwork(o.Kind)) && o.Data == nil:
 		return missing("data")
 	case o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE && o.Data != nil:
 		return invalidOutput("data", "a fee has no data")
@@ -219,6 +247,9 @@ func checkData(o *Output) error {
 	if d == nil {
 		return nil
 	}
+	if want := carries(o.Kind); want != 0 && d.Kind != want {
+		return invalidOutput("data.kind", "%s carries %s", o.Kind, want)
+	}
 	switch d.Kind {
 	case notaryv1.DataKind_DATA_KIND_INLINE, notaryv1.DataKind_DATA_KIND_RECORD,
 		notaryv1.DataKind_DATA_KIND_ATTESTATION, notaryv1.DataKind_DATA_KIND_PRODUCT_INFO:
@@ -230,11 +261,38 @@ func checkData(o *Output) error {
 			return err
 		}
 	case notaryv1.DataKind_DATA_KIND_PEER_METADATA, notaryv1.DataKind_DATA_KIND_GROUP:
-		return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, "data.kind", "%s belongs to outputs of the network", d.Kind)
+		if !ofNetwork(o.Kind) {
+			return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, "data.kind", "%s belongs to outputs of the network", d.Kind)
+		}
+		if err := checkBare(d); err != nil {
+			return err
+		}
 	default:
 		return refusal.New(notaryv1.Reason_REASON_UNKNOWN_KIND, "data.kind", "%d", d.Kind)
 	}
 	return checkMediaType(d)
+}
+
+// carries is the kind of data that a kind of output must have; 0 leaves the choice.
+func carries(k notaryv1.OutputKind) notaryv1.DataKind {
+	switch k {
+	case notaryv1.OutputKind_OUTPUT_KIND_PEER:
+		return notaryv1.DataKind_DATA_KIND_PEER_METADATA
+	case notaryv1.OutputKind_OUTPUT_KIND_LINK:
+		return notaryv1.DataKind_DATA_KIND_GROUP
+	}
+	return 0
+}
+
+// checkBare: a payload and nothing beside it, so that one payload is one output.
+func checkBare(d *Data) error {
+	switch {
+	case d.MediaType != "":
+		return invalidOutput("data.media_type", "%s has none", d.Kind)
+	case d.Location != "":
+		return invalidOutput("data.location", "%s has none", d.Kind)
+	}
+	return checkPayload(d)
 }
 
 func checkPayload(d *Data) error {

@@ -53,7 +53,7 @@ func (s *Set) Equal(t *Set) bool {
 // Apply makes a transaction final at finalMS: all of its delta or, with ErrDelta, nothing.
 func (s *Set) Apply(d Delta, finalMS uint64) error {
 	for _, x := range d.Spent {
-		if e, ok := s.entries[x.Outpoint]; !ok || !e.SpentBy.IsZero() {
+		if e, ok := s.entries[x.Outpoint]; ok == x.Origin() || !e.SpentBy.IsZero() {
 			return fmt.Errorf("%w: %s is not live", ErrDelta, x.Outpoint)
 		}
 	}
@@ -67,6 +67,9 @@ func (s *Set) Apply(d Delta, finalMS uint64) error {
 	}
 	for _, x := range d.Spent {
 		e := s.entries[x.Outpoint]
+		if x.Origin() {
+			e = x.Entry
+		}
 		e.SpentBy = d.Tx
 		s.entries[x.Outpoint] = e
 	}
@@ -89,7 +92,9 @@ func (s *Set) Revert(d Delta) error {
 		}
 	}
 	for _, x := range d.Spent {
-		s.entries[x.Outpoint] = x.Entry
+		if s.entries[x.Outpoint] = x.Entry; x.Origin() {
+			delete(s.entries, x.Outpoint)
+		}
 	}
 	for _, c := range d.Created {
 		delete(s.entries, c.Outpoint)
@@ -135,6 +140,9 @@ func allocation(p *notaryv1.Output) (Output, error) {
 	o, err := DecodeOutput(b)
 	if err != nil {
 		return Output{}, err
+	}
+	if ofNetwork(o.Kind) {
+		return o, refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, "kind", "%s is not to be allocated", o.Kind)
 	}
 	return o, CheckOutput(&o)
 }

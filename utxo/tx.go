@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
@@ -41,6 +42,12 @@ type Tx struct {
 	Facilitators              []domain.PublicKey
 	Memo, Salt                []byte
 	Witnesses                 []Witness
+
+	// Peer is the metadata and Link the group that the transaction makes; nil where it makes none.
+	Peer *group.Peer
+	Link *group.Group
+
+	peerAt int // the output that holds Peer
 }
 
 // Spends are the outpoints that the transaction consumes, in its order.
@@ -69,9 +76,13 @@ func (tx *Tx) Issues() Product {
 	return Product{}
 }
 
-// Checks are the signatures of all witnesses, in their order.
+// Checks are the signatures of all witnesses, in their order, and then those by which node keys agree to
+// belong to the peer.
 func (tx *Tx) Checks() []domain.Check {
 	n := 0
+	if tx.Peer != nil {
+		n = len(tx.Peer.Keys)
+	}
 	for i := range tx.Witnesses {
 		n += len(tx.Witnesses[i].Signatures)
 	}
@@ -82,6 +93,11 @@ func (tx *Tx) Checks() []domain.Check {
 			checks = append(checks, domain.Check{
 				Key: w.Lock.Keys[s.Key], Tag: domain.TagTx, Network: tx.Network, Hash: tx.ID, Signature: s.Signature,
 			})
+		}
+	}
+	if tx.Peer != nil {
+		for i := range tx.Peer.Keys {
+			checks = append(checks, tx.Peer.MembershipCheck(tx.Network, i))
 		}
 	}
 	return checks
@@ -95,6 +111,9 @@ func (tx *Tx) CheckField(k int) string {
 			return element("witnesses", i) + "." + element("signatures", k)
 		}
 		k -= n
+	}
+	if tx.Peer != nil && k < len(tx.Peer.Keys) {
+		return tx.keyField(k) + ".membership"
 	}
 	return "witnesses"
 }

@@ -30,6 +30,9 @@ type Moment struct {
 	NowMS uint64
 	// IgnoreWindow leaves out the validity window, which gates round 0 only.
 	IgnoreWindow bool
+	// IgnoreLocks leaves out time locks: for a transaction that the network has certified. An honest node
+	// has found them open, by a clock as good as this one and an age that began before it did here.
+	IgnoreLocks bool
 }
 
 // Delta is what a transaction does to the set of outputs. It can be undone.
@@ -43,6 +46,11 @@ type Delta struct {
 type Spent struct {
 	Outpoint Outpoint
 	Entry    Entry
+}
+
+// Origin reports whether what was consumed is the origin of a peer, which nobody had made.
+func (s *Spent) Origin() bool {
+	return s.Entry.Output.Kind == notaryv1.OutputKind_OUTPUT_KIND_PEER && s.Entry.Output.Data == nil
 }
 
 // Created is an output that a transaction makes.
@@ -63,6 +71,8 @@ type judgement struct {
 	in     map[Product]uint64
 	issued Product
 	opened map[Address]struct{}
+	// proposer is the address of the member that stands behind a link (checkProposer).
+	proposer Address
 }
 
 // The rules of Validate in their order: what is wrong for ever comes before what can only wait, so
@@ -75,6 +85,8 @@ var (
 		checkKnown,
 	}
 	contentRules = [...]func(*judgement) error{
+		checkSuccession,
+		checkChain,
 		checkInputSums,
 		checkProducts,
 		checkBalance,
@@ -87,12 +99,13 @@ var (
 )
 
 // Validate applies every rule that needs what is known, except signatures, which nodes verify in
-// batches (Tx.Checks). The transaction comes from Decode.
+// batches (Tx.Checks), and Tx.CheckPossessions. The transaction comes from Decode.
 func Validate(tx *Tx, v View, at Moment) (Delta, error) {
 	j := &judgement{tx: tx, at: at, entries: make([]Entry, len(tx.Inputs)), known: make([]bool, len(tx.Inputs))}
 	for i, in := range tx.Inputs {
 		j.entries[i], j.known[i] = v.Lookup(in.Outpoint)
 	}
+	j.startChain()
 	for _, check := range parentRules {
 		if err := check(j); err != nil {
 			return Delta{}, err
@@ -110,6 +123,16 @@ func Validate(tx *Tx, v View, at Moment) (Delta, error) {
 	return j.delta(), nil
 }
 
+// startChain lets the first version of a peer spend its origin, unless somebody has.
+func (j *judgement) startChain() {
+	start, first := j.tx.Origin()
+	for i := range j.tx.Inputs {
+		if first && !j.known[i] && j.spends(i) && j.tx.Inputs[i].Outpoint == start {
+			j.entries[i], j.known[i] = j.tx.OriginEntry(false)
+		}
+	}
+}
+
 // ValidateSigned is Validate and then the signatures, one by one.
 func ValidateSigned(tx *Tx, v View, at Moment) (Delta, error) {
 	d, err := Validate(tx, v, at)
@@ -120,6 +143,9 @@ func ValidateSigned(tx *Tx, v View, at Moment) (Delta, error) {
 		if !c.Verify() {
 			return Delta{}, BadSignature(tx, k)
 		}
+	}
+	if err := tx.CheckPossessions(); err != nil {
+		return Delta{}, err
 	}
 	return d, nil
 }
@@ -141,6 +167,9 @@ func NotYet(err error) bool {
 // milliseconds: when to look again at a transaction that has to wait. MaxUint64 is never.
 func OpensMS(tx *Tx, v View) uint64 {
 	opens := tx.ValidFromMS
+	if tx.actsAtOnce() {
+		return opens
+	}
 	for _, in := range tx.Inputs {
 		if e, known := v.Lookup(in.Outpoint); known && in.Kind == notaryv1.InputKind_INPUT_KIND_SPEND {
 			opens = max(opens, e.opensMS())
@@ -185,14 +214,27 @@ func checkUnspent(j *judgement) error {
 	return nil
 }
 
-// checkNotReserved: outputs of the network are consumed under rules of their own.
+// checkNotReserved: what the network knows of itself is consumed by its own next version alone, and
+// rewards by nobody yet.
 func checkNotReserved(j *judgement) error {
 	for i := range j.entries {
-		if e := &j.entries[i]; j.known[i] && j.spends(i) && reserved(e.Output.Kind) {
-			return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, element("inputs", i)+".outpoint", "%s cannot be spent by an ordinary transaction", e.Output.Kind)
+		if e := &j.entries[i]; j.known[i] && j.spends(i) && !j.maySpend(e.Output.Kind) {
+			return refusal.New(notaryv1.Reason_REASON_RESERVED_OUTPUT, element("inputs", i)+".outpoint", "%s cannot be spent by this transaction", e.Output.Kind)
 		}
 	}
 	return nil
+}
+
+func (j *judgement) maySpend(k notaryv1.OutputKind) bool {
+	switch k {
+	case notaryv1.OutputKind_OUTPUT_KIND_REWARD:
+		return false
+	case notaryv1.OutputKind_OUTPUT_KIND_PEER:
+		return j.tx.Peer != nil
+	case notaryv1.OutputKind_OUTPUT_KIND_LINK:
+		return j.tx.Link != nil
+	}
+	return true
 }
 
 // checkKnown: every input, spent or read, refers to an output of a final transaction.
@@ -254,8 +296,11 @@ func unbalanced(field string, p Product, in, out uint64) error {
 	return refusal.New(notaryv1.Reason_REASON_UNBALANCED, field, "product %s: %d in, %d out", p, in, out)
 }
 
-// checkOwners: a witness opens the address of everything that is consumed.
+// checkOwners: a witness opens the address of everything that is consumed. A link has none (checkProposer).
 func checkOwners(j *judgement) error {
+	if j.tx.Link != nil {
+		return nil
+	}
 	for i := range j.entries {
 		if _, found := j.opened[j.entries[i].Output.Address]; j.spends(i) && !found {
 			return refusal.New(notaryv1.Reason_REASON_MISSING_WITNESS, element("inputs", i), "nothing opens address %s", j.entries[i].Output.Address)
@@ -278,6 +323,7 @@ func checkCounterparties(j *judgement) error {
 // checkNoneUnused: no witness that nothing needs, or anybody could swell a transaction.
 func checkNoneUnused(j *judgement) error {
 	needed := make(map[Address]struct{}, 4)
+	needed[j.proposer] = struct{}{}
 	for i := range j.entries {
 		if j.spends(i) {
 			needed[j.entries[i].Output.Address] = struct{}{}
@@ -294,6 +340,9 @@ func checkNoneUnused(j *judgement) error {
 
 // checkLocksOpen: the time locks of everything that is consumed are open.
 func checkLocksOpen(j *judgement) error {
+	if j.at.IgnoreLocks || j.tx.actsAtOnce() {
+		return nil
+	}
 	for i := range j.entries {
 		if opens := j.entries[i].opensMS(); j.spends(i) && (opens > j.at.NowMS || opens == math.MaxUint64) {
 			return refusal.New(notaryv1.Reason_REASON_LOCK_NOT_OPEN, element("inputs", i)+".outpoint", "opens at %d, now %d", opens, j.at.NowMS)

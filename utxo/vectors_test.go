@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 )
@@ -217,10 +218,12 @@ type validVector struct {
 // validFile is testdata/valid.json, refusedFile testdata/refused.json: transactions on one network,
 // judged at one instant against the outputs that are known.
 type validFile struct {
-	Network hexBytes      `json:"network"`
-	NowMS   uint64        `json:"now_ms"`
-	Known   []knownVector `json:"known_outputs"`
-	Cases   []validVector `json:"transactions"`
+	Network  hexBytes      `json:"network"`
+	NowMS    uint64        `json:"now_ms"`
+	WorkBits int           `json:"work_bits"`
+	EpochMS  uint64        `json:"epoch_ms"`
+	Known    []knownVector `json:"known_outputs"`
+	Cases    []validVector `json:"transactions"`
 }
 
 // validDrafts are transactions of every kind.
@@ -240,6 +243,8 @@ func validDrafts(t testing.TB) map[string]*Draft {
 	}).Pay(me, Product{}, 100*coin)
 	locked := Output{Kind: payment, Address: to, Amount: 100 * coin, NotBeforeMS: now + day, MinAgeMS: 3600_000, Counterparty: sharedLock.Address()}
 	document := domain.Hash(bytes32(5))
+	folded := metadata(t, carol, 1)
+	folded.Keys[0] = folded.Keys[0].WithBLS(carol)
 	return map[string]*Draft{
 		"transfer with change and fee": mustDraft(t, transfer().Memo([]byte("for the bread")).Salt([]byte{1, 2, 3})).Sign(alice),
 		"issue a product":              mustDraft(t, issue).Sign(alice),
@@ -253,6 +258,11 @@ func validDrafts(t testing.TB) map[string]*Draft {
 		"time locks to come":          mustDraft(t, start(atAlice).Output(locked)).Sign(alice),
 		"a spent output that is read": mustDraft(t, start(atBob).Read(at(atSpent)).Pay(me, Product{}, 50*coin)).Sign(bob),
 		"window and facilitators":     mustDraft(t, start(atBob).Pay(me, Product{}, 50*coin).Window(now-5, now+60_000).Facilitators(carol.Public(), alice.Public())).Sign(bob),
+		"the first version of a peer": mustDraft(t, NewBuilder(testNetwork).Spend(Origin(group.PeerID(carol.Public()))).
+			Output(mustPeer(t, folded))).Sign(carol),
+		"the next version of a peer, with a fee": mustDraft(t, start(atPeer).Spend(at(atAlice)).Output(mustPeer(t, metadata(t, alice, 2))).
+			Pay(me, Product{}, 99*coin).Fee(Address{}, coin)).Sign(alice),
+		"a link on evidence": mustDraft(t, NewLink(at(atLink), []Outpoint{at(atPeer), at(atPeerBob)}, epoch1(t, document), testRules.EpochMS)).Sign(carol),
 		"data that moves on": mustDraft(t, start(atData).Spend(at(atBob)).Pay(to, Product{}, 50*coin).Store(to, Data{
 			Kind: notaryv1.DataKind_DATA_KIND_RECORD, Payload: []byte("a record, second version"),
 		})).Sign(alice, bob),
@@ -260,7 +270,7 @@ func validDrafts(t testing.TB) map[string]*Draft {
 }
 
 func TestValidVectors(t *testing.T) {
-	f := &validFile{Network: testNetwork[:], NowMS: now, Known: known(world(t))}
+	f := &validFile{Network: testNetwork[:], NowMS: now, WorkBits: testRules.WorkBits, EpochMS: testRules.EpochMS, Known: known(world(t))}
 	drafts := validDrafts(t)
 	for _, name := range slices.Sorted(maps.Keys(drafts)) {
 		f.Cases = append(f.Cases, vectorOf(t, name, drafts[name]))
@@ -345,14 +355,16 @@ type refusedVector struct {
 }
 
 type refusedFile struct {
-	Network hexBytes        `json:"network"`
-	NowMS   uint64          `json:"now_ms"`
-	Known   []knownVector   `json:"known_outputs"`
-	Cases   []refusedVector `json:"transactions"`
+	Network  hexBytes        `json:"network"`
+	NowMS    uint64          `json:"now_ms"`
+	WorkBits int             `json:"work_bits"`
+	EpochMS  uint64          `json:"epoch_ms"`
+	Known    []knownVector   `json:"known_outputs"`
+	Cases    []refusedVector `json:"transactions"`
 }
 
 func TestRefusedVectors(t *testing.T) {
-	f := &refusedFile{Network: testNetwork[:], NowMS: now, Known: known(world(t))}
+	f := &refusedFile{Network: testNetwork[:], NowMS: now, WorkBits: testRules.WorkBits, EpochMS: testRules.EpochMS, Known: known(world(t))}
 	for _, c := range refusedTransactions(t) {
 		v := refusedVector{c.name, refusal.Name(c.reason), c.field, c.raw, len(c.raw)}
 		if len(c.raw) > MaxTxBytes {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
@@ -38,7 +39,7 @@ var (
 	hashLock   = Lock{Threshold: 1, Keys: []domain.PublicKey{carol.Public()}, HashLock: sha256.Sum256(preimage)}
 	gold       = domain.Sum(domain.TagProduct, []byte("gold"))
 	parent     = domain.Sum(domain.TagTx, []byte("an earlier transaction"))
-	testRules  = Rules{Network: testNetwork}
+	testRules  = Rules{Network: testNetwork, WorkBits: 8, EpochMS: 15_000}
 	today      = Moment{NowMS: now}
 )
 
@@ -64,10 +65,11 @@ const (
 	atYoung          // 20 coins of alice, to age a day
 	atBoth           // 40 coins of alice, with bob as counterparty
 	atReward         // a reward epoch
-	atLink           // a link
-	atPeer           // peer metadata
+	atLink           // the link of epoch 0: carol votes
+	atPeer           // the first version of alice's metadata
 	atRich           // as many coins as fit, of alice
 	atData           // data of alice, worth nothing
+	atPeerBob        // the second version of bob's metadata
 	worldSize        // one past the last
 )
 
@@ -93,10 +95,13 @@ func world(t testing.TB) *Set {
 		atYoung:  {Kind: payment, Address: mine, Amount: 20 * coin, MinAgeMS: day},
 		atBoth:   {Kind: payment, Address: mine, Amount: 40 * coin, Counterparty: bobLock.Address()},
 		atReward: {Kind: notaryv1.OutputKind_OUTPUT_KIND_REWARD, Amount: 1_000_000 * coin},
-		atLink:   {Kind: notaryv1.OutputKind_OUTPUT_KIND_LINK, Data: &Data{Kind: notaryv1.DataKind_DATA_KIND_GROUP, Payload: []byte{1}}},
-		atPeer:   {Kind: notaryv1.OutputKind_OUTPUT_KIND_PEER, Address: mine, Data: &Data{Kind: notaryv1.DataKind_DATA_KIND_PEER_METADATA, Payload: []byte{1}}},
+		atLink:   {Kind: notaryv1.OutputKind_OUTPUT_KIND_LINK, MinAgeMS: 15_000, Data: &Data{Kind: notaryv1.DataKind_DATA_KIND_GROUP}},
 		atRich:   {Kind: payment, Address: mine, Amount: 1<<64 - 1},
 		atData:   {Kind: data, Address: mine, Data: &Data{Kind: notaryv1.DataKind_DATA_KIND_RECORD, Payload: []byte("a record")}},
+	}
+	outputs[atLink].Data.Payload = epoch0(t).Bytes()
+	for at, p := range map[int]*group.Peer{atPeer: metadata(t, alice, 1), atPeerBob: metadata(t, bob, 2)} {
+		outputs[at] = mustPeer(t, p)
 	}
 	s := &Set{}
 	d := Delta{Tx: parent}
@@ -117,6 +122,51 @@ func mustApply(t testing.TB, s *Set, d Delta, finalMS uint64) {
 	if err := s.Apply(d, finalMS); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// epoch0 is the group that the world starts with: alice's peer, for which carol's key votes.
+func epoch0(t testing.TB) *group.Group {
+	t.Helper()
+	return mustGroup(t, 0, domain.Hash{}, nil)
+}
+
+// epoch1 is a group that follows it.
+func epoch1(t testing.TB, evidence ...domain.Hash) *group.Group {
+	t.Helper()
+	return mustGroup(t, 1, epoch0(t).Link(), evidence)
+}
+
+func mustGroup(t testing.TB, epoch uint64, previous domain.Hash, evidence []domain.Hash) *group.Group {
+	t.Helper()
+	g, err := group.New(testNetwork, epoch, previous, []group.Member{{
+		PeerID: group.PeerID(alice.Public()), Weight: group.Total, Keys: []group.NodeKey{{Key: carol.Public(), SigningEpoch: 1}},
+	}}, evidence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// metadata is a version of what the peer of a master key says: carol's key is its node, and it labels
+// one peer.
+func metadata(t testing.TB, master domain.PrivateKey, version uint64) *group.Peer {
+	t.Helper()
+	id := group.PeerID(master.Public())
+	return &group.Peer{
+		ID: id, Master: master.Public(), Version: version,
+		Keys:  []group.CertifiedKey{group.Certify(carol, 1, testNetwork, id)},
+		Nonce: group.FindWork(testNetwork, master.Public(), testRules.WorkBits), Labels: []group.Label{{Peer: domain.Hash(bytes32(7)), Score: -5}},
+		Name: "peer", Addresses: []string{"/ip4/127.0.0.1/tcp/7701"},
+	}
+}
+
+func mustPeer(t testing.TB, p *group.Peer) Output {
+	t.Helper()
+	o, err := PeerOutput(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // start is a builder that spends the i-th output of the world.

@@ -187,6 +187,9 @@ func (w *world) verify(tx *utxo.Tx) error {
 				break
 			}
 		}
+		if err == nil {
+			err = tx.CheckPossessions()
+		}
 		w.signatures[tx.FullHash] = err
 	}
 	return err

@@ -173,6 +173,10 @@ func (m *Machine) looked(in Looked) {
 		at.IgnoreWindow = true
 		delta, err = utxo.Validate(m.tx, v, at)
 	}
+	if utxo.NotYet(err) && m.certified() {
+		at.IgnoreWindow, at.IgnoreLocks = true, true
+		delta, err = utxo.Validate(m.tx, v, at)
+	}
 	if err == nil && !at.IgnoreWindow && !m.certified() && !m.pending {
 		err = m.fees.At(in.NowMS).Check(m.tx, delta)
 	}
@@ -365,8 +369,12 @@ func (v view) Lookup(o utxo.Outpoint) (utxo.Entry, bool) {
 // missing are the transactions whose outputs are not known here, each once, in order.
 func missing(tx *utxo.Tx, in Looked) []domain.Hash {
 	var out []domain.Hash
+	origin, first := tx.Origin()
 	for i, found := range in.Found {
 		id := tx.Inputs[i].Outpoint.Tx
+		if first && tx.Inputs[i].Outpoint == origin { // no transaction makes it
+			continue
+		}
 		if !found && (len(out) == 0 || out[len(out)-1] != id) {
 			out = append(out, id)
 		}

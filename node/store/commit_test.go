@@ -7,9 +7,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -309,4 +312,48 @@ func TestCloseWaits(t *testing.T) {
 func (o Options) inMemory() Options {
 	o.InMemory = true
 	return o
+}
+
+// TestOriginOfPeer: the first version of a peer spends an outpoint that nobody made, once; the store then
+// knows it as spent, after a restart too.
+func TestOriginOfPeer(t *testing.T) {
+	o := testOptions(vfs.NewMem())
+	s := mustOpen(t, o)
+	defer func() { mustClose(t, s) }()
+	first := func(salt uint64) *utxo.Tx {
+		output, err := utxo.PeerOutput(&group.Peer{Master: owner.Public(), Version: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return makeTx(t, salt, []utxo.Outpoint{utxo.Origin(group.PeerID(owner.Public()))}, output)
+	}
+	tx, rival := first(1), first(2)
+	origin := utxo.Origin(group.PeerID(owner.Public()))
+	if _, known, err := s.Lookup(origin); known || err != nil {
+		t.Fatalf("known before it is spent: %v", err)
+	}
+	live := s.Counts().LiveOutputs
+	if err := s.CommitFinal([]Final{finalOf(tx, now), finalOf(rival, now)}); !errors.Is(err, ErrNotLive) {
+		t.Fatalf("two first versions in one batch: %v", err)
+	}
+	if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		e, known, err := s.Lookup(origin)
+		if err != nil || !known || e.SpentBy != tx.ID || e.Output.Address != utxo.KeyLock(owner.Public()).Address() {
+			t.Fatalf("%+v, %v, %v", e, known, err)
+		}
+		if err := s.CommitFinal([]Final{finalOf(rival, now)}); !errors.Is(err, ErrNotLive) {
+			t.Fatalf("a second first version: %v", err)
+		}
+		if err := s.CommitFinal([]Final{finalOf(tx, now)}); !errors.Is(err, ErrAlreadyFinal) {
+			t.Fatalf("the same again: %v", err)
+		}
+		if got := s.Counts().LiveOutputs; got != live+1 {
+			t.Errorf("%d live outputs, want %d", got, live+1)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, o)
+	}
 }

@@ -44,8 +44,31 @@ func (s *Store) lookup(r pebble.Reader, o utxo.Outpoint) (utxo.Entry, bool, erro
 	if err != nil {
 		return utxo.Entry{}, false, s.fail(err)
 	}
+	if e, ok, err := s.origin(r, o, by); ok || err != nil {
+		return e, ok, err
+	}
 	output, finalMS, err := s.anyOutput(r, o)
 	return utxo.Entry{Output: output, FinalMS: finalMS, SpentBy: by}, err == nil, err
+}
+
+// origin is the entry of a spent outpoint that nobody has made: where the chain of a peer begins. All that
+// is known of it is in the transaction that spent it.
+func (s *Store) origin(r pebble.Reader, o utxo.Outpoint, by domain.Hash) (utxo.Entry, bool, error) {
+	if o.Index != 0 || o.Tx == s.options.Network {
+		return utxo.Entry{}, false, nil
+	}
+	if _, made, err := s.get(r, appendHashKey(nil, ClassFinal, o.Tx)); made || err != nil {
+		return utxo.Entry{}, false, err
+	}
+	tx, err := s.finalTx(r, by)
+	if err != nil {
+		return utxo.Entry{}, false, err
+	}
+	if start, ok := tx.Origin(); !ok || start != o {
+		return utxo.Entry{}, false, s.fail(corrupt("%s was spent by %s and made by nobody", o, by))
+	}
+	e, _ := tx.OriginEntry(true)
+	return e, true, nil
 }
 
 // liveOutput takes a record of ClassLive apart; a long output is read from its transaction.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -82,7 +83,14 @@ func (p *plan) final(f *Final) error {
 		return err
 	}
 	id, seq := f.Tx.ID, p.counts.Finals+1
+	start, first := f.Tx.Origin()
 	for i := range f.Delta.Spent {
+		if o := f.Delta.Spent[i].Outpoint; first && o == start {
+			if err := p.begin(id, o); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := p.spend(id, f.Delta.Spent[i].Outpoint, cursor(seq, i)); err != nil {
 			return err
 		}
@@ -155,6 +163,23 @@ func (p *plan) spend(id domain.Hash, o utxo.Outpoint, at uint64) error {
 	w.set(w.key, w.value)
 	p.spent[o] = id
 	p.counts.Live--
+	return nil
+}
+
+// begin spends the origin of a peer, which nobody has made, once.
+func (p *plan) begin(id domain.Hash, o utxo.Outpoint) error {
+	var gone *NotLiveError
+	switch _, err := p.live(id, o); {
+	case err == nil:
+		return inconsistent("%s: an output at the origin of a peer", id)
+	case !errors.As(err, &gone) || !gone.SpentBy.IsZero():
+		return err
+	}
+	w := p.w
+	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
+	w.value = appendID(w.value[:0], id)
+	w.set(w.key, w.value)
+	p.spent[o] = id
 	return nil
 }
 

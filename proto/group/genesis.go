@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -24,6 +25,11 @@ const (
 	// narrow.
 	MaxTransactionBytes = 262_144
 	MaxLeaves           = 20_000
+	// DefaultWorkBits is the work of a peer, MaxWorkBits what a network may ask for at most.
+	DefaultWorkBits, MaxWorkBits = 20, 40
+	// DefaultEpochMS is the time from one link to the next in milliseconds; a network sets it between the
+	// two that follow.
+	DefaultEpochMS, MinEpochMS, MaxEpochMS = 3_600_000, 1000, 604_800_000
 )
 
 var genesisSchema = canonical.MustCompile(&notaryv1.Genesis{}, MaxGenesisBytes)
@@ -97,6 +103,14 @@ func checkPossession(seeds []Member, proofs [][]byte) error {
 	return nil
 }
 
+// WorkBits is the work that the network asks of a peer, in leading zero bits.
+func (g *Genesis) WorkBits() int {
+	return int(cmp.Or(g.Doc.GetLimits().GetWorkBits(), DefaultWorkBits))
+}
+
+// EpochMS is the least time from one link to the next in milliseconds.
+func (g *Genesis) EpochMS() uint64 { return cmp.Or(g.Doc.GetLimits().GetEpochMs(), DefaultEpochMS) }
+
 // MakeGenesis encodes and checks a document.
 func MakeGenesis(doc *notaryv1.Genesis) (*Genesis, error) {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)
@@ -106,13 +120,20 @@ func MakeGenesis(doc *notaryv1.Genesis) (*Genesis, error) {
 	return DecodeGenesis(b)
 }
 
-// checkLimits: a network narrows limits, it does not widen them.
+// checkLimits: a network narrows what a transaction and an observation may be, and sets the price of a
+// peer and the pace of links within bounds.
 func checkLimits(l *notaryv1.NetworkLimits) error {
 	if l.GetMaxTransactionBytes() > MaxTransactionBytes {
 		return invalid("limits.max_transaction_bytes", "%d, at most %d", l.GetMaxTransactionBytes(), MaxTransactionBytes)
 	}
 	if l.GetMaxLeaves() > MaxLeaves {
 		return invalid("limits.max_leaves", "%d, at most %d", l.GetMaxLeaves(), MaxLeaves)
+	}
+	if l.GetWorkBits() > MaxWorkBits {
+		return invalid("limits.work_bits", "%d, at most %d", l.GetWorkBits(), MaxWorkBits)
+	}
+	if ms := l.GetEpochMs(); ms != 0 && (ms < MinEpochMS || ms > MaxEpochMS) {
+		return invalid("limits.epoch_ms", "%d, want %d to %d", ms, MinEpochMS, MaxEpochMS)
 	}
 	return nil
 }

@@ -184,13 +184,19 @@ func (x *RewardSchedule) GetUnitsPerEpoch() uint64 {
 	return 0
 }
 
-// NetworkLimits narrow the limits of this protocol version for one network; 0 keeps a limit.
+// NetworkLimits set the limits of one network; 0 keeps that of this protocol version. The first two may
+// only be narrowed.
 type NetworkLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Bytes of a transaction; at most 262,144.
 	MaxTransactionBytes uint32 `protobuf:"varint,1,opt,name=max_transaction_bytes,json=maxTransactionBytes,proto3" json:"max_transaction_bytes,omitempty"`
 	// Leaves of an observation; at most 20,000.
-	MaxLeaves     uint32 `protobuf:"varint,2,opt,name=max_leaves,json=maxLeaves,proto3" json:"max_leaves,omitempty"`
+	MaxLeaves uint32 `protobuf:"varint,2,opt,name=max_leaves,json=maxLeaves,proto3" json:"max_leaves,omitempty"`
+	// Leading zero bits of the work of a peer; 1 to 40, 20 unless said.
+	WorkBits uint32 `protobuf:"varint,3,opt,name=work_bits,json=workBits,proto3" json:"work_bits,omitempty"`
+	// Milliseconds from one link to the next, unless it acts on evidence; 1,000 to 604,800,000, one hour
+	// unless said.
+	EpochMs       uint64 `protobuf:"varint,4,opt,name=epoch_ms,json=epochMs,proto3" json:"epoch_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,6 +241,20 @@ func (x *NetworkLimits) GetMaxTransactionBytes() uint32 {
 func (x *NetworkLimits) GetMaxLeaves() uint32 {
 	if x != nil {
 		return x.MaxLeaves
+	}
+	return 0
+}
+
+func (x *NetworkLimits) GetWorkBits() uint32 {
+	if x != nil {
+		return x.WorkBits
+	}
+	return 0
+}
+
+func (x *NetworkLimits) GetEpochMs() uint64 {
+	if x != nil {
+		return x.EpochMs
 	}
 	return 0
 }
@@ -516,7 +536,8 @@ type PeerMetadata struct {
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Strictly ascending by key; at most 32.
 	Keys []*CertifiedKey `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
-	// Proof of work over (master key, version of the first certificate).
+	// H("notary/work/v1", network id || master key || nonce as 8 bytes, big-endian) begins with as many
+	// zero bits as the network asks for. The same proof serves every version.
 	WorkNonce uint64 `protobuf:"varint,4,opt,name=work_nonce,json=workNonce,proto3" json:"work_nonce,omitempty"`
 	// Scores of other peers, strictly ascending by peer id; at most 4,096.
 	Labels []*Label `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
@@ -745,11 +766,13 @@ const file_notary_v1_group_proto_rawDesc = "" +
 	"\xe2\xe0\x18\x06\b`\x18\x80\x80\x02R\x0eblsPossessions\"P\n" +
 	"\x0eRewardSchedule\x12\x16\n" +
 	"\x06epochs\x18\x01 \x01(\rR\x06epochs\x12&\n" +
-	"\x0funits_per_epoch\x18\x02 \x01(\x04R\runitsPerEpoch\"b\n" +
+	"\x0funits_per_epoch\x18\x02 \x01(\x04R\runitsPerEpoch\"\x9a\x01\n" +
 	"\rNetworkLimits\x122\n" +
 	"\x15max_transaction_bytes\x18\x01 \x01(\rR\x13maxTransactionBytes\x12\x1d\n" +
 	"\n" +
-	"max_leaves\x18\x02 \x01(\rR\tmaxLeaves\"\xc3\x01\n" +
+	"max_leaves\x18\x02 \x01(\rR\tmaxLeaves\x12\x1b\n" +
+	"\twork_bits\x18\x03 \x01(\rR\bworkBits\x12\x19\n" +
+	"\bepoch_ms\x18\x04 \x01(\x04R\aepochMs\"\xc3\x01\n" +
 	"\x05Group\x12 \n" +
 	"\anetwork\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\anetwork\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\"\n" +

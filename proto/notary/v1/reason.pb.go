@@ -46,6 +46,9 @@ const (
 	Reason_REASON_INVALID_LOCK       Reason = 27
 	Reason_REASON_INVALID_WITNESS    Reason = 28
 	Reason_REASON_DUPLICATE_WITNESS  Reason = 29
+	Reason_REASON_INVALID_PEER       Reason = 30
+	Reason_REASON_INVALID_LINK       Reason = 31
+	Reason_REASON_WORK_TOO_LOW       Reason = 32
 	// The transaction against what is known; those marked (not yet) may pass later.
 	Reason_REASON_WINDOW_NOT_OPEN      Reason = 40
 	Reason_REASON_WINDOW_CLOSED        Reason = 41
@@ -63,6 +66,10 @@ const (
 	Reason_REASON_FEE_TOO_LOW          Reason = 53
 	Reason_REASON_DOUBLE_SPEND         Reason = 54
 	Reason_REASON_TOO_MANY_RIVALS      Reason = 55
+	// A link against the labels and the evidence that it was computed from.
+	Reason_REASON_STALE_CUT        Reason = 56
+	Reason_REASON_WRONG_GROUP      Reason = 57
+	Reason_REASON_UNKNOWN_EVIDENCE Reason = 58
 	// The service.
 	Reason_REASON_INVALID_ARGUMENT  Reason = 70
 	Reason_REASON_NOT_FOUND         Reason = 71
@@ -100,6 +107,9 @@ var (
 		27: "REASON_INVALID_LOCK",
 		28: "REASON_INVALID_WITNESS",
 		29: "REASON_DUPLICATE_WITNESS",
+		30: "REASON_INVALID_PEER",
+		31: "REASON_INVALID_LINK",
+		32: "REASON_WORK_TOO_LOW",
 		40: "REASON_WINDOW_NOT_OPEN",
 		41: "REASON_WINDOW_CLOSED",
 		42: "REASON_UNKNOWN_OUTPOINT",
@@ -116,6 +126,9 @@ var (
 		53: "REASON_FEE_TOO_LOW",
 		54: "REASON_DOUBLE_SPEND",
 		55: "REASON_TOO_MANY_RIVALS",
+		56: "REASON_STALE_CUT",
+		57: "REASON_WRONG_GROUP",
+		58: "REASON_UNKNOWN_EVIDENCE",
 		70: "REASON_INVALID_ARGUMENT",
 		71: "REASON_NOT_FOUND",
 		72: "REASON_NOT_FINAL",
@@ -149,6 +162,9 @@ var (
 		"REASON_INVALID_LOCK":         27,
 		"REASON_INVALID_WITNESS":      28,
 		"REASON_DUPLICATE_WITNESS":    29,
+		"REASON_INVALID_PEER":         30,
+		"REASON_INVALID_LINK":         31,
+		"REASON_WORK_TOO_LOW":         32,
 		"REASON_WINDOW_NOT_OPEN":      40,
 		"REASON_WINDOW_CLOSED":        41,
 		"REASON_UNKNOWN_OUTPOINT":     42,
@@ -165,6 +181,9 @@ var (
 		"REASON_FEE_TOO_LOW":          53,
 		"REASON_DOUBLE_SPEND":         54,
 		"REASON_TOO_MANY_RIVALS":      55,
+		"REASON_STALE_CUT":            56,
+		"REASON_WRONG_GROUP":          57,
+		"REASON_UNKNOWN_EVIDENCE":     58,
 		"REASON_INVALID_ARGUMENT":     70,
 		"REASON_NOT_FOUND":            71,
 		"REASON_NOT_FINAL":            72,
@@ -212,7 +231,8 @@ var File_notary_v1_reason_proto protoreflect.FileDescriptor
 
 const file_notary_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x16notary/v1/reason.proto\x12\tnotary.v1*\xc9\t\n" +
+	"\x16notary/v1/reason.proto\x12\tnotary.v1*\xdf\n" +
+	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10REASON_TOO_LARGE\x10\x01\x12\x14\n" +
@@ -231,7 +251,10 @@ const file_notary_v1_reason_proto_rawDesc = "" +
 	"\x15REASON_INVALID_OUTPUT\x10\x1a\x12\x17\n" +
 	"\x13REASON_INVALID_LOCK\x10\x1b\x12\x1a\n" +
 	"\x16REASON_INVALID_WITNESS\x10\x1c\x12\x1c\n" +
-	"\x18REASON_DUPLICATE_WITNESS\x10\x1d\x12\x1a\n" +
+	"\x18REASON_DUPLICATE_WITNESS\x10\x1d\x12\x17\n" +
+	"\x13REASON_INVALID_PEER\x10\x1e\x12\x17\n" +
+	"\x13REASON_INVALID_LINK\x10\x1f\x12\x17\n" +
+	"\x13REASON_WORK_TOO_LOW\x10 \x12\x1a\n" +
 	"\x16REASON_WINDOW_NOT_OPEN\x10(\x12\x18\n" +
 	"\x14REASON_WINDOW_CLOSED\x10)\x12\x1b\n" +
 	"\x17REASON_UNKNOWN_OUTPOINT\x10*\x12\x19\n" +
@@ -247,7 +270,10 @@ const file_notary_v1_reason_proto_rawDesc = "" +
 	"\x16REASON_RESERVED_OUTPUT\x104\x12\x16\n" +
 	"\x12REASON_FEE_TOO_LOW\x105\x12\x17\n" +
 	"\x13REASON_DOUBLE_SPEND\x106\x12\x1a\n" +
-	"\x16REASON_TOO_MANY_RIVALS\x107\x12\x1b\n" +
+	"\x16REASON_TOO_MANY_RIVALS\x107\x12\x14\n" +
+	"\x10REASON_STALE_CUT\x108\x12\x16\n" +
+	"\x12REASON_WRONG_GROUP\x109\x12\x1b\n" +
+	"\x17REASON_UNKNOWN_EVIDENCE\x10:\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10F\x12\x14\n" +
 	"\x10REASON_NOT_FOUND\x10G\x12\x14\n" +
 	"\x10REASON_NOT_FINAL\x10H\x12\x1c\n" +

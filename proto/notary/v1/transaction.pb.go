@@ -84,7 +84,8 @@ const (
 	OutputKind_OUTPUT_KIND_DATA OutputKind = 3
 	// A reward epoch's payout.
 	OutputKind_OUTPUT_KIND_REWARD OutputKind = 4
-	// Peer metadata (PeerMetadata), spending its predecessor.
+	// Peer metadata (PeerMetadata), spending its predecessor, or the origin of the peer: outpoint
+	// (peer id, 0).
 	OutputKind_OUTPUT_KIND_PEER OutputKind = 5
 	// A link: the next group (Group), spending the last link's output.
 	OutputKind_OUTPUT_KIND_LINK OutputKind = 6
