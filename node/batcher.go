@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -27,6 +28,9 @@ type batcher struct {
 	// convicting are the hashes of evidence that is new here.
 	convicting chan domain.Hash
 
+	// signs says whether this node votes at all. One that does not says nothing: it is no member, or its
+	// store may not sign in the epoch that counts (maySign).
+	signs  bool
 	key    domain.PrivateKey
 	group  *group.Group
 	head   observation.Head
@@ -41,6 +45,8 @@ type batcher struct {
 	fail    func(error)
 	space   *space
 	metrics *Metrics
+	log     *slog.Logger
+	refused quota // of lines of the log about refused votes
 
 	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
 	proven  []domain.Hash                         // evidence to be listed
@@ -57,7 +63,7 @@ type cast struct {
 	// certificate justifies the vote where rules N2 and N3 ask for one.
 	certificate conflict.CertRound
 	// answer is called once, on the batcher's goroutine, when the vote is on disk or the guard has
-	// refused it. It must not block.
+	// refused it; never where this node does not sign. It must not block.
 	answer func(err error, own []conflict.Record)
 	// join, in place of a vote, asks for the guard's records of the outpoints that tx spends, those of
 	// votes on their way to disk included.
@@ -164,6 +170,12 @@ func (b *batcher) run(ctx context.Context) {
 			beat = true
 		}
 		full := len(b.answers) >= b.config.MaxLeaves
+		if beat && !b.signs {
+			heartbeat.Reset(b.config.Heartbeat)
+			clear(b.heads)
+			b.proven = b.proven[:0]
+			continue
+		}
 		if !beat && !full && !(ready && len(b.answers) > 0) {
 			continue
 		}
@@ -184,6 +196,8 @@ func (b *batcher) gather(ctx context.Context, c cast) error {
 	for {
 		if c.join != nil {
 			c.join(ctx, b.records(c.tx))
+		} else if !b.signs {
+			b.metrics.withheld.Inc()
 		} else if err := b.admit(c); err != nil {
 			return err
 		}
@@ -316,8 +330,17 @@ func (b *batcher) admit(c cast) error {
 	return nil
 }
 
+// refuse answers that a vote is not cast. Where rivals contend that is nothing unusual, and any number of them
+// may be made at will: the log has a line a second at most.
 func (b *batcher) refuse(c cast, err error) {
 	b.metrics.refusedVotes.Inc()
+	if !errors.Is(err, conflict.ErrContradiction) {
+		c.answer(err, b.records(c.tx))
+		return
+	}
+	if n, ok := b.refused.take(time.Now()); ok {
+		b.log.Info("vote refused by the guard", "tx", c.tx.ID, "state", c.state, "round", c.round, "err", err, "more", n)
+	}
 	c.answer(err, b.records(c.tx))
 }
 

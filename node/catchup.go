@@ -195,10 +195,16 @@ func (sh *shell) compareHeads(from domain.PublicKey, heads []gossip.Head) {
 	seen := make(map[domain.PublicKey]bool)
 	for _, h := range heads {
 		voter, ok := sh.group.Voter(h.Key)
-		if !ok || sh.group.Voters()[voter].SigningEpoch != h.SigningEpoch || h.Key == sh.self || seen[h.Key] {
+		if !ok || sh.group.Voters()[voter].SigningEpoch != h.SigningEpoch || seen[h.Key] {
 			continue
 		}
 		seen[h.Key] = true
+		if chain := (observation.ChainID{Key: h.Key, SigningEpoch: h.SigningEpoch}); sh.signs(chain) && h.Height > 0 {
+			if known, err := sh.recorded(chain, h.Height, h.Hash); err == nil && !known {
+				sh.fetcher.wantClaimed(rangeWanted{chain: chain, from: h.Height, to: h.Height, claimant: from, fork: true})
+			}
+			continue
+		}
 		r := rangeWanted{chain: observation.ChainID{Key: h.Key, SigningEpoch: h.SigningEpoch}, to: h.Height, claimant: from}
 		switch here := sh.store.Head(r.chain); {
 		case h.Height > here.Height:
@@ -240,6 +246,9 @@ func (sh *shell) takeFork(ctx context.Context, raw []byte) error {
 	o, err := observation.Decode(bytes.Clone(raw), sh.obsRules)
 	if err != nil {
 		return err
+	}
+	if sh.signs(o.Header.Chain()) {
+		return sh.recognise(ctx, o)
 	}
 	if err := sh.weighs(o); err != nil {
 		return err

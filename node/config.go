@@ -19,6 +19,9 @@ type Config struct {
 	MempoolDelay time.Duration
 	// FlushInterval is the longest that a vote waits for others under load.
 	FlushInterval time.Duration
+	// Listen is how long a node that starts waits for members to say what they know of its own chain, before
+	// its first vote. It waits no longer than until a quorum has answered; 0 is not at all.
+	Listen time.Duration
 	// Heartbeat is the longest silence of the observation chain.
 	Heartbeat time.Duration
 	// MaxLeaves is the number of votes that fill an observation.
@@ -50,6 +53,7 @@ func DefaultConfig() Config {
 	return Config{
 		MempoolDelay:     5 * time.Millisecond,
 		FlushInterval:    50 * time.Millisecond,
+		Listen:           10 * time.Second,
 		Heartbeat:        heartbeatDefault,
 		MaxLeaves:        10_000,
 		MaxInFlight:      20_000,
@@ -73,6 +77,7 @@ func (c Config) Validate() error {
 	}
 	check(c.MempoolDelay >= 0 && c.MempoolDelay <= 10*time.Second, "mempool_delay must lie in 0s..10s, not %v", c.MempoolDelay)
 	check(c.FlushInterval > 0 && c.FlushInterval <= 5*time.Second, "flush_interval must lie in 0s..5s, not %v", c.FlushInterval)
+	check(c.Listen >= 0 && c.Listen <= 10*time.Minute, "listen must lie in 0s..10m, not %v", c.Listen)
 	check(c.Heartbeat >= time.Second, "heartbeat must be at least 1s, not %v", c.Heartbeat)
 	check(c.MaxLeaves > 0 && c.MaxLeaves <= 19_000, "max_leaves must lie in 1..19000, not %d", c.MaxLeaves)
 	check(c.MaxInFlight > 0, "max_in_flight must be positive, not %d", c.MaxInFlight)

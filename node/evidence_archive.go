@@ -34,6 +34,8 @@ type archive struct {
 	publish func(raw []byte)
 	list    func(hash domain.Hash)
 	peer    func(key domain.PublicKey) domain.Hash
+	// accused is told of every chain that new evidence is against.
+	accused func(chain observation.ChainID)
 
 	mu   sync.Mutex
 	held map[observation.ChainID]kindSet
@@ -45,7 +47,10 @@ type kindSet uint32
 func (k kindSet) has(kind notaryv1.EvidenceKind) bool { return k&(1<<uint(kind)) != 0 }
 
 func newArchive(network domain.Hash, self domain.PublicKey, s *store.Store, log *slog.Logger, m *evidenceMetrics) *archive {
-	return &archive{network: network, self: self, store: s, log: log, metrics: m, held: make(map[observation.ChainID]kindSet)}
+	return &archive{
+		network: network, self: self, store: s, log: log, metrics: m,
+		accused: func(observation.ChainID) {}, held: make(map[observation.ChainID]kindSet),
+	}
 }
 
 // restore takes up what an earlier life kept.
@@ -74,6 +79,13 @@ func (a *archive) empty() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.held) == 0
+}
+
+// accuses reports whether there is any evidence against a chain.
+func (a *archive) accuses(chain observation.ChainID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held[chain] != 0
 }
 
 // convicts reports whether there is any evidence against one of some node keys.
@@ -128,6 +140,7 @@ func (a *archive) keep(e *observation.Evidence, from string) (added bool, err er
 		a.publish(e.Raw)
 	}
 	a.list(e.Hash)
+	a.accused(e.Key())
 	return true, nil
 }
 

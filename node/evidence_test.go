@@ -36,7 +36,7 @@ type court struct {
 func newCourt(t *testing.T) *court {
 	c := &court{t: t, net: kit.New("court", kit.Equal(4)...), registry: prometheus.NewRegistry()}
 	st, err := store.Open("court", store.Options{
-		Network: c.net.Genesis.ID, Key: c.net.Signers[0].Head.Key, Create: true, InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20,
+		Network: c.net.Genesis.ID, Key: c.net.Signers[0].Head.Key, SigningEpoch: 1, Create: true, InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20,
 		Genesis: utxo.Delta{Tx: c.net.Genesis.ID, Created: []utxo.Created{{
 			Outpoint: utxo.Outpoint{Tx: c.net.Genesis.ID}, Output: utxo.Output{Amount: 1, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT},
 		}}}, GenesisMS: kit.StartMS,

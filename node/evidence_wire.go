@@ -1,5 +1,11 @@
 package node
 
+import (
+	"fmt"
+
+	"github.com/notarynet/notaryd/observation"
+)
+
 // wireEvidence makes the owners of what convicts, takes up what an earlier life kept, and connects them with those
 // who hear of contradictions.
 func (sh *shell) wireEvidence() error {
@@ -12,5 +18,22 @@ func (sh *shell) wireEvidence() error {
 	sh.counting.tell(sh.witness.hear)
 	sh.arena.watch = sh.witness.watch
 	sh.observer.suspect, sh.observer.back = sh.witness.suspect, sh.witness.back
-	return sh.archive.restore()
+	sh.archive.accused = sh.accused
+	if err := sh.archive.restore(); err != nil {
+		return err
+	}
+	if s := sh.store.Signing(); sh.batcher.signs && sh.archive.accuses(observation.ChainID{Key: sh.self, SigningEpoch: s.Epoch}) {
+		sh.batcher.signs = false
+		sh.ready.say(aboutSigning, "does not vote: its key contradicted itself in this signing epoch (notary evidence); notaryd restore takes a new one")
+	}
+	return nil
+}
+
+// accused ends the node when its own key is shown to have contradicted itself: another machine runs the key, or
+// the guard failed. More votes would make more contradictions.
+func (sh *shell) accused(chain observation.ChainID) {
+	if sh.signs(chain) {
+		sh.fail(fmt.Errorf("%w: there is evidence that it contradicted itself in signing epoch %d (notary evidence)",
+			ErrSignedElsewhere, chain.SigningEpoch))
+	}
 }

@@ -84,8 +84,8 @@ func (sh *shell) observe(ctx context.Context, raw []byte) error {
 	if !ok || o.Header.Link != sh.group.Link() || sh.group.Voters()[voter].SigningEpoch != o.Header.SigningEpoch {
 		return refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "header.node_key", "%s carries no weight in this epoch", o.Header.Key)
 	}
-	if o.Header.Key == sh.self {
-		return nil // our own, come back
+	if sh.signs(o.Header.Chain()) {
+		return sh.recognise(ctx, o)
 	}
 	bad, err := sh.verifier.verify(ctx, []domain.Check{o.Check()})
 	if err != nil {

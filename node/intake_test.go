@@ -136,7 +136,7 @@ func TestSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := fmt.Errorf("%w: for the test", store.ErrFull)
 		var mu sync.Mutex
-		s := &space{log: slog.New(slog.DiscardHandler), room: func() error { mu.Lock(); defer mu.Unlock(); return room }}
+		s := &space{log: slog.New(slog.DiscardHandler), tell: func(string) {}, room: func() error { mu.Lock(); defer mu.Unlock(); return room }}
 		if s.admit() != nil {
 			t.Fatal("full from the start")
 		}

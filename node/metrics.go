@@ -17,6 +17,7 @@ type Metrics struct {
 	inFlight            prometheus.Gauge
 	votes               prometheus.Counter
 	refusedVotes        prometheus.Counter
+	withheld            prometheus.Counter
 	flushes             prometheus.Counter
 	flushLeaves         prometheus.Histogram
 	commits             prometheus.Counter
@@ -48,6 +49,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		inFlight:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "notary", Name: "transactions_in_flight", Help: "Transactions on their way."}),
 		votes:        counter("leaves_counted_total", "Leaves of checked observations, own ones included."),
 		refusedVotes: counter("votes_refused_total", "Own votes that the vote guard refused."),
+		withheld:     counter("votes_withheld_total", "Own votes not cast because this node does not sign: no member, or restored."),
 		flushes:      counter("observations_signed_total", "Observations that this node signed."),
 		flushLeaves: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "notary", Name: "observation_leaves", Help: "Leaves of the observations that this node signed.",
@@ -62,7 +64,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		evidence:            newEvidenceMetrics(r),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
-	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes,
+	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
 		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations)
 	return m
 }

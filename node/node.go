@@ -58,14 +58,14 @@ func New(c Config, p Parts) (*Node, error) {
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
 		admission: newAdmission(c.MaxInFlight), alarms: newAlarms(), news: newNews(), hands: newHands(), recent: new(recent),
-		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), fail: n.fail,
+		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), ready: n.ready, fail: n.fail,
 	}
 	if sh.obsRules.MaxLeaves == 0 {
 		sh.obsRules.MaxLeaves = observation.MaxLeaves
 	}
 	sh.config.MaxLeaves = min(c.MaxLeaves, sh.obsRules.MaxLeaves) // others refuse more
 	n.sh = sh
-	sh.space = &space{room: p.Store.Room, log: p.Log}
+	sh.space = &space{room: p.Store.Room, log: p.Log, tell: func(problem string) { n.ready.say(aboutDisk, problem) }}
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
 	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.settled, sh.pulledID, sh.pulled
 	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observe
@@ -113,7 +113,13 @@ func (n *Node) wireBatcher(p Parts) error {
 		}
 		guard.Restore([]conflict.Record{r})
 	}
+	signs, why := maySign(sh.group, sh.self, p.Store.Signing())
+	if why != "" {
+		p.Log.Warn("this node follows and " + why)
+		n.ready.say(aboutSigning, why)
+	}
 	sh.batcher = &batcher{
+		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
 		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
@@ -185,11 +191,11 @@ func (n *Node) Run(ctx context.Context) error {
 	err = n.restore(work, left)
 	if err == nil {
 		close(sh.up)
-		n.ready.set()
+		n.ready.say(aboutStart, "")
 		sh.log.Info("node is up", "network", sh.genesis.ID, "key", sh.self, "weight", sh.group.Share(sh.self))
 		err = n.wait(ctx)
 	}
-	n.ready.set("shutting down")
+	n.ready.say(aboutStop, "shutting down")
 	if err == nil {
 		drain, done := context.WithTimeout(work, sh.config.DrainPatience)
 		left, _ := n.Drain(drain)
@@ -231,7 +237,7 @@ func (n *Node) wait(ctx context.Context) error {
 func (n *Node) running() []func(context.Context) {
 	sh := n.sh
 	owners := []func(context.Context){
-		sh.alarms.run, sh.verifier.run, sh.verifier.run, sh.batcher.run,
+		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
 		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep,
 	}
 	for _, s := range sh.counting.shards {
@@ -261,30 +267,4 @@ func (n *Node) Drain(ctx context.Context) (uint64, error) {
 		case <-tick.C:
 		}
 	}
-}
-
-// readiness says what is in the way of serving.
-type readiness struct {
-	mu       sync.Mutex
-	problems []string
-	changed  chan struct{}
-}
-
-func newReadiness() *readiness {
-	return &readiness{problems: []string{"starting"}, changed: make(chan struct{})}
-}
-
-func (r *readiness) set(problems ...string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.problems = problems
-	close(r.changed)
-	r.changed = make(chan struct{})
-}
-
-// Ready returns what is in the way, and a channel that is closed when that may have changed.
-func (n *Node) Ready() ([]string, <-chan struct{}) {
-	n.ready.mu.Lock()
-	defer n.ready.mu.Unlock()
-	return n.ready.problems, n.ready.changed
 }

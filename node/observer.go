@@ -151,6 +151,9 @@ func (ob *observer) take(o *observation.Observation) {
 	case observation.Full:
 		return
 	case observation.Extends:
+		if o.Header.Key == ob.self { // of an earlier signing epoch: nobody else is heard in it
+			break
+		}
 		if time.Since(ob.heard[o.Header.Key]) > 3*heartbeatDefault {
 			ob.back()
 		}

@@ -47,7 +47,7 @@ func newSigner(t *testing.T) *signerAt {
 	s := &signerAt{v: v}
 	s.batcher = &batcher{
 		casts: make(chan cast, 16), key: v.signers[0].Key, group: v.genesis.Group, head: v.signers[0].Head,
-		guard: conflict.NewGuard(), store: st, config: DefaultConfig(), most: 20, space: &space{room: st.Room, log: log},
+		guard: conflict.NewGuard(), store: st, config: DefaultConfig(), most: 20, space: &space{room: st.Room, log: log, tell: func(string) {}}, signs: true, log: log,
 		publish: func([]byte) {},
 		count:   func(_ context.Context, o *observation.Observation) { s.published = append(s.published, o) },
 		freed:   func(in conflict.Freed) { s.freed = append(s.freed, in) },

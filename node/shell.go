@@ -54,6 +54,7 @@ type shell struct {
 	metrics    *Metrics
 	recent     *recent
 
+	ready *readiness
 	hands *hands
 	fail  func(error)
 }

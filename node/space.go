@@ -22,6 +22,7 @@ type space struct {
 	full atomic.Bool
 	room func() error // store.ErrFull where there is too little
 	log  *slog.Logger
+	tell func(problem string) // what is in the way of serving; empty once nothing is
 }
 
 // look sees whether there is room again, or none any more.
@@ -33,8 +34,10 @@ func (s *space) noted(err error) (full bool) {
 	switch before := s.full.Swap(full); {
 	case full && !before:
 		s.log.Error("no room on disk: nothing new is taken in until there is", "err", err)
+		s.tell("no room on disk: nothing new is taken in, and nothing is voted on, until there is")
 	case before && !full:
 		s.log.Info("room on disk again")
+		s.tell("")
 	}
 	return full
 }

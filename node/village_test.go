@@ -97,7 +97,7 @@ func (v *village) start(i int) *villager {
 		t.Fatal(err)
 	}
 	config := DefaultConfig()
-	config.Heartbeat, config.StallAfter, config.DrainPatience = time.Hour, time.Hour, 0
+	config.Heartbeat, config.StallAfter, config.DrainPatience, config.Listen = time.Hour, time.Hour, 0, 0
 	config.Contests.BaseMS, config.Contests.MaxMS = 3_600_000, 3_600_000 // rounds end by votes alone
 	if v.tune != nil {
 		v.tune(&config)

@@ -358,8 +358,10 @@ func leafOf(o *observation.Observation, v gossip.Votes) int {
 func (sh *shell) keep(ctx context.Context, list []*observation.Observation, tx domain.Hash) error {
 	others := make([]*observation.Observation, 0, len(list))
 	for _, o := range list {
-		if o.Header.Key != sh.self {
+		if !sh.signs(o.Header.Chain()) {
 			others = append(others, o)
+		} else if err := sh.recognise(ctx, o); err != nil {
+			return err
 		}
 	}
 	if err := sh.store.SaveObservations(others); err != nil {

@@ -67,6 +67,8 @@ type Metrics struct {
 
 // Vote is the rhythm of voting.
 type Vote struct {
+	// Listen is how long a node that starts waits for members to say what they know of its key.
+	Listen        time.Duration `koanf:"listen"`
 	MempoolDelay  time.Duration `koanf:"mempool_delay"`
 	FlushInterval time.Duration `koanf:"flush_interval"`
 	Heartbeat     time.Duration `koanf:"heartbeat"`
@@ -108,7 +110,7 @@ func defaultConfig() Config {
 		P2P:     P2P{Listen: []string{"/ip4/0.0.0.0/tcp/7700", "/ip4/0.0.0.0/udp/7700/quic-v1"}, DHT: true},
 		API:     API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
 		Metrics: Metrics{Listen: "127.0.0.1:7702"},
-		Vote:    Vote{MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
+		Vote:    Vote{Listen: n.Listen, MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
 		Limits:  Limits{InFlight: n.MaxInFlight, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
 		Store:   StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
 		Log:     Log{Level: "info", Format: "text"},
@@ -243,7 +245,7 @@ func (c *Config) Validate() error {
 // node is the part that the node works by.
 func (c *Config) node() node.Config {
 	n := node.DefaultConfig()
-	n.MempoolDelay, n.FlushInterval, n.Heartbeat = c.Vote.MempoolDelay, c.Vote.FlushInterval, c.Vote.Heartbeat
+	n.MempoolDelay, n.FlushInterval, n.Heartbeat, n.Listen = c.Vote.MempoolDelay, c.Vote.FlushInterval, c.Vote.Heartbeat, c.Vote.Listen
 	n.MaxInFlight, n.MaxHeld, n.MaxHeldPerOrigin = c.Limits.InFlight, c.Limits.Held, c.Limits.HeldPerOrigin
 	n.Fees.MinUnits, n.Fees.UnitsPerKiB = c.Fees.MinUnits, c.Fees.UnitsPerKiB
 	n.Fees.WaiveUnits, n.Fees.WaiveAgeMS = c.Fees.WaiveUnits, uint64(max(c.Fees.WaiveAge, 0).Milliseconds())

@@ -51,7 +51,7 @@ bootstrap = ["/ip4/127.0.0.1/tcp/1/p2p/x"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Vote != (Vote{7 * time.Millisecond, 30 * time.Millisecond, 6 * time.Second}) {
+	if c.Vote != (Vote{10 * time.Second, 7 * time.Millisecond, 30 * time.Millisecond, 6 * time.Second}) {
 		t.Errorf("vote is %+v", c.Vote)
 	}
 	if c.Limits.InFlight != 5 || len(c.P2P.Bootstrap) != 1 || len(c.API.CORSOrigins) != 2 {

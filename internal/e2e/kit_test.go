@@ -174,7 +174,7 @@ func (n *network) meet(t testing.TB) {
 	up := n.up()
 	for _, v := range up {
 		eventually(t, fmt.Sprintf("node %d to see %d others", v.index, len(up)-1), func() bool {
-			if problems, _ := v.running.node.Ready(); len(problems) > 0 {
+			if problems, _ := v.running.node.Ready(); len(problems) > 0 && v.reserve == 0 {
 				return false
 			}
 			info, err := v.running.GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
@@ -260,6 +260,7 @@ func (v *notary) nodeConfig() node.Config {
 	c := node.DefaultConfig()
 	c.Heartbeat = time.Second // so that gaps show soon
 	c.DrainPatience = 0       // an end is a crash, unless the test drains
+	c.Listen = 300 * time.Millisecond
 	c.Shards = 2
 	c.Contests.BaseMS = 150
 	for _, tune := range []func(*node.Config){v.net.setup.node, v.tune} {
