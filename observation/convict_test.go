@@ -37,6 +37,15 @@ func someEvidence() (*kit.Network, map[notaryv1.EvidenceKind]*observation.Eviden
 		conflictingPending:   pair(0, 1, a.Body, b.Body),
 		conflictingAccepted:  pair(2, 3, a.Body, b.Body),
 		acceptedAfterPending: pair(0, 3, a.Body, b.Body),
+		conflictingFinal:     must(observation.ContradictingFinals(s.Final(net.Group, a.ID, 0), s.Final(net.Group, b.ID, 2), a.Body, b.Body)),
+	}
+}
+
+// sortFinals puts the finals of evidence into their order, and the bodies with them.
+func sortFinals(e *notaryv1.Evidence) {
+	if bytes.Compare(must(canonical.Marshal(e.Finals[0])), must(canonical.Marshal(e.Finals[1]))) > 0 {
+		e.Finals[0], e.Finals[1] = e.Finals[1], e.Finals[0]
+		e.Bodies[0], e.Bodies[1] = e.Bodies[1], e.Bodies[0]
 	}
 }
 
@@ -49,6 +58,7 @@ func TestEvidenceForged(t *testing.T) {
 		nonCanonical = notaryv1.Reason_REASON_NON_CANONICAL
 		absent       = notaryv1.Reason_REASON_MISSING_FIELD
 		malformed    = notaryv1.Reason_REASON_MALFORMED
+		badSignature = notaryv1.Reason_REASON_BAD_SIGNATURE
 	)
 	type evidence = notaryv1.Evidence
 	for _, c := range []struct {
@@ -60,8 +70,36 @@ func TestEvidenceForged(t *testing.T) {
 	}{
 		{"no kind", conflictingPending, func(e *evidence) { e.Kind = 0 }, notaryv1.Reason_REASON_UNKNOWN_KIND, "kind"},
 		{"unknown kind", conflictingPending, func(e *evidence) { e.Kind = 99 }, notaryv1.Reason_REASON_UNKNOWN_KIND, "kind"},
-		{"final", conflictingPending, func(e *evidence) { e.Kind = 5 }, notaryv1.Reason_REASON_UNIMPLEMENTED, "kind"},
-		{"finals", conflictingPending, func(e *evidence) { e.Finals = []*notaryv1.FinalSignature{{}} }, notaryv1.Reason_REASON_UNIMPLEMENTED, "finals"},
+		{"leaves as finals", conflictingPending, func(e *evidence) { e.Kind = conflictingFinal }, malformed, "leaves"},
+		{"finals beside leaves", conflictingPending, func(e *evidence) { e.Finals = []*notaryv1.FinalSignature{{}} }, malformed, "finals"},
+		{"finals as leaves", conflictingFinal, func(e *evidence) { e.Kind = conflictingPending }, malformed, "leaves"},
+		{"leaves beside finals", conflictingFinal, func(e *evidence) { e.Leaves = []*notaryv1.SignedLeaf{{}} }, malformed, "leaves"},
+		{"one final", conflictingFinal, func(e *evidence) { e.Finals = e.Finals[:1] }, malformed, "finals"},
+		{"one body of finals", conflictingFinal, func(e *evidence) { e.Bodies = e.Bodies[:1] }, malformed, "bodies"},
+		{"finals in the other order", conflictingFinal, func(e *evidence) {
+			e.Finals[0], e.Finals[1] = e.Finals[1], e.Finals[0]
+		}, nonCanonical, "finals[1]"},
+		{"bodies of finals swapped", conflictingFinal, func(e *evidence) { e.Bodies[0], e.Bodies[1] = e.Bodies[1], e.Bodies[0] }, invalid, "bodies[0]"},
+		{"finals for one transaction", conflictingFinal, func(e *evidence) {
+			e.Finals[1].TransactionId, e.Finals[1].Round, e.Bodies[1] = e.Finals[0].TransactionId, 1<<31, e.Bodies[0]
+			sortFinals(e)
+		}, invalid, "finals"},
+		{"finals of two keys", conflictingFinal, func(e *evidence) { flip(e.Finals[1].NodeKey); sortFinals(e) }, invalid, "finals"},
+		{"finals of two signing epochs", conflictingFinal, func(e *evidence) { e.Finals[1].SigningEpoch++ }, invalid, "finals"},
+		{"a final of another network", conflictingFinal, func(e *evidence) {
+			e.Finals[1].Network = foreign.Header.Network[:]
+			e.Finals[0].Network = foreign.Header.Network[:]
+		},
+			notaryv1.Reason_REASON_WRONG_NETWORK, "finals[0].network"},
+		{"finals without a conflict", conflictingFinal, func(e *evidence) {
+			c := net.Spend("apart", 7)
+			e.Finals[1].TransactionId, e.Bodies[1] = c.ID[:], c.Body
+			sortFinals(e)
+		}, invalid, "bodies"},
+		{"another round of a final", conflictingFinal, func(e *evidence) { e.Finals[1].Round++ }, badSignature, "finals[1].node_signature"},
+		{"another link of a final", conflictingFinal, func(e *evidence) { flip(e.Finals[0].Link); flip(e.Finals[1].Link) }, badSignature, "finals[0].node_signature"},
+		{"a final unsigned", conflictingFinal, func(e *evidence) { e.Finals[0].NodeSignature = nil }, absent, "finals[0].node_signature"},
+		{"a final with its share", conflictingFinal, func(e *evidence) { e.Finals[0].Signature = make([]byte, 96) }, nonCanonical, "finals[0].signature"},
 		{"kind of another", conflictingPending, func(e *evidence) { e.Kind = conflictingAccepted }, invalid, "kind"},
 		{"one leaf", conflictingPending, func(e *evidence) { e.Leaves = e.Leaves[:1] }, malformed, "leaves"},
 		{"one body", conflictingPending, func(e *evidence) { e.Bodies = e.Bodies[:1] }, malformed, "bodies"},

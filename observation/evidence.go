@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -27,14 +28,24 @@ type Evidence struct {
 	// Raw is the canonical encoding, Hash its H("notary/evidence/v1", Raw).
 	Raw  []byte
 	Hash domain.Hash
-	// Edges are the two contradicting leaves; of FORKED_CHAIN their headers and signatures alone.
+	// Edges are the two contradicting leaves; of FORKED_CHAIN their headers and signatures alone, and none
+	// of CONFLICTING_FINAL.
 	Edges [2]Edge
-	// Bodies of the two transactions, in the order of Edges; nil for FORKED_CHAIN.
+	// Finals are the two contradicting final signatures, without shares; of CONFLICTING_FINAL alone.
+	Finals [2]FinalSignature
+	// Bodies of the two transactions, in the order of Edges or Finals; nil for FORKED_CHAIN.
 	Bodies [2][]byte
 }
 
+const conflictingFinal = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_FINAL
+
 // Key is the chain that is convicted.
-func (e *Evidence) Key() ChainID { return e.Edges[0].Header.Chain() }
+func (e *Evidence) Key() ChainID {
+	if e.Kind == conflictingFinal {
+		return e.Finals[0].Chain()
+	}
+	return e.Edges[0].Header.Chain()
+}
 
 // ForkedChain makes evidence of two observations of one chain at one height. ErrNoContradiction where
 // they are no such thing. Signatures are not checked: Verify does.
@@ -70,29 +81,69 @@ func ContradictingVotes(a, b Edge, bodyA, bodyB []byte) (*Evidence, error) {
 	return makeEvidence(kind, [2]Edge{a, b}, [2][]byte{bodyA, bodyB})
 }
 
+// ContradictingFinals makes evidence of two final signatures of one chain for transactions that conflict, whose
+// canonical bodies are bodyA and bodyB; links and rounds do not matter. ErrNoContradiction where they are no
+// such thing. Signatures are not checked: Verify does.
+func ContradictingFinals(a, b FinalSignature, bodyA, bodyB []byte) (*Evidence, error) {
+	if a.Chain() != b.Chain() || a.Network != b.Network || a.Tx == b.Tx {
+		return nil, ErrNoContradiction
+	}
+	conflict, err := Conflict(bodyA, bodyB)
+	if err != nil {
+		return nil, err
+	}
+	if !conflict {
+		return nil, ErrNoContradiction
+	}
+	a.Share, b.Share = bls.Signature{}, bls.Signature{}
+	e := &Evidence{Kind: conflictingFinal, Finals: [2]FinalSignature{a, b}, Bodies: [2][]byte{bodyA, bodyB}}
+	finals := [2][]byte{a.Encode(), b.Encode()}
+	if bytes.Compare(finals[0], finals[1]) > 0 {
+		swap(&e.Finals)
+		swap(&e.Bodies)
+		swap(&finals)
+	}
+	return e.encode(4, finals)
+}
+
+func swap[T any](pair *[2]T) { pair[0], pair[1] = pair[1], pair[0] }
+
 // makeEvidence orders the leaves, encodes, and derives the hash.
 func makeEvidence(kind notaryv1.EvidenceKind, edges [2]Edge, bodies [2][]byte) (*Evidence, error) {
+	e := &Evidence{Kind: kind, Edges: edges, Bodies: bodies}
 	leaves := [2][]byte{edges[0].appendSignedLeaf(nil), edges[1].appendSignedLeaf(nil)}
-	swap := bytes.Compare(leaves[0], leaves[1]) > 0
+	backwards := bytes.Compare(leaves[0], leaves[1]) > 0
 	if kind == notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING {
-		swap = edges[0].Leaf.State != Pending
+		backwards = edges[0].Leaf.State != Pending
 	}
-	if swap {
-		edges[0], edges[1] = edges[1], edges[0]
-		leaves[0], leaves[1] = leaves[1], leaves[0]
-		bodies[0], bodies[1] = bodies[1], bodies[0]
+	if backwards {
+		swap(&e.Edges)
+		swap(&e.Bodies)
+		swap(&leaves)
 	}
-	raw := appendVarint(nil, 1, uint64(kind))
-	for _, l := range leaves {
-		raw = appendElement(raw, 2, l)
+	return e.encode(2, leaves)
+}
+
+// encode completes evidence whose signed statements, in this order, are field number of the encoding.
+func (e *Evidence) encode(number int, statements [2][]byte) (*Evidence, error) {
+	raw := appendVarint(nil, 1, uint64(e.Kind))
+	appendStatements := func(at int) {
+		if at == number {
+			for _, s := range statements {
+				raw = appendElement(raw, number, s)
+			}
+		}
 	}
-	for _, b := range bodies {
+	appendStatements(2)
+	for _, b := range e.Bodies {
 		raw = appendBytes(raw, 3, b)
 	}
+	appendStatements(4)
 	if err := evidenceSchema.Check(raw); err != nil {
 		return nil, err
 	}
-	return &Evidence{Kind: kind, Raw: raw, Hash: domain.Sum(domain.TagEvidence, raw), Edges: edges, Bodies: bodies}, nil
+	e.Raw, e.Hash = raw, domain.Sum(domain.TagEvidence, raw)
+	return e, nil
 }
 
 // appendSignedLeaf appends the canonical SignedLeaf; without leaf, index and path where there is no leaf.
@@ -116,7 +167,7 @@ func DecodeEvidence(raw []byte) (*Evidence, error) {
 		return nil, err
 	}
 	e := &Evidence{Raw: raw, Hash: domain.Sum(domain.TagEvidence, raw)}
-	var leaves, bodies [][]byte
+	var leaves, bodies, finals [][]byte
 	for f := range canonical.Fields(raw) {
 		switch f.Number {
 		case 1:
@@ -126,44 +177,64 @@ func DecodeEvidence(raw []byte) (*Evidence, error) {
 		case 3:
 			bodies = append(bodies, f.Bytes)
 		case 4:
-			return nil, refusal.New(notaryv1.Reason_REASON_UNIMPLEMENTED, "finals", "this version makes no final signatures")
+			finals = append(finals, f.Bytes)
 		}
 	}
-	if err := checkShape(e.Kind, leaves, bodies); err != nil {
+	if err := checkShape(e.Kind, len(leaves), len(bodies), len(finals)); err != nil {
 		return nil, err
 	}
+	copy(e.Bodies[:], bodies)
 	for i, l := range leaves {
 		var err error
 		if e.Edges[i], err = decodeSignedLeaf(l, len(bodies) > 0); err != nil {
 			return nil, refusal.Under(fmt.Sprintf("leaves[%d]", i), err)
 		}
 	}
-	copy(e.Bodies[:], bodies)
-	if e.Kind != notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING && bytes.Compare(leaves[0], leaves[1]) >= 0 {
-		return nil, refusal.New(notaryv1.Reason_REASON_NON_CANONICAL, "leaves[1]", "not above the one before")
+	for i, f := range finals {
+		var err error
+		if e.Finals[i], err = decodeFinal(f, false); err != nil {
+			return nil, refusal.Under(fmt.Sprintf("finals[%d]", i), err)
+		}
 	}
-	return e, nil
+	return e, e.checkOrder(leaves, finals)
+}
+
+// checkOrder refuses statements that do not stand in ascending order.
+func (e *Evidence) checkOrder(leaves, finals [][]byte) error {
+	name, statements := "leaves[1]", leaves
+	switch e.Kind {
+	case notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING:
+		return nil // has an order of its own
+	case conflictingFinal:
+		name, statements = "finals[1]", finals
+	}
+	if bytes.Compare(statements[0], statements[1]) >= 0 {
+		return refusal.New(notaryv1.Reason_REASON_NON_CANONICAL, name, "not above the one before")
+	}
+	return nil
 }
 
 // checkShape refuses what does not have the parts of its kind.
-func checkShape(kind notaryv1.EvidenceKind, leaves, bodies [][]byte) error {
-	want := 2
+func checkShape(kind notaryv1.EvidenceKind, leaves, bodies, finals int) error {
+	want := struct{ leaves, bodies, finals int }{2, 2, 0}
 	switch kind {
 	case notaryv1.EvidenceKind_EVIDENCE_KIND_FORKED_CHAIN:
-		want = 0
+		want.bodies = 0
 	case notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_PENDING,
 		notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_ACCEPTED,
 		notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING:
-	case notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_FINAL:
-		return refusal.New(notaryv1.Reason_REASON_UNIMPLEMENTED, "kind", "this version makes no final signatures")
+	case conflictingFinal:
+		want.leaves, want.finals = 0, 2
 	default:
 		return refusal.New(notaryv1.Reason_REASON_UNKNOWN_KIND, "kind", "kind %d", kind)
 	}
-	if len(leaves) != 2 {
-		return refusal.New(notaryv1.Reason_REASON_MALFORMED, "leaves", "%d leaves, want 2", len(leaves))
-	}
-	if len(bodies) != want {
-		return refusal.New(notaryv1.Reason_REASON_MALFORMED, "bodies", "%d bodies, want %d", len(bodies), want)
+	for _, c := range []struct {
+		name      string
+		got, want int
+	}{{"leaves", leaves, want.leaves}, {"bodies", bodies, want.bodies}, {"finals", finals, want.finals}} {
+		if c.got != c.want {
+			return refusal.New(notaryv1.Reason_REASON_MALFORMED, c.name, "%d of them, want %d", c.got, c.want)
+		}
 	}
 	return nil
 }

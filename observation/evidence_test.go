@@ -22,6 +22,7 @@ const (
 	conflictingPending   = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_PENDING
 	conflictingAccepted  = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_ACCEPTED
 	acceptedAfterPending = notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING
+	conflictingFinal     = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_FINAL
 	noKind               = notaryv1.EvidenceKind_EVIDENCE_KIND_UNSPECIFIED
 )
 
@@ -166,6 +167,46 @@ func TestForkedChain(t *testing.T) {
 	again.Signature[0]++
 	if _, err := observation.ForkedChain(a.Signed(), again); !errors.Is(err, observation.ErrNoContradiction) {
 		t.Errorf("two signatures: %v", err)
+	}
+}
+
+// TestContradictingFinals: rivals alone make evidence, whatever rounds and links are named, in either order.
+func TestContradictingFinals(t *testing.T) {
+	net := kit.New("test", kit.Equal(4)...)
+	a, b, apart := net.Spend("a", 0, 1), net.Spend("b", 1, 2), net.Spend("apart", 5)
+	s := net.Signers[0]
+	final := func(s *kit.Signer, tx kit.Tx, round uint32) observation.FinalSignature {
+		return s.Final(net.Group, tx.ID, round)
+	}
+	for rounds := range 4 {
+		x, y := final(s, a, uint32(rounds%2)), final(s, b, uint32(rounds/2))
+		y.Link[0] += byte(rounds) // the signature no longer holds; who makes evidence does not look
+		e, err := observation.ContradictingFinals(x, y, a.Body, b.Body)
+		f, err2 := observation.ContradictingFinals(y, x, b.Body, a.Body)
+		if err != nil || err2 != nil || !bytes.Equal(e.Raw, f.Raw) {
+			t.Fatal(err, err2)
+		}
+		if rounds == 0 {
+			convicts(t, net, e, conflictingFinal, s.Head)
+		}
+	}
+	other := *s
+	other.Head.SigningEpoch++
+	elsewhere := final(s, b, 0)
+	elsewhere.Network[0]++
+	for name, c := range map[string]struct {
+		x, y observation.FinalSignature
+		a, b kit.Tx
+	}{
+		"one transaction":    {final(s, a, 0), final(s, a, 1), a, a},
+		"no conflict":        {final(s, a, 0), final(s, apart, 0), a, apart},
+		"two keys":           {final(s, a, 0), final(net.Signers[1], b, 0), a, b},
+		"two signing epochs": {final(s, a, 0), final(&other, b, 0), a, b},
+		"two networks":       {final(s, a, 0), elsewhere, a, b},
+	} {
+		if _, err := observation.ContradictingFinals(c.x, c.y, c.a.Body, c.b.Body); !errors.Is(err, observation.ErrNoContradiction) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -271,6 +271,42 @@ func TestGoldenProofs(t *testing.T) {
 	golden(t, "proofs.json", []proofVectors{small, large})
 }
 
+func TestGoldenCompact(t *testing.T) {
+	net := kit.NewBLS("test", kit.Equal(4)...)
+	out := proofVectors{Name: "four peers", Genesis: net.Genesis.Bytes}
+	judged := func(name string, file []byte) proofCase {
+		c := proofCase{Name: name, File: file}
+		p, err := observation.DecodeCompactFile(file, observation.Limits{})
+		var v observation.Verdict
+		if err == nil {
+			v, err = p.Verify(observation.NewRoot(net.Group))
+		}
+		c.Conclusion = v.Conclusion.String()
+		if err != nil {
+			r := refused(name, nil, err)
+			c.Reason, c.Field = r.Reason, r.Field
+			return c
+		}
+		c.Verdict = &v
+		return c
+	}
+	for n := 1; n <= 4; n++ {
+		c := compactOf(net, n)
+		v := judged(fmt.Sprintf("%d of four peers", n), c.EncodeFile())
+		v.JSON = must(c.JSON())
+		out.Cases = append(out.Cases, v)
+	}
+	c := compactOf(net, 3)
+	for _, f := range compactForgeries(net) {
+		if f.name != "signers far off" && f.name != "too many signers" { // long, and nothing to see
+			out.Cases = append(out.Cases, judged("forged: "+f.name, append([]byte(observation.CompactMagic), forgeCompact(c, f.change)...)))
+		}
+	}
+	later := forgeCompact(c, func(m *notaryv1.CompactProof) { m.GroupEpoch = 7; flip(m.Link) })
+	out.Cases = append(out.Cases, judged("a later epoch", append([]byte(observation.CompactMagic), later...)))
+	golden(t, "compact.json", out)
+}
+
 func TestGoldenCertificates(t *testing.T) {
 	net := kit.New("test", kit.Equal(4)...)
 	tx := net.Spend("paid", 0)
@@ -296,7 +332,7 @@ func TestGoldenEvidence(t *testing.T) {
 		Evidence []vector        `json:"evidence"`
 		Refused  []refusalVector `json:"refused"`
 	}{Network: net.Genesis.ID}
-	for kind := forkedChain; kind <= acceptedAfterPending; kind++ {
+	for kind := forkedChain; kind <= conflictingFinal; kind++ {
 		e := all[kind]
 		out.Evidence = append(out.Evidence, vector{kind.String(), e.Raw, e.Hash, domain.Hash(e.Key().Key), e.Key().SigningEpoch})
 		for _, at := range []int{1, 8, 80, 220, 300} {

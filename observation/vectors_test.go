@@ -216,7 +216,45 @@ func TestReadEvidence(t *testing.T) {
 		}
 		checkRefused(t, r, err)
 	}
-	if len(v.Evidence) != 4 {
+	if len(v.Evidence) != 5 {
 		t.Fatalf("%d vectors", len(v.Evidence))
+	}
+}
+
+func TestReadCompact(t *testing.T) {
+	v := readVectors[struct {
+		Genesis octets
+		Cases   []struct {
+			Name, Conclusion, Reason, Field string
+			File                            octets
+			Verdict                         any
+			JSON                            json.RawMessage
+		}
+	}](t, "compact.json")
+	root := observation.NewRoot(must(group.DecodeGenesis(v.Genesis)).Group)
+	seen := map[string]int{}
+	for _, c := range v.Cases {
+		seen[c.Conclusion]++
+		p, err := observation.DecodeCompactFile(c.File, observation.Limits{})
+		var got observation.Verdict
+		if err == nil {
+			got, err = p.Verify(root)
+		}
+		if got.Conclusion.String() != c.Conclusion {
+			t.Errorf("%s: %s, want %s", c.Name, got.Conclusion, c.Conclusion)
+		}
+		if c.Conclusion == "invalid" {
+			checkRefused(t, refusalVector{c.Name, nil, c.Reason, c.Field}, err)
+			continue
+		}
+		if a, b := must(json.Marshal(got)), must(json.Marshal(c.Verdict)); !sameJSON(a, b) {
+			t.Errorf("%s: %s, want %s", c.Name, a, b)
+		}
+		if c.JSON != nil && !bytes.Equal(must(observation.DecodeCompactJSON(c.JSON, observation.Limits{})).EncodeFile(), c.File) {
+			t.Errorf("%s: the JSON form is another proof", c.Name)
+		}
+	}
+	if len(seen) != 4 || seen["invalid"] < 15 {
+		t.Fatalf("conclusions in the vectors: %v", seen)
 	}
 }

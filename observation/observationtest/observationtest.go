@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -50,8 +51,13 @@ type Signer struct {
 	Head observation.Head
 }
 
-// New makes a network. The signing epoch of every key is 1.
-func New(name string, peers ...Peer) *Network {
+// New makes a network. The signing epoch of every key is 1, and there are no BLS keys.
+func New(name string, peers ...Peer) *Network { return build(name, false, peers) }
+
+// NewBLS makes a network whose node keys have BLS keys beside them.
+func NewBLS(name string, peers ...Peer) *Network { return build(name, true, peers) }
+
+func build(name string, withBLS bool, peers []Peer) *Network {
 	doc := &notaryv1.Genesis{Name: name, AddressPrefix: "test", TimeMs: StartMS}
 	keys := map[domain.PublicKey]domain.PrivateKey{}
 	next := 0
@@ -64,12 +70,20 @@ func New(name string, peers ...Peer) *Network {
 			next++
 			public := key.Public()
 			keys[public] = key
-			m.Keys = append(m.Keys, &notaryv1.NodeKey{Key: public[:], SigningEpoch: 1})
+			k := &notaryv1.NodeKey{Key: public[:], SigningEpoch: 1}
+			if withBLS {
+				folds := bls.Derive(key).Public()
+				k.BlsKey = folds[:]
+			}
+			m.Keys = append(m.Keys, k)
 		}
 		sortBy(m.Keys, func(k *notaryv1.NodeKey) []byte { return k.Key })
 		doc.Seeds = append(doc.Seeds, m)
 	}
 	sortBy(doc.Seeds, func(m *notaryv1.Member) []byte { return m.PeerId })
+	doc.BlsPossessions = group.Possessions(doc.Seeds, func(node domain.PublicKey) bls.Signature {
+		return bls.Prove(bls.Derive(keys[node]), node)
+	})
 	genesis, err := group.MakeGenesis(doc)
 	if err != nil {
 		panic(err)
@@ -149,4 +163,19 @@ func (n *Network) Accept(tx domain.Hash, state observation.State, round uint32, 
 		edges = append(edges, s.Observe(n.Group, timeMS+20, leaves...).Edge(at))
 	}
 	return edges
+}
+
+// Final lets the first signers say that a transaction is final in a round.
+func (n *Network) Final(tx domain.Hash, round uint32, signers int) []observation.FinalSignature {
+	var out []observation.FinalSignature
+	for _, s := range n.Signers[:signers] {
+		out = append(out, s.Final(n.Group, tx, round))
+	}
+	return out
+}
+
+// Final says that a transaction is final in a round.
+func (s *Signer) Final(g *group.Group, tx domain.Hash, round uint32) observation.FinalSignature {
+	statement := observation.FinalStatement{Network: g.Network(), Link: g.Link(), Tx: tx, Round: round}
+	return observation.SignFinal(statement, s.Key, s.Head.SigningEpoch, bls.Derive(s.Key))
 }
