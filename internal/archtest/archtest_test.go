@@ -32,6 +32,7 @@ var layers = []struct {
 	{"rewards/...", []string{"proto/...", "utxo", "observation", "trust", "rewards/..."}},
 	{"conflict/...", []string{"proto/...", "utxo", "observation", "trust", "conflict/..."}},
 	{"node/lifecycle", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards"}},
+	{"node/epoch", []string{"proto/...", "trust"}},
 	{"node/store", []string{"proto/...", "utxo", "observation", "conflict"}},
 	{"node/gossip", []string{"proto/..."}},
 	{"node/sync", []string{"proto/...", "utxo", "observation", "conflict"}},
@@ -42,14 +43,14 @@ var layers = []struct {
 	{"cmd/notaryd/...", []string{"..."}},
 	{"cmd/notary/...", []string{"proto/...", "utxo", "observation", "client/...", "internal/...", "cmd/notary/..."}},
 	{"internal/refverify/...", []string{"internal/refverify/..."}},
-	{"internal/sim/...", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "internal/sim/..."}},
+	{"internal/sim/...", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/epoch", "internal/sim/..."}},
 	{"internal/...", []string{"..."}},
 	{"bench/...", []string{"..."}},
 }
 
 // core are the pure packages, and impure what they may not import.
 var (
-	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle"}
+	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/epoch"}
 	impure = []string{"time", "context", "os", "os/...", "net", "net/...", "sync", "sync/...", "log", "log/...", "math/rand", "math/rand/...", "crypto/rand", "syscall", "runtime", "testing", "testing/..."}
 	// foreign are the modules that the core may use.
 	foreign = []string{

@@ -242,7 +242,7 @@ func (g *Group) encode() error {
 		return err
 	}
 	if len(b) > MaxBytes {
-		return invalid("members", "group of %d bytes, at most %d", len(b), MaxBytes)
+		return refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "members", "group of %d bytes, at most %d", len(b), MaxBytes)
 	}
 	g.body, g.link = b, domain.Sum(domain.TagLink, b)
 	return nil

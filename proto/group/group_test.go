@@ -227,7 +227,7 @@ func TestNewTooLarge(t *testing.T) {
 		}
 		members[i] = m
 	}
-	if _, err := New(network, 0, domain.Hash{}, members, nil); !errors.Is(err, refusal.Because(notaryv1.Reason_REASON_INVALID_ARGUMENT)) {
+	if _, err := New(network, 0, domain.Hash{}, members, nil); !errors.Is(err, refusal.Because(notaryv1.Reason_REASON_LIMIT_EXCEEDED)) {
 		t.Error(err)
 	}
 	for i := range members {

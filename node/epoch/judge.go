@@ -1,0 +1,89 @@
+package epoch
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/trust"
+)
+
+// Judge says whether a link leads from this state to the right group. The caller has found that it follows
+// the present group (utxo.Validate), and hands over what it reads and what is known of the evidence that it
+// lists. Evidence that is not known yet is a reason to wait (UNKNOWN_EVIDENCE, see NotYet); everything else is
+// for ever.
+func (s *State) Judge(link *group.Group, read []*group.Peer, known []Conviction) error {
+	if link.Previous() != s.group.Link() {
+		return wrong("it follows %s, the present group is %s", link.Previous(), s.group.Link())
+	}
+	if len(link.Evidence()) > 0 {
+		return s.judgeRemoval(link, read, known)
+	}
+	want, keys, err := s.moved(read)
+	if err != nil {
+		return err
+	}
+	if Same(s.group, want) {
+		return wrong("nothing changes")
+	}
+	if got := sharesOf(link); !trust.Agree(got, sharesOf(want)) {
+		return wrong("weights differ from those computed here by %d", trust.Distance(got, sharesOf(want)))
+	}
+	for _, m := range link.Members() {
+		if !slices.EqualFunc(m.Keys, keys[m.PeerID], sameKey) {
+			return wrong("the keys of %s are not those that it has published", m.PeerID)
+		}
+	}
+	return nil
+}
+
+func (s *State) judgeRemoval(link *group.Group, read []*group.Peer, known []Conviction) error {
+	acted := make([]Conviction, 0, len(link.Evidence()))
+	for _, e := range link.Evidence() {
+		at := slices.IndexFunc(known, func(c Conviction) bool { return c.Evidence == e })
+		if at < 0 {
+			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE, "outputs[0].data.payload.evidence", "%s is not known here", e)
+		}
+		acted = append(acted, known[at])
+	}
+	want, err := s.without(read, acted)
+	if err != nil {
+		return err
+	}
+	if want.Link() != link.Link() {
+		return wrong("it does more than remove whom the evidence convicts")
+	}
+	return nil
+}
+
+// NotYet reports whether a verdict of Judge may pass.
+func NotYet(err error) bool {
+	return refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNKNOWN_EVIDENCE
+}
+
+// Same reports whether two groups have the same members with the same weights and keys.
+func Same(a, b *group.Group) bool {
+	return slices.EqualFunc(a.Members(), b.Members(), func(x, y group.Member) bool {
+		return x.PeerID == y.PeerID && x.Weight == y.Weight && slices.EqualFunc(x.Keys, y.Keys, sameKey)
+	})
+}
+
+func sameKey(a, b group.NodeKey) bool {
+	return a.Key == b.Key && a.SigningEpoch == b.SigningEpoch && bytes.Equal(a.BLS, b.BLS)
+}
+
+// Worth reports whether a link is worth making: evidence, members or keys changed, or weights moved by more
+// than Still. Weights follow each other for ever by ever smaller steps; a link for each would say nothing.
+func Worth(present, next *group.Group) bool {
+	if len(next.Evidence()) > 0 || trust.Distance(sharesOf(present), sharesOf(next)) > Still {
+		return true
+	}
+	return !slices.EqualFunc(present.Members(), next.Members(), func(x, y group.Member) bool {
+		return x.PeerID == y.PeerID && slices.EqualFunc(x.Keys, y.Keys, sameKey)
+	})
+}
+
+// Still is the weight below which nobody proposes a link for weights alone: 1 part in 1e4.
+const Still = group.Total / 10_000
