@@ -53,6 +53,20 @@ func TestDeliveryToFourNodes(t *testing.T) {
 	}
 }
 
+// awaitMesh returns when all neighbours are in the mesh of every topic: what arrives before is not relayed, and not
+// announced to the mesh later.
+func awaitMesh(t *testing.T, n *Net) {
+	t.Helper()
+	eventually(t, "a full mesh", func() bool {
+		for _, p := range n.Peers() {
+			if p.Meshes < int(numTopics) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // line starts three nodes in a row, the outer two not connected, so that what the last one gets was relayed.
 func line(t *testing.T, handlers func(i int) Handlers) []*Net {
 	t.Helper()
@@ -68,16 +82,8 @@ func line(t *testing.T, handlers func(i int) Handlers) []*Net {
 	for i, want := range []int{1, 2, 1} {
 		awaitNeighbours(t, nets[i], want)
 	}
-	// What arrives before the mesh has formed is not relayed, and not announced to the mesh later.
 	for _, n := range nets {
-		eventually(t, "a full mesh", func() bool {
-			for _, p := range n.Peers() {
-				if p.Meshes < int(numTopics) {
-					return false
-				}
-			}
-			return true
-		})
+		awaitMesh(t, n)
 	}
 	return nets
 }
