@@ -92,17 +92,23 @@ func TestLatePeerIsReached(t *testing.T) {
 	keeping := testConfig(0)
 	keeping.Bootstrap = []string{addrOf(1, port)}
 	n := startNet(t, keeping, judge{})
-	// Each attempt is a real one: libp2p's own back-off does not answer in place of the network.
-	for range 2 {
-		if err := n.keeper.dial(t.Context(), PeerID(testKey(1).Public())); err == nil || isErr(err, swarm.ErrDialBackoff) {
-			t.Errorf("dial: %v", err)
-		}
-	}
 	eventually(t, "three failures", func() bool { return count(n.metrics.Dials.WithLabelValues("failed")) >= 3 })
 	c := testConfig(1)
 	c.Listen = []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)}
 	startNet(t, c, judge{})
 	awaitNeighbours(t, n, 1)
+}
+
+// Each attempt is a real one: libp2p's own back-off does not answer in place of the network.
+func TestDialsAreReal(t *testing.T) {
+	n := startNet(t, testConfig(0), judge{}) // keeps nobody, so that nobody else dials at the same time
+	absent := PeerID(testKey(1).Public())
+	n.host.Peerstore().AddAddr(absent, ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", freeport.Port(t))), time.Hour)
+	for i := range 3 {
+		if err := n.keeper.dial(t.Context(), absent); err == nil || isErr(err, swarm.ErrDialBackoff) {
+			t.Errorf("dial %d: %v", i, err)
+		}
+	}
 }
 
 func TestCloseIsPromptAndIdempotent(t *testing.T) {
