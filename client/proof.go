@@ -32,7 +32,7 @@ func (e *ProofError) Unwrap() error { return e.Err }
 
 // Root is what a verifier needs who trusts a network's genesis document. It works without a node.
 func Root(g *group.Genesis) observation.Root {
-	root := observation.NewRoot(g.Group)
+	root := observation.GenesisRoot(g)
 	root.VerifyBatch = func(checks []domain.Check) []bool { return domain.VerifyBatch(checks, rand.Reader) }
 	return root
 }

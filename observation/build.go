@@ -26,16 +26,16 @@ type Item struct {
 // group that verifiers know; none where g is the group of genesis. An edge that does not belong is
 // refused, by its place among the items. Signatures are not checked and the weight is not summed: Verify
 // does both.
-func BuildProof(g *group.Group, links [][]byte, items []Item) (*Proof, error) {
+func BuildProof(g *group.Group, links []*Link, items []Item) (*Proof, error) {
 	return build(Accepted, g, links, items)
 }
 
 // BuildCertificate makes the certificate of some transactions: as BuildProof, of PENDING leaves.
-func BuildCertificate(g *group.Group, links [][]byte, items []Item) (*Proof, error) {
+func BuildCertificate(g *group.Group, links []*Link, items []Item) (*Proof, error) {
 	return build(Pending, g, links, items)
 }
 
-func build(state State, g *group.Group, links [][]byte, items []Item) (*Proof, error) {
+func build(state State, g *group.Group, links []*Link, items []Item) (*Proof, error) {
 	p := &Proof{State: state, Network: g.Network(), GroupEpoch: g.Epoch(), Link: g.Link(), Links: links}
 	b := builder{proof: p, group: g, places: map[order]*placed{}}
 	chosen := make([][]Edge, len(items))

@@ -1,6 +1,7 @@
 package observation
 
 import (
+	"fmt"
 	"math/bits"
 
 	"github.com/notarynet/notaryd/proto/bls"
@@ -19,7 +20,7 @@ type Compact struct {
 	GroupEpoch uint64
 	Link       domain.Hash
 	// Links lead from a group that the verifier knows to Link, oldest first.
-	Links [][]byte
+	Links []*Link
 	Tx    domain.Hash
 	// Raw is the canonical Transaction, or nil; its body hashes to Tx.
 	Raw []byte
@@ -117,9 +118,35 @@ func (c *Compact) check() error {
 		return refusal.New(notaryv1.Reason_REASON_NON_CANONICAL, "signers", "ends in a zero byte")
 	}
 	if len(c.Raw) > 0 {
-		return checkRaw(c.Raw, c.Tx)
+		if err := checkRaw(c.Raw, c.Tx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.checkLinks()
+}
+
+// checkLinks holds the links together. The last is proven: a compact proof vouches for no group, since a
+// group made up could list BLS keys that cancel those of others, and who checked that somebody has them?
+func (c *Compact) checkLinks() error {
+	if n := len(c.Links); n > 0 && c.Links[n-1].Proof == nil {
+		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, fmt.Sprintf("links[%d]", n-1), "a compact proof vouches for no group")
+	}
+	return c.led().checkLinks()
+}
+
+// led is an ordinary proof by the same group, without observations: what links lead to.
+func (c *Compact) led() *Proof {
+	return &Proof{State: Accepted, Network: c.Network, GroupEpoch: c.GroupEpoch, Link: c.Link, Links: c.Links}
+}
+
+// LinkFrom gives a compact proof its links as Proof.LinkFrom does, the last one proven.
+func (c *Compact) LinkFrom(known *group.Group, history History) error {
+	links, err := c.led().linksFrom(known, history)
+	if err != nil {
+		return err
+	}
+	c.Links = links
+	return compactSchema.Check(c.Encode())
 }
 
 // Verify checks a compact proof as Proof.Verify does an ordinary one: no node and no network are needed. The
@@ -133,7 +160,8 @@ func (c *Compact) Verify(root Root) (Verdict, error) {
 	if err := c.check(); err != nil {
 		return v, err
 	}
-	g, err := root.groupOf(&Proof{Network: c.Network, GroupEpoch: c.GroupEpoch, Link: c.Link, Links: c.Links})
+	g, w, err := root.groupOf(c.led())
+	v.Links, v.Anchors = w.told, w.found
 	if err != nil {
 		return v, err
 	}

@@ -26,7 +26,7 @@ func (c *Compact) Encode() []byte {
 	b = appendVarint(b, 2, c.GroupEpoch)
 	b = appendBytes(b, 3, c.Link[:])
 	for _, l := range c.Links {
-		b = appendElement(b, 4, l)
+		b = appendElement(b, 4, l.Raw)
 	}
 	b = appendBytes(b, 5, c.Tx[:])
 	b = appendBytes(b, 6, c.Raw)
@@ -35,8 +35,8 @@ func (c *Compact) Encode() []byte {
 	return appendBytes(b, 9, c.Signature[:])
 }
 
-// DecodeCompact reads the canonical encoding of a CompactProof and checks all that needs no group. Of limits, MaxBytes
-// counts. The proof keeps b.
+// DecodeCompact reads the canonical encoding of a CompactProof and checks all that needs no group. Of limits, those
+// of links and MaxBytes count. The proof keeps b.
 func DecodeCompact(b []byte, limits Limits) (*Compact, error) {
 	if most := limits.maxBytes(MaxProofBytes); len(b) > most {
 		return nil, tooLarge(b, most)
@@ -46,7 +46,10 @@ func DecodeCompact(b []byte, limits Limits) (*Compact, error) {
 	}
 	c := &Compact{}
 	var network, link, id, signature []byte
+	var led Proof // whose links are those of the proof
+	signatures := narrow(limits.MaxObservations, MaxProofItems)
 	for f := range canonical.Fields(b) {
+		var err error
 		switch f.Number {
 		case 1:
 			network = f.Bytes
@@ -55,7 +58,7 @@ func DecodeCompact(b []byte, limits Limits) (*Compact, error) {
 		case 3:
 			link = f.Bytes
 		case 4:
-			c.Links = append(c.Links, f.Bytes)
+			signatures, err = led.decodeLink(f.Bytes, limits, signatures)
 		case 5:
 			id = f.Bytes
 		case 6:
@@ -67,7 +70,11 @@ func DecodeCompact(b []byte, limits Limits) (*Compact, error) {
 		case 9:
 			signature = f.Bytes
 		}
+		if err != nil {
+			return nil, err
+		}
 	}
+	c.Links = led.Links
 	for _, part := range []struct {
 		name  string
 		bytes []byte

@@ -19,8 +19,10 @@ var (
 type Limits struct {
 	// MaxBytes of the canonical encoding.
 	MaxBytes int
-	// MaxObservations bounds the signatures to verify.
+	// MaxObservations bounds the signatures to verify, those of links included.
 	MaxObservations int
+	// MaxLinks bounds the links.
+	MaxLinks int
 	// MaxTransactions bounds the transactions proven.
 	MaxTransactions int
 }
@@ -67,10 +69,16 @@ func decode(state State, b []byte, limits Limits) (*Proof, error) {
 	if most := limits.maxBytes(MaxProofBytes); len(b) > most {
 		return nil, tooLarge(b, most)
 	}
+	return decodeQuorum(state, b, limits, true)
+}
+
+// decodeQuorum reads an AcceptanceProof of some state, with links or refusing them at once.
+func decodeQuorum(state State, b []byte, limits Limits, links bool) (*Proof, error) {
 	if err := proofSchema.Check(b); err != nil {
 		return nil, err
 	}
 	p := &Proof{State: state}
+	signatures := narrow(limits.MaxObservations, MaxProofItems) // that may still come
 	var network, link bool
 	for f := range canonical.Fields(b) {
 		var err error
@@ -82,9 +90,12 @@ func decode(state State, b []byte, limits Limits) (*Proof, error) {
 		case 3:
 			p.Link, link = domain.Hash(f.Bytes), true
 		case 4:
-			p.Links = append(p.Links, f.Bytes)
+			if !links {
+				return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "links", "a link's proof holds no links of its own")
+			}
+			signatures, err = p.decodeLink(f.Bytes, limits, signatures)
 		case 5:
-			err = p.decodeObservation(f.Bytes, limits)
+			err = p.decodeObservation(f.Bytes, signatures)
 		case 6:
 			err = p.decodeTransaction(f.Bytes, limits)
 		}
@@ -98,12 +109,37 @@ func decode(state State, b []byte, limits Limits) (*Proof, error) {
 	if !link {
 		return nil, missing("link")
 	}
+	if err := p.checkLinks(); err != nil {
+		return nil, err
+	}
 	return p, p.checkWhole()
 }
 
-func (p *Proof) decodeObservation(b []byte, limits Limits) error {
+// decodeLink reads the next link. Its signatures count against the limit of the whole, of which it
+// returns what is left.
+func (p *Proof) decodeLink(b []byte, limits Limits, signatures int) (int, error) {
+	i := len(p.Links)
+	if i == narrow(limits.MaxLinks, MaxLinks) {
+		return 0, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "links", "more than %d elements", i)
+	}
+	l, err := DecodeLink(b, Limits{MaxObservations: limits.MaxObservations})
+	if err != nil {
+		return 0, refusal.Under(fmt.Sprintf("links[%d]", i), err)
+	}
+	p.Links = append(p.Links, l)
+	if l.Proof == nil {
+		return signatures, nil
+	}
+	if signatures -= len(l.Proof.Observations); signatures < 0 {
+		return 0, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, fmt.Sprintf("links[%d].proof.observations", i), "too many signatures in all")
+	}
+	return signatures, nil
+}
+
+// decodeObservation reads the next observation of at most the number given.
+func (p *Proof) decodeObservation(b []byte, most int) error {
 	i := len(p.Observations)
-	if i == narrow(limits.MaxObservations, MaxProofItems) {
+	if i == most {
 		return refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "observations", "more than %d elements", i)
 	}
 	var o ProofObservation

@@ -30,7 +30,7 @@ func (p *Proof) encodeQuorum() []byte {
 	b = appendVarint(b, 2, p.GroupEpoch)
 	b = appendBytes(b, 3, p.Link[:])
 	for _, l := range p.Links {
-		b = appendElement(b, 4, l)
+		b = appendElement(b, 4, l.Raw)
 	}
 	for i := range p.Observations {
 		entry = p.Observations[i].appendTo(entry[:0])

@@ -62,7 +62,7 @@ func forgeries() []forgery {
 		{"group epoch", func(p *proof) { p.GroupEpoch = 1 }, invalid, "group_epoch"},
 		{"link absent", func(p *proof) { p.Link = nil }, absent, "link"},
 		{"link", func(p *proof) { flip(p.Link) }, invalid, "link"},
-		{"links", func(p *proof) { p.Links = [][]byte{{1}} }, notaryv1.Reason_REASON_UNIMPLEMENTED, "links"},
+		{"links", func(p *proof) { p.Links = [][]byte{{1}} }, notaryv1.Reason_REASON_MALFORMED, "links[0]"},
 
 		{"key of another", func(p *proof) { p.Observations[2].KeyIndex = 3 }, badSignature, "observations[2].signature"},
 		{"key of nobody", func(p *proof) { p.Observations[2].KeyIndex = 4 }, invalid, "observations[2].key_index"},

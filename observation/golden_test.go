@@ -223,7 +223,7 @@ func judge(name string, net *kit.Network, file []byte) proofCase {
 	p, err := observation.DecodeFile(file, observation.Limits{})
 	var v observation.Verdict
 	if err == nil {
-		v, err = p.Verify(observation.NewRoot(net.Group))
+		v, err = p.Verify(observation.GenesisRoot(net.Genesis))
 	}
 	c.Conclusion = v.Conclusion.String()
 	if err != nil {
@@ -305,6 +305,35 @@ func TestGoldenCompact(t *testing.T) {
 	later := forgeCompact(c, func(m *notaryv1.CompactProof) { m.GroupEpoch = 7; flip(m.Link) })
 	out.Cases = append(out.Cases, judged("a later epoch", append([]byte(observation.CompactMagic), later...)))
 	golden(t, "compact.json", out)
+}
+
+func TestGoldenLinks(t *testing.T) {
+	file := func(raw []byte) []byte { return append([]byte(observation.FileMagic), raw...) }
+	a, p := manyLinks()
+	good := judge("proven, vouched for, proven", a.Network, p.EncodeFile())
+	good.JSON = must(p.JSON())
+	out := proofVectors{Name: "links", Genesis: a.Genesis.Bytes, Cases: []proofCase{good}}
+	plain := plainly(a, payment(a))
+	out.Cases = append(out.Cases, judge("four proven", a.Network, plain.EncodeFile()))
+	short := payment(a)
+	short.Links = []*observation.Link{a.Links[0], observation.Vouched(a.Group)}
+	out.Cases = append(out.Cases, judge("proven, vouched for by the proof itself", a.Network, short.EncodeFile()))
+	weak := payment(a, 0, 1)
+	weak.Links = short.Links
+	out.Cases = append(out.Cases, judge("too few vouch, at the end", a.Network, weak.EncodeFile()))
+	for _, f := range linkForgeries() {
+		if f.field != "?" {
+			out.Cases = append(out.Cases, judge("forged: "+f.name, a.Network, file(relink(p, f.change))))
+		}
+	}
+	other := aged(1)
+	tx := other.LinkTx(other.Output, other.Next(equals(other, 1, 2, 3)...), func(b *notaryv1.TransactionBody) { b.Inputs[0].Outpoint.Index++ })
+	astray := other.Fork()
+	astray.Enter(must(observation.NewLink(tx.Raw, other.Prove(tx, 0, other.Everybody()...))))
+	second := proofVectors{Name: "one link", Genesis: other.Genesis.Bytes, Cases: []proofCase{
+		judge("forged: spends another output", other.Network, plainly(astray, payment(astray)).EncodeFile()),
+	}}
+	golden(t, "links.json", []proofVectors{out, second})
 }
 
 func TestGoldenCertificates(t *testing.T) {

@@ -32,7 +32,7 @@ type Proof struct {
 	GroupEpoch uint64
 	Link       domain.Hash
 	// Links lead from a group that the verifier knows to Link, oldest first.
-	Links [][]byte
+	Links []*Link
 	// Observations are strictly ascending by (KeyIndex, SigningEpoch, Height); every one has an edge.
 	Observations []ProofObservation
 	// Transactions are strictly ascending by id.
@@ -128,6 +128,9 @@ func (p *Proof) check() error {
 		if err := p.checkTransaction(i); err != nil {
 			return err
 		}
+	}
+	if err := p.checkLinks(); err != nil {
+		return err
 	}
 	return p.checkWhole()
 }

@@ -188,17 +188,16 @@ func TestProofTooLarge(t *testing.T) {
 	net := kit.New("test", kit.Equal(4)...)
 	tx := net.Spend("paid", 0)
 	edges := net.Accept(tx.ID, observation.Accepted, 0, 3, 1)
-	links := make([][]byte, 17)
-	for i := range links {
-		links[i] = make([]byte, 1<<20)
-	}
 	item := []observation.Item{{ID: tx.ID, Edges: edges}}
-	_, err := observation.BuildProof(net.Group, links, item)
+	of := func(bytes int) []*observation.Link {
+		return []*observation.Link{{Group: net.Group, Raw: make([]byte, bytes)}}
+	}
+	_, err := observation.BuildProof(net.Group, of(16<<20), item)
 	wantRefusal(t, err, notaryv1.Reason_REASON_TOO_LARGE, "")
-	_, err = observation.BuildProof(net.Group, [][]byte{make([]byte, 1<<20+1)}, item)
+	_, err = observation.BuildProof(net.Group, of(1<<20+1), item)
 	wantRefusal(t, err, notaryv1.Reason_REASON_LIMIT_EXCEEDED, "links[0]")
-	p := must(observation.BuildProof(net.Group, links[:3], item))
-	if m := p.Message().(*notaryv1.AcceptanceProof); len(m.Links) != 3 || proto.Size(m) != len(p.Encode()) {
+	p := must(observation.BuildProof(net.Group, of(1<<20), item))
+	if m := p.Message().(*notaryv1.AcceptanceProof); len(m.Links) != 1 || proto.Size(m) != len(p.Encode()) {
 		t.Fatal("links were lost")
 	}
 }

@@ -11,6 +11,9 @@ import (
 type Root struct {
 	// Groups of one network that are trusted as they are, by link hash: that of genesis at least.
 	Groups map[domain.Hash]*group.Group
+	// Outputs that hold these groups, by link hash, as far as they are known: the next link is held to
+	// spend them.
+	Outputs map[domain.Hash]GroupOutput
 	// Own is the verifier's own trust, reported beside the verdict; nil for none.
 	Own *OwnTrust
 	// VerifyBatch verifies many signatures at once; nil verifies one by one. It must return the verdicts
@@ -28,11 +31,46 @@ type OwnTrust struct {
 
 // NewRoot trusts the groups given, all of one network.
 func NewRoot(groups ...*group.Group) Root {
-	r := Root{Groups: make(map[domain.Hash]*group.Group, len(groups))}
+	r := Root{Groups: make(map[domain.Hash]*group.Group, len(groups)), Outputs: map[domain.Hash]GroupOutput{}}
 	for _, g := range groups {
 		r.Groups[g.Link()] = g
 	}
 	return r
+}
+
+// GenesisRoot trusts a genesis document.
+func GenesisRoot(g *group.Genesis) Root {
+	r := NewRoot()
+	r.Learn(Anchor{Group: g.Group, Output: GroupOutput{Transaction: g.ID, Index: g.LinkIndex()}})
+	return r
+}
+
+// Anchor is a group that a verifier knows to be that of its epoch.
+type Anchor struct {
+	Group *group.Group
+	// Output that holds the group; zero where that is not known, as of a group that was vouched for.
+	Output GroupOutput
+}
+
+// Learn trusts further groups, such as those of Verdict.Anchors: later proofs need no links to them.
+func (r *Root) Learn(anchors ...Anchor) {
+	for _, a := range anchors {
+		r.Groups[a.Group.Link()] = a.Group
+		if !a.Output.Transaction.IsZero() {
+			r.Outputs[a.Group.Link()] = a.Output
+		}
+	}
+}
+
+// Latest is the group of the highest epoch known; nil where none is.
+func (r *Root) Latest() (latest *group.Group) {
+	for _, g := range r.Groups {
+		// At equal epochs the lower link hash, so that no map's order decides.
+		if latest == nil || g.Epoch() > latest.Epoch() || g.Epoch() == latest.Epoch() && g.Link().Compare(latest.Link()) < 0 {
+			latest = g
+		}
+	}
+	return latest
 }
 
 // valid refuses own weights that exceed the whole.
@@ -52,30 +90,6 @@ func (o *OwnTrust) valid() error {
 	return nil
 }
 
-// groupOf finds the group that a proof names. It is nil without an error where nothing known here leads
-// to it; a proof that contradicts what is known is refused.
-func (r *Root) groupOf(p *Proof) (*group.Group, error) {
-	if err := r.checkNetwork(p); err != nil {
-		return nil, err
-	}
-	if len(p.Links) > 0 {
-		return r.walk(p)
-	}
-	if g, ok := r.Groups[p.Link]; ok {
-		if g.Epoch() != p.GroupEpoch {
-			return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "group_epoch", "epoch %d, but this link is of epoch %d", p.GroupEpoch, g.Epoch())
-		}
-		return g, nil
-	}
-	for _, g := range r.Groups {
-		if g.Epoch() == p.GroupEpoch {
-			// Whichever of the known groups of this epoch is met, the proof contradicts it.
-			return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "link", "another group than the one known for epoch %d", p.GroupEpoch)
-		}
-	}
-	return nil, nil
-}
-
 func (r *Root) checkNetwork(p *Proof) error {
 	for _, g := range r.Groups {
 		if g.Network() == p.Network {
@@ -86,10 +100,4 @@ func (r *Root) checkNetwork(p *Proof) error {
 		return nil
 	}
 	return refusal.New(notaryv1.Reason_REASON_WRONG_NETWORK, "network", "network %s is not the one known here", p.Network)
-}
-
-// walk goes from a known group along the links of a proof. Links are not made by this version of the
-// protocol, so no proof that holds some can be checked.
-func (r *Root) walk(*Proof) (*group.Group, error) {
-	return nil, refusal.New(notaryv1.Reason_REASON_UNIMPLEMENTED, "links", "this version verifies proofs by known groups alone")
 }

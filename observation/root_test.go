@@ -47,9 +47,6 @@ func TestRoots(t *testing.T) {
 	q.GroupEpoch = 2
 	_, err = q.Verify(observation.NewRoot(next))
 	wantRefusal(t, err, notaryv1.Reason_REASON_INVALID_ARGUMENT, "group_epoch")
-	p.Links = [][]byte{{1}}
-	_, err = p.Verify(observation.NewRoot(net.Group))
-	wantRefusal(t, err, notaryv1.Reason_REASON_UNIMPLEMENTED, "links")
 }
 
 func TestExitCodes(t *testing.T) {

@@ -24,7 +24,8 @@ func (p *Proof) Verify(root Root) (Verdict, error) {
 	if err := p.check(); err != nil {
 		return v, err
 	}
-	g, err := root.groupOf(p)
+	g, w, err := root.groupOf(p)
+	v.Links = w.told
 	if err != nil {
 		return v, err
 	}
@@ -35,6 +36,13 @@ func (p *Proof) Verify(root Root) (Verdict, error) {
 	if err := p.verifyObservations(g, root.VerifyBatch); err != nil {
 		return v, err
 	}
+	if rooted, err := w.vouch(p, g); err != nil {
+		return v, err
+	} else if !rooted {
+		v.Conclusion = NoTrustRoot
+		return v, nil
+	}
+	v.Anchors = w.found
 	told := make([]TransactionVerdict, len(p.Transactions))
 	conclusion := Valid
 	for i := range p.Transactions {
@@ -114,13 +122,7 @@ func checkRaw(raw []byte, id domain.Hash) error {
 	if err := transactionSchema.Check(raw); err != nil {
 		return refusal.Under("transaction", err)
 	}
-	var body []byte
-	for f := range canonical.Fields(raw) {
-		if f.Number == 1 {
-			body = f.Bytes
-		}
-	}
-	if got := domain.Sum(domain.TagTx, body); got != id {
+	if got := domain.Sum(domain.TagTx, bodyOf(raw)); got != id {
 		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "transaction", "its body is %s", got)
 	}
 	return nil

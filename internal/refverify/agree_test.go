@@ -129,3 +129,90 @@ func TestMutatedProofs(t *testing.T) {
 		t.Fatalf("conclusions: %v", seen)
 	}
 }
+
+// mutateLink changes one field somewhere in a link: of its transaction, of the group that it makes or is,
+// of its proof, or which of them there are. It reports whether what is within can still be read: of an
+// encoding that cannot, the two verifiers may stumble over different bytes.
+func mutateLink(t *rapid.T, raw []byte) (_ []byte, readable bool) {
+	l := new(notaryv1.Link)
+	if err := proto.Unmarshal(raw, l); err != nil {
+		t.Fatal(err)
+	}
+	part := rapid.IntRange(0, 4).Draw(t, "part")
+	switch part {
+	case 0:
+		mutate(t, l.ProtoReflect())
+	case 1:
+		l.Group = mutated(t, l.Group, new(notaryv1.Group))
+	case 2:
+		l.Proof = mutated(t, l.Proof, new(notaryv1.AcceptanceProof))
+	default:
+		tx, body := new(notaryv1.Transaction), new(notaryv1.TransactionBody)
+		if proto.Unmarshal(l.Transaction, tx) != nil || proto.Unmarshal(tx.Body, body) != nil || len(body.Outputs) == 0 {
+			break
+		}
+		if rapid.Bool().Draw(t, "group") {
+			d := body.Outputs[0].Data
+			d.Payload = mutated(t, d.Payload, new(notaryv1.Group))
+		} else {
+			mutate(t, body.ProtoReflect())
+		}
+		tx.Body = marshal(t, body)
+		l.Transaction = marshal(t, tx)
+	}
+	return marshal(t, l), part > 0
+}
+
+func mutated(t *rapid.T, raw []byte, m proto.Message) []byte {
+	if len(raw) == 0 || proto.Unmarshal(raw, m) != nil {
+		return raw
+	}
+	mutate(t, m.ProtoReflect())
+	return marshal(t, m)
+}
+
+func marshal(t *rapid.T, m proto.Message) []byte {
+	b, err := canonical.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestMutatedLinks: as TestMutatedProofs, of the links that a proof carries.
+func TestMutatedLinks(t *testing.T) {
+	for _, v := range readVectors(t) {
+		c := v.Cases[0]
+		if c.Name != "proven, vouched for, proven" {
+			continue
+		}
+		seen := map[string]int{}
+		rapid.Check(t, func(t *rapid.T) {
+			m := new(notaryv1.AcceptanceProof)
+			if err := proto.Unmarshal(c.File[len(observation.FileMagic):], m); err != nil {
+				t.Fatal(err)
+			}
+			i := rapid.IntRange(0, len(m.Links)-1).Draw(t, "link")
+			var readable bool
+			m.Links[i], readable = mutateLink(t, m.Links[i])
+			if rapid.IntRange(0, 9).Draw(t, "also the list") == 0 {
+				m.Links = m.Links[i:]
+			}
+			file := append([]byte(observation.FileMagic), marshal(t, m)...)
+			got, err := refverify.Verify(v.Genesis, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, field := other(v.Genesis, file)
+			if got.Conclusion != want || readable && got.Field != field {
+				t.Fatalf("%s at %q (%s), observation says %s at %q", got.Conclusion, got.Field, got.Why, want, field)
+			}
+			seen[want]++
+		})
+		if len(seen) < 2 {
+			t.Fatalf("conclusions: %v", seen)
+		}
+		return
+	}
+	t.Fatal("the vector is gone")
+}

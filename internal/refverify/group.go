@@ -34,11 +34,14 @@ type voter struct {
 	share        uint64
 }
 
-// group is the group of epoch 0.
+// group is who decides in one epoch.
 type group struct {
-	network, link hash
-	peers         []peer
-	voters        []voter
+	network, link, previous hash
+	epoch                   uint64
+	// linkIndex is the index of the output that holds the group of epoch 0.
+	linkIndex uint32
+	peers     []peer
+	voters    []voter
 }
 
 // readGroup takes the group of epoch 0 out of a genesis document. Its link hash is that of a Group with the
@@ -51,7 +54,19 @@ func readGroup(genesis []byte) (*group, error) {
 	encoded := append([]byte{1<<3 | 2, 32}, g.network[:]...)
 	var sum uint64
 	err := genesisFields.walk("genesis", genesis, func(v value, at string) error {
-		if v.number != 4 {
+		switch v.number {
+		case 4:
+		case 5:
+			g.linkIndex++
+			return nil
+		case 6:
+			return rewardFields.walk(at, v.bytes, func(v value, _ string) error {
+				if v.number == 1 {
+					g.linkIndex += uint32(v.uint)
+				}
+				return nil
+			})
+		default:
 			return nil
 		}
 		encoded = append(encoded, 4<<3|2)
@@ -75,14 +90,22 @@ func readGroup(genesis []byte) (*group, error) {
 	if sum != whole {
 		return nil, refuse("genesis.seeds", "weights sum to %d, want %d", sum, whole)
 	}
-	sort.Slice(g.voters, func(i, j int) bool { return bytes.Compare(g.voters[i].key[:], g.voters[j].key[:]) < 0 })
-	for i := 1; i < len(g.voters); i++ {
-		if g.voters[i-1].key == g.voters[i].key {
-			return nil, refuse("genesis.seeds", "a node key twice")
-		}
+	if !g.sortVoters() {
+		return nil, refuse("genesis.seeds", "a node key twice")
 	}
 	g.link = tagged("notary/link/v1", encoded)
 	return g, nil
+}
+
+// sortVoters orders the node keys; it is false where one stands twice.
+func (g *group) sortVoters() bool {
+	sort.Slice(g.voters, func(i, j int) bool { return bytes.Compare(g.voters[i].key[:], g.voters[j].key[:]) < 0 })
+	for i := 1; i < len(g.voters); i++ {
+		if g.voters[i-1].key == g.voters[i].key {
+			return false
+		}
+	}
+	return true
 }
 
 // readMember adds a peer and shares its weight among its keys: equally, the remainder to the lowest, one

@@ -9,9 +9,11 @@ import (
 type proof struct {
 	network, link *hash
 	groupEpoch    uint64
-	links         int
-	observations  []observation
-	transactions  []transaction
+	links         []*link
+	// linked are the signatures in the proofs of the links.
+	linked       int
+	observations []observation
+	transactions []transaction
 }
 
 type observation struct {
@@ -52,11 +54,16 @@ func readProof(file []byte) (*proof, error) {
 	if len(b) > maxProof {
 		return nil, refuse("", "%d bytes", len(b))
 	}
-	if err := proofFields.check("", b); err != nil {
+	return readQuorum("", b, true)
+}
+
+// readQuorum reads an AcceptanceProof, with links or without.
+func readQuorum(path string, b []byte, links bool) (*proof, error) {
+	if err := proofFields.check(path, b); err != nil {
 		return nil, err
 	}
 	p := &proof{}
-	err := proofFields.walk("", b, func(v value, at string) error {
+	err := proofFields.walk(path, b, func(v value, at string) error {
 		switch v.number {
 		case 1:
 			p.network = (*hash)(v.bytes)
@@ -65,8 +72,14 @@ func readProof(file []byte) (*proof, error) {
 		case 3:
 			p.link = (*hash)(v.bytes)
 		case 4:
-			p.links++
+			if !links {
+				return refuse(join(path, "links"), "links within a link")
+			}
+			return p.readLink(at, v.bytes)
 		case 5:
+			if len(p.observations)+p.linked == maxSignatures {
+				return refuse(join(path, "observations"), "too many signatures in all")
+			}
 			return p.readObservation(at, v.bytes)
 		case 6:
 			return p.readTransaction(at, v.bytes)
@@ -77,18 +90,37 @@ func readProof(file []byte) (*proof, error) {
 	case err != nil:
 		return nil, err
 	case p.network == nil:
-		return nil, refuse("network", "absent")
+		return nil, refuse(join(path, "network"), "absent")
 	case p.link == nil:
-		return nil, refuse("link", "absent")
-	case len(p.transactions) == 0:
-		return nil, refuse("transactions", "absent")
+		return nil, refuse(join(path, "link"), "absent")
+	}
+	if err := p.checkLinks(); err != nil {
+		return nil, err
+	}
+	if len(p.transactions) == 0 {
+		return nil, refuse(join(path, "transactions"), "absent")
 	}
 	for i, o := range p.observations {
 		if !o.used {
-			return nil, refuse(fmt.Sprintf("observations[%d]", i), "no edge refers to it")
+			return nil, refuse(join(path, fmt.Sprintf("observations[%d]", i)), "no edge refers to it")
 		}
 	}
 	return p, nil
+}
+
+func (p *proof) readLink(at string, b []byte) error {
+	l, err := readLink(at, b)
+	if err != nil {
+		return err
+	}
+	p.links = append(p.links, l)
+	if l.proof != nil {
+		p.linked += len(l.proof.observations)
+	}
+	if p.linked > maxSignatures {
+		return refuse(at+".proof.observations", "too many signatures in all")
+	}
+	return nil
 }
 
 func (p *proof) readObservation(at string, b []byte) error {

@@ -28,7 +28,17 @@ type Verdict struct {
 	Network      string        `json:"network,omitempty"`
 	GroupEpoch   uint64        `json:"group_epoch"`
 	Link         string        `json:"link,omitempty"`
+	Links        []Link        `json:"links,omitempty"`
 	Transactions []Transaction `json:"transactions,omitempty"`
+}
+
+// Link is what a verifier makes of one link of a proof.
+type Link struct {
+	Epoch   uint64 `json:"epoch"`
+	Link    string `json:"link"`
+	Footing string `json:"footing"`
+	By      uint64 `json:"by_epoch"`
+	Weight  uint64 `json:"weight"`
 }
 
 // Transaction is what a proof shows of one transaction.
@@ -101,10 +111,15 @@ func verify(g *group, file []byte) (Verdict, error) {
 	if g != nil && *p.network != g.network {
 		return v, refuse("network", "another network")
 	}
-	if p.links > 0 {
-		return v, refuse("links", "not understood")
-	}
+	var known []*group
+	waiting := -1
 	switch {
+	case len(p.links) > 0:
+		if g, known, v.Links, waiting, err = p.walk(g); errors.Is(err, errUnrooted) {
+			return v, nil
+		} else if err != nil {
+			return v, err
+		}
 	case g == nil:
 		return v, nil
 	case *p.link == g.link && p.groupEpoch != 0:
@@ -114,19 +129,19 @@ func verify(g *group, file []byte) (Verdict, error) {
 	case *p.link != g.link:
 		return v, nil
 	}
-	for i := range p.observations {
-		if err := p.checkSigner(g, i); err != nil {
-			return v, err
-		}
+	if err := p.checkSigners("", g); err != nil {
+		return v, err
 	}
-	for i := range p.observations {
-		if err := p.checkSignature(g, i); err != nil {
+	if waiting >= 0 {
+		if _, err := p.vouch(known, g, &v.Links[waiting], waiting); errors.Is(err, errUnrooted) {
+			return v, nil
+		} else if err != nil {
 			return v, err
 		}
 	}
 	v.Conclusion = Valid
 	for i := range p.transactions {
-		t, err := p.checkTransaction(g, i)
+		t, err := p.checkTransaction("", g, i)
 		if err != nil {
 			return v, err
 		}
@@ -138,23 +153,30 @@ func verify(g *group, file []byte) (Verdict, error) {
 	return v, nil
 }
 
-// checkSigner refuses a key that has no vote, or not in this signing epoch.
-func (p *proof) checkSigner(g *group, i int) error {
-	o := &p.observations[i]
-	at := fmt.Sprintf("observations[%d]", i)
-	if uint64(o.key) >= uint64(len(g.voters)) {
-		return refuse(at+".key_index", "key %d of %d", o.key, len(g.voters))
+// checkSigners refuses a key that has no vote, or not in this signing epoch, and then a signature that is
+// not its own.
+func (p *proof) checkSigners(path string, g *group) error {
+	for i := range p.observations {
+		o := &p.observations[i]
+		at := fmt.Sprintf("%sobservations[%d]", path, i)
+		if uint64(o.key) >= uint64(len(g.voters)) {
+			return refuse(at+".key_index", "key %d of %d", o.key, len(g.voters))
+		}
+		signer := &g.voters[o.key]
+		if o.signingEpoch != signer.signingEpoch {
+			return refuse(at+".signing_epoch", "%d, but the group lists %d", o.signingEpoch, signer.signingEpoch)
+		}
 	}
-	signer := &g.voters[o.key]
-	if o.signingEpoch != signer.signingEpoch {
-		return refuse(at+".signing_epoch", "%d, but the group lists %d", o.signingEpoch, signer.signingEpoch)
+	for i := range p.observations {
+		if !p.signed(g, &p.observations[i]) {
+			return refuse(fmt.Sprintf("%sobservations[%d].signature", path, i), "not by this key over this header")
+		}
 	}
 	return nil
 }
 
-// checkSignature rebuilds the 192 bytes of the header and verifies the signature over their hash.
-func (p *proof) checkSignature(g *group, i int) error {
-	o := &p.observations[i]
+// signed rebuilds the 192 bytes of a header and verifies the signature over their hash.
+func (p *proof) signed(g *group, o *observation) bool {
 	signer := &g.voters[o.key]
 	var h []byte
 	h = append(h, p.network[:]...)
@@ -170,16 +192,13 @@ func (p *proof) checkSignature(g *group, i int) error {
 	name := tagged("notary/observation/v1", h)
 	signed := append([]byte("notary/observation/v1\x00"), p.network[:]...)
 	signed = append(signed, name[:]...)
-	if !ed25519.Verify(signer.key[:], signed, o.signature) {
-		return refuse(fmt.Sprintf("observations[%d].signature", i), "not by this key over this header")
-	}
-	return nil
+	return ed25519.Verify(signer.key[:], signed, o.signature)
 }
 
 // checkTransaction checks the transaction carried along and the place of every leaf, and sums the weight.
-func (p *proof) checkTransaction(g *group, i int) (Transaction, error) {
+func (p *proof) checkTransaction(path string, g *group, i int) (Transaction, error) {
 	t := &p.transactions[i]
-	at := fmt.Sprintf("transactions[%d]", i)
+	at := fmt.Sprintf("%stransactions[%d]", path, i)
 	v := Transaction{ID: hex.EncodeToString(t.id[:]), Included: t.raw != nil, Round: t.round}
 	if t.raw != nil {
 		if err := checkBody(at+".transaction", t.raw, t.id); err != nil {
@@ -206,26 +225,28 @@ func (p *proof) checkTransaction(g *group, i int) (Transaction, error) {
 
 // checkBody refuses a transaction whose body is not the one that the id names.
 func checkBody(at string, raw []byte, id hash) error {
+	body, err := readBody(at, raw)
+	if err == nil && tagged("notary/tx/v1", body) != id {
+		err = refuse(at, "another body")
+	}
+	return err
+}
+
+// readBody takes the body out of a canonical Transaction; nil where it has none.
+func readBody(at string, raw []byte) (body []byte, err error) {
 	if len(raw) > 262_144 {
-		return refuse(at, "%d bytes", len(raw))
+		return nil, refuse(at, "%d bytes", len(raw))
 	}
 	if err := transactionFields.check(at, raw); err != nil {
-		return err
+		return nil, err
 	}
-	var body []byte
-	err := transactionFields.walk(at, raw, func(v value, _ string) error {
+	err = transactionFields.walk(at, raw, func(v value, _ string) error {
 		if v.number == 1 {
 			body = v.bytes
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if tagged("notary/tx/v1", body) != id {
-		return refuse(at, "another body")
-	}
-	return nil
+	return body, err
 }
 
 // rootFrom folds an audit path by the recursion of RFC 6962 section 2.1.1: the topmost node of the path

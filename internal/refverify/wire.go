@@ -2,6 +2,7 @@ package refverify
 
 import (
 	"fmt"
+	"unicode/utf8"
 )
 
 // Refusal says which part of a proof is wrong.
@@ -25,7 +26,9 @@ type kind int
 const (
 	number64 kind = iota // varint
 	number32             // varint below 2^32
+	enum                 // varint of 32 bits with their sign
 	octets               // length and bytes
+	text                 // length and UTF-8
 	message              // length and the fields of another message
 )
 
@@ -69,6 +72,58 @@ var (
 	transactionFields = fields{
 		1: {name: "body", kind: octets, most: 245_760},
 		2: {name: "witnesses", kind: message, list: true, most: 2048, items: 256, of: witnessFields},
+	}
+	outpointFields = fields{
+		1: {name: "transaction", kind: octets, size: 32},
+		2: {name: "index", kind: number32},
+	}
+	inputFields = fields{
+		1: {name: "kind", kind: enum},
+		2: {name: "outpoint", kind: message, most: 48, of: outpointFields},
+	}
+	dataFields = fields{
+		1: {name: "kind", kind: enum},
+		2: {name: "payload", kind: octets, most: 196_608},
+		3: {name: "hash", kind: octets, size: 32},
+		4: {name: "size", kind: number64},
+		5: {name: "media_type", kind: text, most: 128},
+		6: {name: "location", kind: text, most: 512},
+	}
+	outputFields = fields{
+		1: {name: "address", kind: octets, size: 32},
+		2: {name: "product", kind: octets, size: 32},
+		3: {name: "amount", kind: number64},
+		4: {name: "kind", kind: enum},
+		5: {name: "data", kind: message, most: 197_632, of: dataFields},
+		6: {name: "not_before_ms", kind: number64},
+		7: {name: "min_age_ms", kind: number64},
+		8: {name: "counterparty", kind: octets, size: 32},
+	}
+	bodyFields = fields{
+		1: {name: "network", kind: octets, size: 32},
+		2: {name: "inputs", kind: message, list: true, most: 64, items: 256, of: inputFields},
+		3: {name: "outputs", kind: message, list: true, most: 200_704, items: 256, of: outputFields},
+		4: {name: "valid_from_ms", kind: number64},
+		5: {name: "valid_until_ms", kind: number64},
+		6: {name: "facilitators", kind: octets, list: true, size: 32, items: 8},
+		7: {name: "memo", kind: octets, most: 256},
+		8: {name: "salt", kind: octets, most: 32},
+	}
+	linkFields = fields{
+		1: {name: "transaction", kind: octets, most: 262_144},
+		2: {name: "proof", kind: octets, most: 786_432},
+		3: {name: "group", kind: octets, most: 196_608},
+	}
+	groupFields = fields{
+		1: {name: "network", kind: octets, size: 32},
+		2: {name: "epoch", kind: number64},
+		3: {name: "previous", kind: octets, size: 32},
+		4: {name: "members", kind: message, list: true, most: 4096, items: 1024, of: memberFields},
+		5: {name: "evidence", kind: octets, list: true, size: 32, items: 1024},
+	}
+	rewardFields = fields{
+		1: {name: "epochs", kind: number32},
+		2: {name: "units_per_epoch", kind: number64},
 	}
 	edgeFields = fields{
 		1: {name: "observation", kind: number32},
@@ -175,7 +230,7 @@ func (m fields) walk(path string, b []byte, each func(v value, at string) error)
 // read takes the value of a field off b.
 func (f field) read(v *value, wire uint64, b []byte, at string) ([]byte, error) {
 	want := uint64(2)
-	if f.kind == number32 || f.kind == number64 {
+	if f.kind == number32 || f.kind == number64 || f.kind == enum {
 		want = 0
 	}
 	if wire != want {
@@ -192,6 +247,9 @@ func (f field) read(v *value, wire uint64, b []byte, at string) ([]byte, error) 
 		if f.kind == number32 && n >= 1<<32 {
 			return nil, refuse(at, "%d exceeds 32 bits", n)
 		}
+		if f.kind == enum && n != uint64(int64(int32(n))) {
+			return nil, refuse(at, "%d exceeds 32 bits", n)
+		}
 		v.uint = n
 		return rest, nil
 	}
@@ -202,8 +260,10 @@ func (f field) read(v *value, wire uint64, b []byte, at string) ([]byte, error) 
 		return nil, refuse(at, "%d bytes, want %d", n, f.size)
 	case f.most != 0 && n > uint64(f.most):
 		return nil, refuse(at, "%d bytes, at most %d", n, f.most)
-	case n == 0 && f.kind == octets && !f.list:
+	case n == 0 && f.kind != message && !f.list:
 		return nil, refuse(at, "a default is left out")
+	case f.kind == text && !utf8.Valid(rest[:n]):
+		return nil, refuse(at, "not UTF-8")
 	}
 	v.bytes = rest[:n]
 	return rest[n:], nil

@@ -111,6 +111,12 @@ func (g *Genesis) WorkBits() int {
 // EpochMS is the least time from one link to the next in milliseconds.
 func (g *Genesis) EpochMS() uint64 { return cmp.Or(g.Doc.GetLimits().GetEpochMs(), DefaultEpochMS) }
 
+// LinkIndex is the index of the LINK output that holds the group of epoch 0, under the network id as
+// transaction: it follows the allocations and the outputs of the reward epochs.
+func (g *Genesis) LinkIndex() uint32 {
+	return uint32(len(g.Doc.GetAllocations())) + g.Doc.GetRewards().GetEpochs()
+}
+
 // MakeGenesis encodes and checks a document.
 func MakeGenesis(doc *notaryv1.Genesis) (*Genesis, error) {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)

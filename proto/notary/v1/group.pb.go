@@ -470,14 +470,19 @@ func (x *NodeKey) GetBlsKey() []byte {
 	return nil
 }
 
-// Link carries a verifier from one group to the next: the transaction whose LINK output holds the new
-// group, and the acceptance proof of that transaction by the group before.
+// Link carries a verifier from a group that it knows to a later one (docs/spec/proof.md, section 8).
+// Either the transaction whose LINK output holds the next group, with the acceptance proof of that
+// transaction by the group before; or a later group alone, which the signed headers of the proof that
+// comes next vouch for.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Canonical Transaction.
+	// Canonical Transaction; absent beside `group`.
 	Transaction []byte `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
-	// Canonical AcceptanceProof in the epoch before, holding no links of its own.
-	Proof         []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Canonical AcceptanceProof in the epoch before, of this one transaction, without its bytes and
+	// without links of its own; absent beside `group`.
+	Proof []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Canonical Group; absent beside `transaction`.
+	Group         []byte `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -522,6 +527,13 @@ func (x *Link) GetTransaction() []byte {
 func (x *Link) GetProof() []byte {
 	if x != nil {
 		return x.Proof
+	}
+	return nil
+}
+
+func (x *Link) GetGroup() []byte {
+	if x != nil {
+		return x.Group
 	}
 	return nil
 }
@@ -787,10 +799,11 @@ const file_notary_v1_group_proto_rawDesc = "" +
 	"\aNodeKey\x12\x18\n" +
 	"\x03key\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x03key\x12#\n" +
 	"\rsigning_epoch\x18\x02 \x01(\rR\fsigningEpoch\x12\x1f\n" +
-	"\abls_key\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b0R\x06blsKey\"R\n" +
+	"\abls_key\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b0R\x06blsKey\"r\n" +
 	"\x04Link\x12*\n" +
 	"\vtransaction\x18\x01 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x80\x10R\vtransaction\x12\x1e\n" +
-	"\x05proof\x18\x02 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x800R\x05proof\"\xa0\x02\n" +
+	"\x05proof\x18\x02 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x800R\x05proof\x12\x1e\n" +
+	"\x05group\x18\x03 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x80\fR\x05group\"\xa0\x02\n" +
 	"\fPeerMetadata\x12%\n" +
 	"\n" +
 	"master_key\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\tmasterKey\x12\x18\n" +

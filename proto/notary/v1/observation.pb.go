@@ -298,8 +298,8 @@ type AcceptanceProof struct {
 	// Epoch and link hash that every header names.
 	GroupEpoch uint64 `protobuf:"varint,2,opt,name=group_epoch,json=groupEpoch,proto3" json:"group_epoch,omitempty"`
 	Link       []byte `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
-	// Links from a group that the verifier knows to `link`, oldest first; none where `link` is genesis.
-	// Each is the canonical encoding of a Link.
+	// Links from a group that the verifier knows to `link`, oldest first; none where it knows `link`, as
+	// it does that of genesis. Each is the canonical encoding of a Link.
 	Links [][]byte `protobuf:"bytes,4,rep,name=links,proto3" json:"links,omitempty"`
 	// The observations that the edges refer to, without what can be derived, ordered by
 	// (key_index, signing_epoch, height), none twice.

@@ -880,6 +880,9 @@ type GetAcceptanceProofRequest struct {
 	TransactionId []byte                 `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	// Leave the transaction itself out of the proof.
 	WithoutTransaction bool `protobuf:"varint,2,opt,name=without_transaction,json=withoutTransaction,proto3" json:"without_transaction,omitempty"`
+	// Epoch of a group that the caller knows: the proof then carries the links from there on. 0 is genesis,
+	// and so is an epoch later than that of the proof.
+	KnownEpoch uint64 `protobuf:"varint,3,opt,name=known_epoch,json=knownEpoch,proto3" json:"known_epoch,omitempty"`
 	// Answer with a CompactProof instead, which this node makes by asking its peers.
 	Compact       bool `protobuf:"varint,4,opt,name=compact,proto3" json:"compact,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -928,6 +931,13 @@ func (x *GetAcceptanceProofRequest) GetWithoutTransaction() bool {
 		return x.WithoutTransaction
 	}
 	return false
+}
+
+func (x *GetAcceptanceProofRequest) GetKnownEpoch() uint64 {
+	if x != nil {
+		return x.KnownEpoch
+	}
+	return 0
 }
 
 func (x *GetAcceptanceProofRequest) GetCompact() bool {
@@ -2169,10 +2179,12 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\x17WatchTransactionRequest\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\"P\n" +
 	"\x18WatchTransactionResponse\x124\n" +
-	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\"\x8d\x01\n" +
+	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\"\xae\x01\n" +
 	"\x19GetAcceptanceProofRequest\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\x12/\n" +
-	"\x13without_transaction\x18\x02 \x01(\bR\x12withoutTransaction\x12\x18\n" +
+	"\x13without_transaction\x18\x02 \x01(\bR\x12withoutTransaction\x12\x1f\n" +
+	"\vknown_epoch\x18\x03 \x01(\x04R\n" +
+	"knownEpoch\x12\x18\n" +
 	"\acompact\x18\x04 \x01(\bR\acompact\"W\n" +
 	"\x1aGetAcceptanceProofResponse\x12\x14\n" +
 	"\x05proof\x18\x01 \x01(\fR\x05proof\x12#\n" +
