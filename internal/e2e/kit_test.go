@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/notarynet/notaryd/api"
+	"github.com/notarynet/notaryd/internal/crashdisk"
 	"github.com/notarynet/notaryd/internal/freeport"
 	"github.com/notarynet/notaryd/node"
 	"github.com/notarynet/notaryd/node/gossip"
@@ -58,6 +59,7 @@ type setup struct {
 	node  func(*node.Config)
 	api   func(*api.Config)
 	down  []int // nodes not started at first
+	disks bool  // the stores lie on disks whose power can be cut
 }
 
 // network is a network of nodes that all have the same weight.
@@ -80,8 +82,9 @@ type notary struct {
 	// node and api change what the next start runs with.
 	tune    func(*node.Config)
 	tuneAPI func(*api.Config)
-	reserve uint64 // bytes of disk that its store wants free; 0 for next to nothing
-	breaks  bool   // the test broke it: how it ends does not matter
+	reserve uint64          // bytes of disk that its store wants free; 0 for next to nothing
+	breaks  bool            // the test broke it: how it ends does not matter
+	disk    *crashdisk.Disk // what its store lies on; nil for the machine's own
 
 	running *running
 }
@@ -108,6 +111,11 @@ func start(t testing.TB, count int, s setup) *network {
 		n.nodes = append(n.nodes, &notary{
 			net: n, index: i, key: keyOf(byte(100 + i)), dir: filepath.Join(t.TempDir(), "store"), p2p: freeport.Port(t),
 		})
+	}
+	if s.disks {
+		for i, v := range n.nodes {
+			v.disk = crashdisk.New(uint64(i))
+		}
 	}
 	n.genesis = makeGenesis(t, n)
 	t.Cleanup(func() {
@@ -198,10 +206,9 @@ func (v *notary) launch() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(n.t.Output(), &slog.HandlerOptions{Level: logLevel()})).With("node", v.index)
-	st, err := store.Open(v.dir, store.Options{
-		Network: n.genesis.ID, Key: v.key.Public(), Create: !v.made, Genesis: delta, GenesisMS: n.genesis.Doc.TimeMs,
-		MemBytes: 4 << 20, Cache: n.cache, ReserveBytes: max(v.reserve, 1), Logger: log,
-	})
+	o := v.storeOptions(delta)
+	o.Logger = log
+	st, err := store.Open(v.dir, o)
 	if err != nil {
 		return err
 	}
@@ -240,6 +247,18 @@ func (v *notary) launch() error {
 	}
 	go v.running.run(ctx, server, public)
 	return nil
+}
+
+func (v *notary) storeOptions(genesis utxo.Delta) store.Options {
+	n := v.net
+	o := store.Options{
+		Network: n.genesis.ID, Key: v.key.Public(), Create: !v.made, Genesis: genesis, GenesisMS: n.genesis.Doc.TimeMs,
+		MemBytes: 4 << 20, Cache: n.cache, ReserveBytes: max(v.reserve, 1), Logger: slog.New(slog.DiscardHandler),
+	}
+	if v.disk != nil {
+		o.FS, o.Exit = v.disk, func(int) {} // the node ends, the test goes on
+	}
+	return o
 }
 
 // run is what the program does: the node ends first, then the API, then the store is closed.

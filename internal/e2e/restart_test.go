@@ -141,9 +141,15 @@ func TestRestartsUnderLoad(t *testing.T) {
 	n.honest(t)
 }
 
-// honest reads every chain of every node and looks for votes that contradict each other: two
-// observations at one height, or votes for rivals of one state in one round (N1).
+// honest fails where a node has contradicted itself.
 func (n *network) honest(t *testing.T) {
+	t.Helper()
+	n.contradictions(t)
+}
+
+// contradictions reads every chain of every node and looks for votes that contradict each other: two
+// observations at one height, or votes for rivals of one state in one round (N1).
+func (n *network) contradictions(t *testing.T) (count int) {
 	t.Helper()
 	type ballot struct {
 		key   domain.PublicKey
@@ -162,6 +168,7 @@ func (n *network) honest(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range v.running.store.Forks(id, o.Header.Height) {
+					count++
 					t.Errorf("%s signed two observations at height %d", head.Key, o.Header.Height)
 				}
 				for i := range o.Len() {
@@ -173,6 +180,7 @@ func (n *network) honest(t *testing.T) {
 						votes++
 						b := ballot{head.Key, leaf.State, leaf.Round, p}
 						if old, there := cast[b]; there && old != leaf.Subject {
+							count++
 							t.Errorf("%s voted %v in round %d for %s and for %s", head.Key, leaf.State, leaf.Round, old, leaf.Subject)
 						}
 						cast[b] = leaf.Subject
@@ -184,6 +192,7 @@ func (n *network) honest(t *testing.T) {
 			t.Errorf("node %d holds no votes", v.index)
 		}
 	}
+	return count
 }
 
 // spends are what the transactions that any node holds spend.

@@ -1,0 +1,299 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// often is how many times a test does what it does: few as a test among others, more where the variable says so
+// (make soak).
+func often(t *testing.T, variable string, few int) int {
+	t.Helper()
+	s := os.Getenv(variable)
+	if s == "" {
+		return few
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%q is no number of times", variable, s)
+	}
+	return n
+}
+
+// tell prints one line of JSON, for scripts/soak.sh.
+func tell(t *testing.T, figures map[string]any) {
+	t.Helper()
+	b, err := json.Marshal(figures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("soak %s\n", b)
+}
+
+// load is clients that pay without pause, and remember which node said FINAL of what.
+type load struct {
+	n       *network
+	clients []atomic.Pointer[running] // by node; nil while it is down
+	ctx     context.Context
+	end     context.CancelFunc
+	workers sync.WaitGroup
+
+	mu      sync.Mutex
+	said    []map[domain.Hash]bool // by node: what it said was final in its present life
+	final   []*utxo.Tx             // all that was said to be final
+	rivals  [][2]*utxo.Tx
+	failure error
+}
+
+// newLoad starts workers, each of which pays one coin on and on, and one that spends further coins twice.
+func newLoad(n *network, workers int) *load {
+	l := &load{n: n, clients: make([]atomic.Pointer[running], len(n.nodes)), said: make([]map[domain.Hash]bool, len(n.nodes))}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	for i, v := range n.nodes {
+		l.clients[i].Store(v.running)
+		l.said[i] = make(map[domain.Hash]bool)
+	}
+	for w := range workers {
+		l.workers.Go(func() { l.payOn(w, workers) })
+	}
+	l.workers.Go(func() { l.spendTwice(workers) })
+	return l
+}
+
+// stop ends the workers.
+func (l *load) stop(t *testing.T) {
+	l.end()
+	l.workers.Wait()
+	if l.failure != nil {
+		t.Error(l.failure)
+	}
+}
+
+// payOn pays a coin from alice to herself, over and over: each payment spends the one before.
+func (l *load) payOn(worker, workers int) {
+	from := l.n.coin(worker)
+	for i := 0; l.ctx.Err() == nil; i++ {
+		tx := l.n.sign(l.n.spend(from).Pay(addressOf(alice), utxo.Product{}, coinValue), alice)
+		for at := worker + i; !l.submit(at%len(l.clients), tx); at++ {
+			if l.ctx.Err() != nil {
+				return
+			}
+		}
+		from = utxo.Outpoint{Tx: tx.ID}
+	}
+}
+
+// spendTwice has two nodes hear of two rivals at once, coin by coin.
+func (l *load) spendTwice(first int) {
+	for i := first; i < l.n.setup.coins && l.ctx.Err() == nil; i++ {
+		pair := [2]*utxo.Tx{l.n.pay(bob, 0, i), l.n.pay(carol, 1, i)}
+		l.mu.Lock()
+		l.rivals = append(l.rivals, pair)
+		l.mu.Unlock()
+		var sides sync.WaitGroup
+		for j, tx := range pair {
+			sides.Go(func() {
+				for at := i + j; ; at += 2 {
+					if done := l.submit(at%len(l.clients), tx); done || l.ctx.Err() != nil {
+						return
+					}
+				}
+			})
+		}
+		sides.Wait()
+	}
+}
+
+// submit sends a transaction to a node and waits for the end; false where the node could not say.
+func (l *load) submit(at int, tx *utxo.Tx) bool {
+	r := l.clients[at].Load()
+	if r == nil {
+		select { // it is down: give it a moment
+		case <-l.ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
+		return false
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	reply, err := r.SubmitTransaction(ctx, &notaryv1.SubmitTransactionRequest{Transaction: tx.Raw, WaitFor: waitFinal})
+	switch reason := reasonOf(err); {
+	case err == nil && reply.GetStatus().GetState() == stateFinal:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.said[at][tx.ID] = true
+		l.final = append(l.final, tx)
+		return true
+	case reason == notaryv1.Reason_REASON_DOUBLE_SPEND, reason == notaryv1.Reason_REASON_OUTPOINT_SPENT:
+		return true
+	case err == nil && reply.GetStatus().GetState() == stateRejected:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.failure = errors.Join(l.failure, fmt.Errorf("%s is rejected: %v", tx.ID, reply.GetStatus().GetRejection()))
+		return true
+	}
+	return false
+}
+
+// lives tells the load that a node is up again, or down where there is none.
+func (l *load) lives(v *notary, r *running) {
+	l.clients[v.index].Store(r)
+	if r != nil {
+		l.mu.Lock()
+		l.said[v.index] = make(map[domain.Hash]bool)
+		l.mu.Unlock()
+	}
+}
+
+// lostPower takes a node away whose power was cut: everything that it had under way fails.
+func (v *notary) lostPower(t *testing.T) {
+	t.Helper()
+	r := v.running
+	v.running = nil
+	r.cancel()
+	v.disk.Fail()
+	<-r.done // an error of the disk, or none
+	if err := r.conn.Close(); err != nil {
+		t.Error(err)
+	}
+	v.disk = v.disk.Back()
+}
+
+// losses is what a power cut took: transactions that the node had said were final, and observations of its own that
+// others hold.
+func (l *load) losses(t *testing.T, v *notary) (finals, votes int) {
+	t.Helper()
+	st, err := store.Open(v.dir, v.storeOptions(utxo.Delta{}))
+	if err != nil {
+		t.Fatalf("node %d does not open after a power cut: %v", v.index, err)
+	}
+	defer func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.said[v.index] {
+		if final, err := st.IsFinal(id); err != nil {
+			t.Fatal(err)
+		} else if !final {
+			finals++
+		}
+	}
+	id := observation.ChainID{Key: v.key.Public()}
+	for _, other := range l.n.up() {
+		head := other.running.store.Head(id)
+		for h := st.Head(id).Height; h <= head.Height; h++ {
+			theirs, found, err := other.running.store.Observation(id, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, kept, err := st.Observation(id, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found && (!kept || ours.Hash != theirs.Hash) {
+				votes++
+			}
+		}
+	}
+	return finals, votes
+}
+
+// comeBack runs a node again and waits until it votes.
+func (v *notary) comeBack(t *testing.T, l *load) {
+	t.Helper()
+	v.start(t)
+	l.lives(v, v.running)
+	eventually(t, fmt.Sprintf("node %d to be ready again", v.index), func() bool {
+		problems, _ := v.running.node.Ready()
+		return len(problems) == 0
+	})
+}
+
+// TestPowerLoss: four nodes under load; one after the other loses its power between two changes to its disk, at any
+// point of what it does, with any part of what was not synced gone. What it had said was final is on its disk, and so
+// is every vote of its own that anybody holds; it comes back and never contradicts itself. Everything that
+// anybody said was final is so everywhere in the end.
+func TestPowerLoss(t *testing.T) {
+	cuts := often(t, "NOTARY_SOAK_POWER", 12)
+	n := start(t, 4, setup{coins: min(8+cuts, 20_000), disks: true})
+	began := time.Now()
+	l := newLoad(n, 8)
+	rng := rand.New(rand.NewPCG(uint64(cuts), 3))
+	lostFinals, lostVotes := 0, 0
+	for i := range cuts {
+		v := n.nodes[i%4]
+		v.disk.CutAfter(rng.IntN(60))
+		select {
+		case <-v.disk.Off():
+		case <-time.After(patience):
+			t.Fatalf("cut %d: node %d writes nothing", i, v.index)
+		}
+		l.lives(v, nil)
+		v.lostPower(t)
+		finals, votes := l.losses(t, v)
+		lostFinals, lostVotes = lostFinals+finals, lostVotes+votes
+		v.comeBack(t, l)
+	}
+	l.stop(t)
+	n.meet(t)
+	n.allFinal(t, l.final...)
+	for _, pair := range l.rivals {
+		n.winner(t, pair[:]...)
+	}
+	n.equalLedgers(t)
+	contradictions := n.contradictions(t)
+	tell(t, map[string]any{
+		"run": "power", "cuts": cuts, "accepted": len(l.final), "contests": len(l.rivals), "lost_accepted": lostFinals,
+		"lost_votes": lostVotes, "contradictory_votes": contradictions, "seconds": int(time.Since(began).Seconds()),
+	})
+	if lostFinals > 0 || lostVotes > 0 || contradictions > 0 {
+		t.Errorf("%d accepted transactions lost, %d votes lost, %d contradictory votes", lostFinals, lostVotes, contradictions)
+	}
+	if len(l.final) < 2*cuts {
+		t.Errorf("%d transactions through %d power cuts: too little load to show anything", len(l.final), cuts)
+	}
+}
+
+// TestPowerLossControl: the same on disks that lie about syncing. It must lose something, or the test above shows
+// nothing.
+func TestPowerLossControl(t *testing.T) {
+	n := start(t, 4, setup{coins: 40, disks: true})
+	l := newLoad(n, 8)
+	v := n.nodes[0]
+	for _, w := range n.nodes {
+		w.disk.Lie()
+	}
+	eventually(t, "the node to have said something", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.said[v.index]) >= 20
+	})
+	v.disk.CutAfter(0)
+	<-v.disk.Off()
+	l.lives(v, nil)
+	v.lostPower(t)
+	finals, votes := l.losses(t, v)
+	l.stop(t)
+	tell(t, map[string]any{"run": "power without sync, the control", "cuts": 1, "accepted": len(l.final), "lost_accepted": finals, "lost_votes": votes})
+	if finals == 0 || votes == 0 {
+		t.Errorf("lost %d accepted transactions and %d votes without syncing: the test cannot fail", finals, votes)
+	}
+}
