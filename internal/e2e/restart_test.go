@@ -9,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	"github.com/notarynet/notaryd/node"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -151,23 +152,32 @@ func (n *network) honest(t *testing.T) {
 // observations at one height, or votes for rivals of one state in one round (N1).
 func (n *network) contradictions(t *testing.T) (count int) {
 	t.Helper()
+	var stores []*store.Store
+	for _, v := range n.up() {
+		stores = append(stores, v.running.store)
+	}
+	return contradictions(t, n.genesis.ID, stores)
+}
+
+func contradictions(t *testing.T, network domain.Hash, stores []*store.Store) (count int) {
+	t.Helper()
 	type ballot struct {
 		key   domain.PublicKey
 		state observation.State
 		round uint32
 		point utxo.Outpoint
 	}
-	spends := n.spends(t)
-	for _, v := range n.up() {
+	spends := spendsOf(t, network, stores)
+	for i, st := range stores {
 		cast := make(map[ballot]domain.Hash)
 		votes := 0
-		for _, head := range v.running.store.Heads() {
+		for _, head := range st.Heads() {
 			id := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}
-			for o, err := range v.running.store.Observations(id, 1, head.Height) {
+			for o, err := range st.Observations(id, 1, head.Height) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for range v.running.store.Forks(id, o.Header.Height) {
+				for range st.Forks(id, o.Header.Height) {
 					count++
 					t.Errorf("%s signed two observations at height %d", head.Key, o.Header.Height)
 				}
@@ -189,32 +199,36 @@ func (n *network) contradictions(t *testing.T) (count int) {
 			}
 		}
 		if votes == 0 {
-			t.Errorf("node %d holds no votes", v.index)
+			t.Errorf("store %d holds no votes", i)
 		}
 	}
 	return count
 }
 
-// spends are what the transactions that any node holds spend.
-func (n *network) spends(t *testing.T) map[domain.Hash][]utxo.Outpoint {
+// spendsOf are what the transactions spend that any store holds.
+func spendsOf(t *testing.T, network domain.Hash, stores []*store.Store) map[domain.Hash][]utxo.Outpoint {
 	t.Helper()
 	out := make(map[domain.Hash][]utxo.Outpoint)
 	add := func(raw []byte) {
-		tx, err := utxo.Decode(raw, utxo.Rules{Network: n.genesis.ID})
+		tx, err := utxo.Decode(raw, utxo.Rules{Network: network})
 		if err != nil {
 			t.Fatal(err)
 		}
 		out[tx.ID] = tx.Spends()
 	}
-	for _, v := range n.up() {
-		for p, err := range v.running.store.PendingTransactions() {
+	for _, st := range stores {
+		for p, err := range st.PendingTransactions() {
 			if err != nil {
 				t.Fatal(err)
 			}
 			add(p.Raw)
 		}
-		for _, id := range v.finals(t) {
-			stored, _, err := v.running.store.Transaction(id)
+		log, err := st.FinalLog(1, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range log {
+			stored, _, err := st.Transaction(e.Tx)
 			if err != nil {
 				t.Fatal(err)
 			}

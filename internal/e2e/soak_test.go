@@ -47,8 +47,8 @@ func tell(t *testing.T, figures map[string]any) {
 
 // load is clients that pay without pause, and remember which node said FINAL of what.
 type load struct {
-	n       *network
-	clients []atomic.Pointer[running] // by node; nil while it is down
+	purse
+	clients []atomic.Pointer[client] // by node; nil while it is down
 	ctx     context.Context
 	end     context.CancelFunc
 	workers sync.WaitGroup
@@ -60,12 +60,35 @@ type load struct {
 	failure error
 }
 
+// purse is the first genesis outputs of a network, all of one value and of one owner.
+type purse struct {
+	network domain.Hash
+	owner   domain.PrivateKey
+	coins   int
+	value   uint64
+}
+
+// pay spends an output that is worth a coin of the purse. Salt tells rivals apart.
+func (p *purse) pay(from utxo.Outpoint, to domain.PrivateKey, salt byte) *utxo.Tx {
+	d, err := utxo.NewBuilder(p.network).Spend(from).Pay(addressOf(to), utxo.Product{}, p.value).Salt([]byte{salt}).Build()
+	if err == nil {
+		var tx *utxo.Tx
+		if tx, err = d.Sign(p.owner).Finish(); err == nil {
+			return tx
+		}
+	}
+	panic(err) // a payment that is always the same
+}
+
+// client is how the load reaches one node.
+type client struct{ notaryv1.NotaryServiceClient }
+
 // newLoad starts workers, each of which pays one coin on and on, and one that spends further coins twice.
-func newLoad(n *network, workers int) *load {
-	l := &load{n: n, clients: make([]atomic.Pointer[running], len(n.nodes)), said: make([]map[domain.Hash]bool, len(n.nodes))}
+func newLoad(p purse, workers int, nodes []*client) *load {
+	l := &load{purse: p, clients: make([]atomic.Pointer[client], len(nodes)), said: make([]map[domain.Hash]bool, len(nodes))}
 	l.ctx, l.end = context.WithCancel(context.Background())
-	for i, v := range n.nodes {
-		l.clients[i].Store(v.running)
+	for i, c := range nodes {
+		l.clients[i].Store(c)
 		l.said[i] = make(map[domain.Hash]bool)
 	}
 	for w := range workers {
@@ -84,11 +107,20 @@ func (l *load) stop(t *testing.T) {
 	}
 }
 
-// payOn pays a coin from alice to herself, over and over: each payment spends the one before.
+// newLoad is a load on all nodes of a network.
+func (n *network) newLoad(workers int) *load {
+	var clients []*client
+	for _, v := range n.nodes {
+		clients = append(clients, &client{v.running})
+	}
+	return newLoad(purse{n.genesis.ID, alice, n.setup.coins, coinValue}, workers, clients)
+}
+
+// payOn pays a coin from its owner to the same, over and over: each payment spends the one before.
 func (l *load) payOn(worker, workers int) {
-	from := l.n.coin(worker)
+	from := utxo.Outpoint{Tx: l.network, Index: uint32(worker)}
 	for i := 0; l.ctx.Err() == nil; i++ {
-		tx := l.n.sign(l.n.spend(from).Pay(addressOf(alice), utxo.Product{}, coinValue), alice)
+		tx := l.pay(from, l.owner, 0)
 		for at := worker + i; !l.submit(at%len(l.clients), tx); at++ {
 			if l.ctx.Err() != nil {
 				return
@@ -100,8 +132,9 @@ func (l *load) payOn(worker, workers int) {
 
 // spendTwice has two nodes hear of two rivals at once, coin by coin.
 func (l *load) spendTwice(first int) {
-	for i := first; i < l.n.setup.coins && l.ctx.Err() == nil; i++ {
-		pair := [2]*utxo.Tx{l.n.pay(bob, 0, i), l.n.pay(carol, 1, i)}
+	for i := first; i < l.coins && l.ctx.Err() == nil; i++ {
+		coin := utxo.Outpoint{Tx: l.network, Index: uint32(i)}
+		pair := [2]*utxo.Tx{l.pay(coin, bob, 0), l.pay(coin, carol, 1)}
 		l.mu.Lock()
 		l.rivals = append(l.rivals, pair)
 		l.mu.Unlock()
@@ -151,13 +184,28 @@ func (l *load) submit(at int, tx *utxo.Tx) bool {
 }
 
 // lives tells the load that a node is up again, or down where there is none.
-func (l *load) lives(v *notary, r *running) {
-	l.clients[v.index].Store(r)
-	if r != nil {
+func (l *load) lives(node int, c *client) {
+	if c != nil {
 		l.mu.Lock()
-		l.said[v.index] = make(map[domain.Hash]bool)
+		l.said[node] = make(map[domain.Hash]bool)
 		l.mu.Unlock()
 	}
+	l.clients[node].Store(c)
+}
+
+// forgotten is how much of what a node said was final in its last life is not final in its store.
+func (l *load) forgotten(t *testing.T, node int, st *store.Store) (count int) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.said[node] {
+		if final, err := st.IsFinal(id); err != nil {
+			t.Fatal(err)
+		} else if !final {
+			count++
+		}
+	}
+	return count
 }
 
 // lostPower takes a node away whose power was cut: everything that it had under way fails.
@@ -176,7 +224,7 @@ func (v *notary) lostPower(t *testing.T) {
 
 // losses is what a power cut took: transactions that the node had said were final, and observations of its own that
 // others hold.
-func (l *load) losses(t *testing.T, v *notary) (finals, votes int) {
+func (v *notary) losses(t *testing.T, l *load) (finals, votes int) {
 	t.Helper()
 	st, err := store.Open(v.dir, v.storeOptions(utxo.Delta{}))
 	if err != nil {
@@ -187,17 +235,9 @@ func (l *load) losses(t *testing.T, v *notary) (finals, votes int) {
 			t.Error(err)
 		}
 	}()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id := range l.said[v.index] {
-		if final, err := st.IsFinal(id); err != nil {
-			t.Fatal(err)
-		} else if !final {
-			finals++
-		}
-	}
+	finals = l.forgotten(t, v.index, st)
 	id := observation.ChainID{Key: v.key.Public()}
-	for _, other := range l.n.up() {
+	for _, other := range v.net.up() {
 		head := other.running.store.Head(id)
 		for h := st.Head(id).Height; h <= head.Height; h++ {
 			theirs, found, err := other.running.store.Observation(id, h)
@@ -220,7 +260,7 @@ func (l *load) losses(t *testing.T, v *notary) (finals, votes int) {
 func (v *notary) comeBack(t *testing.T, l *load) {
 	t.Helper()
 	v.start(t)
-	l.lives(v, v.running)
+	l.lives(v.index, &client{v.running})
 	eventually(t, fmt.Sprintf("node %d to be ready again", v.index), func() bool {
 		problems, _ := v.running.node.Ready()
 		return len(problems) == 0
@@ -235,7 +275,7 @@ func TestPowerLoss(t *testing.T) {
 	cuts := often(t, "NOTARY_SOAK_POWER", 12)
 	n := start(t, 4, setup{coins: min(8+cuts, 20_000), disks: true})
 	began := time.Now()
-	l := newLoad(n, 8)
+	l := n.newLoad(8)
 	rng := rand.New(rand.NewPCG(uint64(cuts), 3))
 	lostFinals, lostVotes := 0, 0
 	for i := range cuts {
@@ -246,9 +286,9 @@ func TestPowerLoss(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatalf("cut %d: node %d writes nothing", i, v.index)
 		}
-		l.lives(v, nil)
+		l.lives(v.index, nil)
 		v.lostPower(t)
-		finals, votes := l.losses(t, v)
+		finals, votes := v.losses(t, l)
 		lostFinals, lostVotes = lostFinals+finals, lostVotes+votes
 		v.comeBack(t, l)
 	}
@@ -276,7 +316,7 @@ func TestPowerLoss(t *testing.T) {
 // nothing.
 func TestPowerLossControl(t *testing.T) {
 	n := start(t, 4, setup{coins: 40, disks: true})
-	l := newLoad(n, 8)
+	l := n.newLoad(8)
 	v := n.nodes[0]
 	for _, w := range n.nodes {
 		w.disk.Lie()
@@ -288,9 +328,9 @@ func TestPowerLossControl(t *testing.T) {
 	})
 	v.disk.CutAfter(0)
 	<-v.disk.Off()
-	l.lives(v, nil)
+	l.lives(v.index, nil)
 	v.lostPower(t)
-	finals, votes := l.losses(t, v)
+	finals, votes := v.losses(t, l)
 	l.stop(t)
 	tell(t, map[string]any{"run": "power without sync, the control", "cuts": 1, "accepted": len(l.final), "lost_accepted": finals, "lost_votes": votes})
 	if finals == 0 || votes == 0 {

@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/notarynet/notaryd/client/runtimefile"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// processes is a devnet of real processes, of which some are killed and run again.
+type processes struct {
+	binary  string
+	dir     string
+	file    *runtimefile.File
+	genesis *group.Genesis
+	devnet  *exec.Cmd
+	again   []*exec.Cmd // by node: the process that the test started in place of the devnet's
+	conns   []*grpc.ClientConn
+}
+
+// startProcesses builds notaryd and starts a devnet of four.
+func startProcesses(t *testing.T) *processes {
+	t.Helper()
+	dir := t.TempDir()
+	p := &processes{binary: filepath.Join(dir, "notaryd"), dir: filepath.Join(dir, "net"), again: make([]*exec.Cmd, 4)}
+	if out, err := exec.Command("go", "build", "-o", p.binary, "../../cmd/notaryd").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	runtime := filepath.Join(dir, "runtime.json")
+	p.devnet = p.command("devnet", "--port", "0", "--nodes", "4", "--state", p.dir, "--set", "vote.heartbeat=1s")
+	p.devnet.Env = append(os.Environ(), runtimefile.EnvPath+"="+runtime)
+	if err := p.devnet.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.stop(t) })
+	eventually(t, "the devnet to be up", func() bool {
+		var err error
+		p.file, err = runtimefile.Load(runtime)
+		return err == nil
+	})
+	b, err := os.ReadFile(p.file.Genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.genesis, err = group.DecodeGenesis(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range p.file.Nodes {
+		conn, err := grpc.NewClient(n.API, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.conns = append(p.conns, conn)
+	}
+	return p
+}
+
+func (p *processes) command(args ...string) *exec.Cmd {
+	c := exec.Command(p.binary, args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return c
+}
+
+func (p *processes) node(i int) string { return filepath.Join(p.dir, p.file.Nodes[i].Name) }
+
+func (p *processes) client(i int) *client {
+	return &client{notaryv1.NewNotaryServiceClient(p.conns[i])}
+}
+
+// kill ends the process of a node as the kernel does: at once, with no word to it.
+func (p *processes) kill(t *testing.T, i int) {
+	t.Helper()
+	if c := p.again[i]; c != nil {
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Wait() // killed
+		p.again[i] = nil
+		return
+	}
+	b, err := os.ReadFile(filepath.Join(p.node(i), "node.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the killed process to be gone", func() bool { return syscall.Kill(pid, 0) != nil })
+}
+
+// run starts a node again and waits until it votes.
+func (p *processes) run(t *testing.T, i int) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(p.node(i), "node.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	c := p.command("run", p.node(i))
+	c.Stderr = log
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.again[i] = c
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	eventually(t, fmt.Sprintf("%s to be ready again", p.file.Nodes[i].Name), func() bool {
+		r, err := client.Get("http://" + p.file.Nodes[i].API + "/readyz")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+}
+
+// stop ends every process, gently.
+func (p *processes) stop(t *testing.T) {
+	if p.devnet == nil {
+		return
+	}
+	for i, c := range p.again {
+		if c != nil {
+			_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
+			if err := c.Wait(); err != nil {
+				t.Errorf("%s: %v", p.file.Nodes[i].Name, err)
+			}
+		}
+	}
+	_ = p.devnet.Process.Signal(syscall.SIGINT)
+	_ = p.devnet.Wait() // it reports the nodes that were killed
+	p.devnet = nil
+	for _, c := range p.conns {
+		c.Close()
+	}
+}
+
+// open opens the store of a node that does not run.
+func (p *processes) open(t *testing.T, i int) *store.Store {
+	t.Helper()
+	key, err := domain.ParseHash(p.file.Nodes[i].NodeKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(filepath.Join(p.node(i), "data"), store.Options{
+		Network: p.genesis.ID, Key: domain.PublicKey(key), MemBytes: 4 << 20, ReserveBytes: 1, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatalf("%s does not open: %v", p.file.Nodes[i].Name, err)
+	}
+	return st
+}
+
+// TestKillNine: four processes under load; one after the other is killed with signal 9 and run again. What it had
+// said was final is in its store; in the end everything that anybody said was final is so everywhere, and no chain
+// holds a contradiction.
+func TestKillNine(t *testing.T) {
+	kills := often(t, "NOTARY_SOAK_KILLS", 3)
+	p := startProcesses(t)
+	owner, err := runtimefile.LoadKey(p.file.FaucetKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	coins := p.genesis.Doc.Allocations
+	l := newLoad(purse{p.genesis.ID, owner, len(coins), coins[0].Amount}, 8, []*client{p.client(0), p.client(1), p.client(2), p.client(3)})
+	lost := 0
+	for i := range kills {
+		v := i % 4
+		eventually(t, "load to reach the node", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.said[v]) >= 20+7*(i%5)
+		})
+		l.lives(v, nil)
+		p.kill(t, v)
+		st := p.open(t, v)
+		lost += l.forgotten(t, v, st)
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.run(t, v)
+		l.lives(v, p.client(v))
+	}
+	l.stop(t)
+	p.settle(t, l.final)
+	p.stop(t)
+	var stores []*store.Store
+	for i := range p.file.Nodes {
+		st := p.open(t, i)
+		defer st.Close()
+		stores = append(stores, st)
+		for _, tx := range l.final {
+			if final, err := st.IsFinal(tx.ID); err != nil || !final {
+				t.Errorf("%s: %s is final: %v, %v", p.file.Nodes[i].Name, tx.ID, final, err)
+				lost++
+			}
+		}
+		for _, pair := range l.rivals {
+			a, errA := st.IsFinal(pair[0].ID)
+			b, errB := st.IsFinal(pair[1].ID)
+			if errA != nil || errB != nil || a && b {
+				t.Errorf("%s: both rivals are final: %v, %v, %v, %v", p.file.Nodes[i].Name, a, b, errA, errB)
+			}
+		}
+	}
+	contradictory := contradictions(t, p.genesis.ID, stores)
+	tell(t, map[string]any{
+		"run": "kill -9", "kills": kills, "accepted": len(l.final), "contests": len(l.rivals), "lost_accepted": lost,
+		"contradictory_votes": contradictory, "seconds": int(time.Since(began).Seconds()),
+	})
+	if lost > 0 || contradictory > 0 {
+		t.Errorf("%d accepted transactions lost, %d contradictory votes", lost, contradictory)
+	}
+}
+
+// settle waits until every process holds transactions final.
+func (p *processes) settle(t *testing.T, txs []*utxo.Tx) {
+	t.Helper()
+	for i := range p.file.Nodes {
+		c := p.client(i)
+		for _, tx := range txs {
+			eventually(t, fmt.Sprintf("%s to be final on %s", tx.ID, p.file.Nodes[i].Name), func() bool {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				r, err := c.GetTransaction(ctx, &notaryv1.GetTransactionRequest{TransactionId: tx.ID[:]})
+				return err == nil && r.GetStatus().GetState() == stateFinal
+			})
+		}
+	}
+}
