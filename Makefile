@@ -75,6 +75,10 @@ sim: ## Simulated networks that try to break the rules: SEEDS=200 FAULTY=0.2
 sim-planted: ## Every planted bug must be caught by the simulator
 	$(GO) run -tags planted ./internal/sim/cmd/sim -planted
 
+.PHONY: soak
+soak: ## Power cuts and kill -9 under load: POWER=200 KILLS=20 (the long form: 10000 and 1000)
+	@POWER=$(or $(POWER),200) KILLS=$(or $(KILLS),20) ./scripts/soak.sh
+
 .PHONY: model
 model: ## Check the voting rules exhaustively (Promela, installs Debian's spin): MODEL=quick
 	./scripts/model.sh $(or $(MODEL),quick)
