@@ -90,7 +90,7 @@ func (w *walk) solveSparse(p, start []float64) solution {
 		jump := float64(keep*idle) + w.a
 		w.labels.Sweep(func(chunk, lo, hi int) {
 			var change, rest float64
-			w.labels.MulRows(next, now, w.in, lo, hi)
+			w.labels.MulChunk(next, now, w.in, chunk)
 			for i := lo; i < hi; i++ {
 				if !w.in[i] {
 					continue

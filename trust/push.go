@@ -160,7 +160,7 @@ func (f *fixing) sweep(target float64) (rounds int) {
 		}
 		f.labels.Sweep(func(chunk, lo, hi int) {
 			sum := 0.0
-			f.labels.MulRows(f.residual, scaled, f.in, lo, hi) // outside the filter it stays 0
+			f.labels.MulChunk(f.residual, scaled, f.in, chunk) // outside the filter it stays 0
 			for i := lo; i < hi; i++ {
 				f.residual[i] *= 1 - f.a
 				sum += math.Abs(f.residual[i])

@@ -1,6 +1,6 @@
 // Package sparse holds the one matrix that trust needs at scale: non-negative integers, mostly absent,
 // in compressed rows (CSR; Saad, "Iterative Methods for Sparse Linear Systems", 2nd ed., section 3.4),
-// six bytes an entry. It conforms to gonum's mat.Matrix, multiplies vectors itself, and may do so on
+// six bytes an entry, and as much again in tiles where it is large. It conforms to gonum's mat.Matrix, multiplies vectors itself, and may do so on
 // several goroutines: every row's sum is computed by one of them in the order of its columns, and
 // whatever is summed over rows is summed per chunk of rows first. So no result depends on how many
 // there were.
@@ -25,7 +25,8 @@ type Matrix struct {
 	start      []uint32 // row i holds entries start[i] to start[i+1]
 	index      []uint32 // columns, strictly ascending within a row
 	weight     []uint16
-	chunks     []int // boundaries of chunks of rows, first 0, last rows
+	chunks     []int   // boundaries of chunks of rows, first 0, last rows
+	tiles      *tiling // the same entries, where a matrix is large
 
 	// Rows replaced by Patch, over those of the base, and their numbers, ascending.
 	patched map[int]Row
@@ -55,7 +56,8 @@ func New(rows, cols int, start, index []uint32, weight []uint16) (*Matrix, error
 			return nil, fmt.Errorf("%w in row %d", err, i)
 		}
 	}
-	m.chunks = chunksOf(start)
+	m.tiles = m.tiled()
+	m.chunks = m.cut()
 	return m, nil
 }
 
@@ -138,31 +140,44 @@ func (r Row) Dot(x []float64) float64 {
 	return sum
 }
 
-// MulRows sets dst[i] to row i times x for lo <= i < hi, leaving out rows that in does not mark; a nil in
-// marks all. It is the inner loop of everything, so it walks the base by itself and then puts right the
-// few rows that are patched.
-func (m *Matrix) MulRows(dst, x []float64, in []bool, lo, hi int) {
-	start := m.start[lo : hi+1]
-	for i := range hi - lo {
-		if in != nil && !in[lo+i] {
-			continue
-		}
-		index, weight := m.index[start[i]:start[i+1]], m.weight[start[i]:start[i+1]]
-		weight = weight[:len(index)]
-		var sum float64
-		for k, c := range index {
-			sum += float64(float64(weight[k]) * x[c])
-		}
-		dst[lo+i] = sum
+// MulChunk sets dst[i] to row i times x for the rows i of a chunk that in marks, and to 0 for the others;
+// a nil in marks all. It is the inner loop of everything, so it does the base by itself and then puts
+// right the few rows that are patched.
+func (m *Matrix) MulChunk(dst, x []float64, in []bool, chunk int) {
+	lo, hi := m.chunks[chunk], m.chunks[chunk+1]
+	if m.tiles != nil {
+		m.tiles.mulChunk(dst[lo:hi], x[:m.cols], chunk, m.across())
+	} else {
+		m.mulRows(dst[lo:hi], x, lo)
 	}
 	at, _ := slices.BinarySearch(m.order, lo)
 	for _, i := range m.order[at:] {
 		if i >= hi {
 			break
 		}
-		if in == nil || in[i] {
-			dst[i] = m.patched[i].Dot(x)
+		dst[i] = m.patched[i].Dot(x)
+	}
+	if in == nil {
+		return
+	}
+	for i := lo; i < hi; i++ {
+		if !in[i] {
+			dst[i] = 0
 		}
+	}
+}
+
+// mulRows sets dst to the products of the rows from lo on.
+func (m *Matrix) mulRows(dst, x []float64, lo int) {
+	start := m.start[lo : lo+len(dst)+1]
+	for i := range dst {
+		index, weight := m.index[start[i]:start[i+1]], m.weight[start[i]:start[i+1]]
+		weight = weight[:len(index)]
+		var sum float64
+		for k, c := range index {
+			sum += float64(float64(weight[k]) * x[c])
+		}
+		dst[i] = sum
 	}
 }
 
@@ -171,7 +186,7 @@ func (m *Matrix) MulVecTo(dst, x []float64) {
 	if len(dst) != m.rows || len(x) != m.cols {
 		panic(mat.ErrShape)
 	}
-	m.Sweep(func(_, lo, hi int) { m.MulRows(dst, x, nil, lo, hi) })
+	m.Sweep(func(chunk, _, _ int) { m.MulChunk(dst, x, nil, chunk) })
 }
 
 // MulVec is m*x as a gonum vector. (VecDense.MulVec asks a foreign type for every element, which is

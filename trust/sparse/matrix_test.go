@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"slices"
+	"strconv"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -111,18 +113,21 @@ func TestAccessPanicsLikeGonum(t *testing.T) {
 	}
 }
 
-// However many goroutines take part, every bit is the same, and every row is done once.
-func TestSweepOnAnyCores(t *testing.T) {
-	const n = 60_000
+// scattered is a matrix whose rows lie all over the vector: peers with k entries each, and none in the
+// last row.
+func scattered(t testing.TB, n, k int) *Matrix {
 	start, index, weight := make([]uint32, n+1), []uint32{}, []uint16{}
+	seed := uint64(n)
 	for i := range n {
-		for k := range 4 {
-			index, weight = append(index, uint32((i*7+k*9973)%n/4*4+k)), append(weight, uint16(i%1000+1))
-		}
-		line := index[len(index)-4:]
-		for a := range line { // ascending
-			for b := a; b > 0 && line[b] < line[b-1]; b-- {
-				line[b], line[b-1] = line[b-1], line[b]
+		if i < n-1 {
+			line := make([]uint32, k)
+			for e := range line {
+				seed = seed*6364136223846793005 + 1442695040888963407
+				line[e] = uint32(seed >> 33 % uint64(n))
+			}
+			slices.Sort(line)
+			for _, c := range slices.Compact(line) {
+				index, weight = append(index, c), append(weight, uint16(1+(i+int(c))%1000))
 			}
 		}
 		start[i+1] = uint32(len(index))
@@ -131,55 +136,103 @@ func TestSweepOnAnyCores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Chunks() < 4 {
-		t.Fatalf("%d chunks", m.Chunks())
-	}
+	return m
+}
+
+func waves(n int) []float64 {
 	x := make([]float64, n)
 	for i := range x {
 		x[i] = math.Sin(float64(i))
 	}
-	var first []float64
-	for _, cores := range []int{1, 2, 5} {
-		old := runtime.GOMAXPROCS(cores)
-		y := make([]float64, n)
-		m.MulVecTo(y, x)
-		runtime.GOMAXPROCS(old)
-		if first == nil {
-			first = y
+	return x
+}
+
+// However many goroutines take part, and in tiles or not, every bit is the same as one row's product by
+// itself, and every row is done once.
+func TestSweepOnAnyCores(t *testing.T) {
+	for _, n := range []int{60_000, tileColumns, tileColumns + 1, 2*tileColumns + 3*tileRows + 5} {
+		m := scattered(t, n, 4)
+		if m.Chunks() < 4 || (m.tiles != nil) != (n > tileColumns) {
+			t.Fatalf("%d peers: %d chunks, tiles %v", n, m.Chunks(), m.tiles != nil)
 		}
-		for i := range y {
-			if math.Float64bits(y[i]) != math.Float64bits(first[i]) || y[i] != m.Row(i).Dot(x) {
-				t.Fatalf("row %d on %d cores: %v and %v", i, cores, y[i], first[i])
+		x := waves(n)
+		for _, cores := range []int{1, 2, 5} {
+			old := runtime.GOMAXPROCS(cores)
+			y := slices.Repeat([]float64{math.NaN()}, n) // whatever was there goes
+			m.MulVecTo(y, x)
+			runtime.GOMAXPROCS(old)
+			for i := range y {
+				if want := m.Row(i).Dot(x); math.Float64bits(y[i]) != math.Float64bits(want) {
+					t.Fatalf("row %d of %d on %d cores: %v, want %v", i, n, cores, y[i], want)
+				}
 			}
 		}
 	}
+}
+
+// Chunks cover all rows, each once, whatever is in them.
+func TestChunksCoverRows(t *testing.T) {
+	for _, n := range []int{0, 1, 5, 40_000, tileColumns + 1, 3 * tileColumns} {
+		m := scattered(t, max(n, 1), 3)
+		times := make([]int, max(n, 1))
+		last := 0
+		for c := range m.Chunks() {
+			lo, hi := m.chunks[c], m.chunks[c+1]
+			if lo != last || hi <= lo {
+				t.Fatalf("chunk %d from %d to %d after %d", c, lo, hi, last)
+			}
+			last = hi
+		}
+		m.Sweep(func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				times[i]++
+			}
+		})
+		if last != len(times) || slices.Min(times) != 1 || slices.Max(times) != 1 {
+			t.Fatalf("%d rows end at %d, done %d to %d times", len(times), last, slices.Min(times), slices.Max(times))
+		}
+	}
+}
+
+// A patched matrix in tiles, with some rows left out, against one row after the other.
+func TestPatchedTiles(t *testing.T) {
+	const n = tileColumns + 2*tileRows
+	m := scattered(t, n, 3)
+	rows := map[int]Row{}
+	for i := 0; i < n; i += 777 {
+		rows[i] = Row{Index: []uint32{uint32(i / 2), n - 1}, Weight: []uint16{7, 9}}
+	}
+	rows[n-1] = Row{}
+	patched, err := m.Patch(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
 	in := make([]bool, n)
-	in[5] = true
-	y := make([]float64, n)
-	m.MulRows(y, x, in, 0, n)
+	for i := range in {
+		in[i] = i%3 != 1
+	}
+	x, y := waves(n), make([]float64, n)
+	patched.Sweep(func(chunk, _, _ int) { patched.MulChunk(y, x, in, chunk) })
 	for i := range y {
-		if (y[i] != 0) != (i == 5 && first[5] != 0) {
-			t.Fatalf("row %d: %v", i, y[i])
+		want := 0.0
+		if in[i] {
+			want = patched.Row(i).Dot(x)
+		}
+		if math.Float64bits(y[i]) != math.Float64bits(want) {
+			t.Fatalf("row %d: %v, want %v", i, y[i], want)
 		}
 	}
 }
 
 func BenchmarkMulVec(b *testing.B) {
-	const n = 100_000
-	start, index, weight := make([]uint32, n+1), []uint32{}, []uint16{}
-	for i := range n {
-		for k := range uint32(10) {
-			index, weight = append(index, k*(n/10)+uint32(i*7919)%(n/10)), append(weight, 500)
-		}
-		start[i+1] = uint32(len(index))
-	}
-	m, err := New(n, n, start, index, weight)
-	if err != nil {
-		b.Fatal(err)
-	}
-	x, y := make([]float64, n), make([]float64, n)
-	b.SetBytes(int64(len(index)) * 14)
-	for b.Loop() {
-		m.MulVecTo(y, x)
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			m := scattered(b, n, 10)
+			x, y := waves(n), make([]float64, n)
+			for b.Loop() {
+				m.MulVecTo(y, x)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(m.Entries()), "ns/entry")
+		})
 	}
 }

@@ -14,18 +14,22 @@ const (
 	aloneWork = 1 << 16
 )
 
-// chunksOf cuts the rows into chunks of about equal work. It depends on the matrix alone.
-func chunksOf(start []uint32) []int {
-	rows := len(start) - 1
+// cut is the boundaries of chunks: rows of tiles, or rows of about equal work. It depends on the matrix
+// alone.
+func (m *Matrix) cut() []int {
 	chunks := []int{0}
 	from := 0
-	for i := range rows {
-		if int(start[i+1]-start[from])+i+1-from >= chunkWork && i+1 < rows {
-			chunks = append(chunks, i+1)
-			from = i + 1
+	for i := 1; i < m.rows; i++ {
+		full := int(m.start[i]-m.start[from])+i-from >= chunkWork
+		if m.tiles != nil {
+			full = i%tileRows == 0
+		}
+		if full {
+			chunks = append(chunks, i)
+			from = i
 		}
 	}
-	return append(chunks, rows)
+	return append(chunks, m.rows)
 }
 
 // Chunks is the number of chunks that Sweep hands out.
