@@ -47,11 +47,16 @@ func (n *Network) walk(mask []bool) *walk {
 	return w
 }
 
-// solution of a walk.
+// solution of a walk, and how near it is (push.go).
 type solution struct {
 	share      []float64
 	iterations int
-	change     float64
+	change     float64 // at most what one more iteration would change, in L1
+
+	feed     float64   // k: how much of p comes in at each iteration
+	residual []float64 // what is known of the residual; nil: nothing
+	left     norm      // of the residual
+	unknown  float64   // L1 norm of what residual lacks, at most
 }
 
 // solve iterates t = (1-a) (C't + d p) + a p, where d is the weight of raters without labels, from a
@@ -80,11 +85,11 @@ func (w *walk) solveSparse(p, start []float64) solution {
 			idle += t[i]
 		}
 	}
-	type part struct {
+	type moved struct {
 		change, idle float64
-		_            [6]uint64 // a cache line each: parts are written by different cores
+		_            [6]uint64 // a cache line each: written by different cores
 	}
-	parts := make([]part, w.labels.Chunks())
+	parts := make([]moved, w.labels.Chunks())
 	keep := 1 - w.a
 	for s := (solution{share: t}); ; {
 		jump := float64(keep*idle) + w.a
@@ -103,7 +108,7 @@ func (w *walk) solveSparse(p, start []float64) solution {
 					rest += fresh
 				}
 			}
-			parts[chunk] = part{change: change, idle: rest}
+			parts[chunk] = moved{change: change, idle: rest}
 		})
 		s.iterations++
 		s.change, idle = 0, 0
@@ -113,6 +118,7 @@ func (w *walk) solveSparse(p, start []float64) solution {
 		}
 		now, next = next, now
 		if s.change < w.stop {
+			s.feed, s.unknown = float64(keep*idle)+w.a, keep*s.change
 			return s
 		}
 	}

@@ -5,172 +5,233 @@ import (
 	"slices"
 )
 
-// Incremental recomputation. A solution solves x = (1-a) C0' x + q, where C0 has empty rows instead of p
-// in the rows of raters without labels, and q = ((1-a) d + a) p: their weight d only scales the whole,
-// and shares sum to 1 anyway. After labels changed, an old x leaves a residual r = q + (1-a) C0' x - x
-// that is zero but near the changes. Pushing it along the labels (Andersen, Chung, Lang, "Local graph
-// partitioning using PageRank vectors", FOCS 2006; Jeh and Widom 2003), round by round, repairs x; since
-// the map contracts by 1-a in L1,
+// Incremental recomputation. A solution solves x = (1-a) C0' x + k p, where C0 has empty rows instead of p
+// in the rows of raters without labels, and k, a number, only scales the whole: shares sum to 1 anyway.
+// After labels changed, an old x leaves a residual r = k p + (1-a) C0' x - x, which differs from the old
+// one near the changes alone. Pushing it along the labels (Andersen, Chung, Lang, "Local graph
+// partitioning using PageRank vectors", FOCS 2006; Jeh and Widom 2003), round by round, repairs x. What is
+// left of it is kept, so that the next repair starts from where this one ended and nothing adds up.
 //
-//	|x - x*| <= |r| / a    and, after scaling to sum 1,    |t - t*| <= 2 |r| / (a * sum x),
+// For t = x / s, where x sums to s, one iteration of solve would change t by (r - p sum(r)) / s; and since
+// an iteration contracts by 1-a in L1,
 //
-// which is the bound that decides when to stop. A residual that has spread over much of the graph goes
-// on in whole sweeps, until then only where it is.
+//	change <= (|r| + |sum r|) / s,    |t - t*| <= change / a,
+//
+// which decides when to stop. A residual that has spread over much of the graph goes on in whole sweeps,
+// until then only where it is.
 
-// repair makes the solution of w for p out of that of an older class with the same filter: dirty are the peers
-// whose residual may not be zero. What the old solution lacked in the first place is in its change, and
-// the new one's is within what is asked for; each repair takes half of the room there is. It returns
-// false where there is too little.
-func (w *walk) repair(old *class, p []float64, dirty []uint32, g *Graph, within float64) (solution, bool) {
-	// The weight that raters without labels had: any other would leave a residual along all of p.
-	idle := 0.0
-	for i, in := range w.in {
-		if in && old.walk.scale[i] == 0 {
-			idle += old.result.share[i]
-		}
-	}
-	room := within - old.result.change
-	if room <= within/64 || len(p) <= maxDense {
-		return solution{}, false
-	}
-	f := &fixing{walk: w, graph: g, x: slices.Clone(old.result.share), residual: make([]float64, len(p)), queued: make([]bool, len(p))}
-	f.measure(dirty, p, float64((1-w.a)*idle)+w.a)
-	rounds := f.settle(room / 4)
-	sum := 0.0
-	for _, x := range f.x {
-		sum += x
-	}
-	for i := range f.x {
-		f.x[i] /= sum
-	}
-	// Once for the residual, once for the weight of idle raters that fits this x only to within it.
-	return solution{share: f.x, iterations: rounds, change: old.result.change + 2*f.left/sum}, true
-}
+const (
+	// rounding is more, in L1, than what the sums of one round of a repair may lose.
+	rounding = 1e-15
+	// sweepAt is the part of all labels beyond which following them one by one costs more than a sweep.
+	sweepAt = 1. / 16
+)
 
 // fixing is a repair under way.
 type fixing struct {
 	*walk
-	x, residual []float64
-	active      []uint32 // whose residual may not be zero
-	queued      []bool
 	graph       *Graph
-	left        float64 // L1 norm of the residual not pushed
+	x, residual []float64
+	active      []uint32 // whose residual has changed and may be large
+	queued      []bool   // who is among them
+	rest        norm     // of the residuals of all others
+	left        norm     // of all residuals
+	total       float64  // sum of x
 }
 
-// measure computes the residuals of dirty peers; those of all in a sweep, if they are many.
-func (f *fixing) measure(dirty []uint32, p []float64, jump float64) {
-	scaled := make([]float64, len(f.x))
-	for i, x := range f.x {
-		scaled[i] = x * f.scale[i]
+// norm is the L1 norm and the sum of a vector.
+type norm struct{ size, sum float64 }
+
+func (n *norm) add(x float64) { n.size += math.Abs(x); n.sum += x }
+
+func (n *norm) drop(x float64) { n.size -= math.Abs(x); n.sum -= x }
+
+// repair makes the solution of w for p out of that of an older class with the same filter, on a graph
+// from before some raters changed what they say. Its change is at most within. It returns false where
+// the old solution is too coarse for that.
+func (w *walk) repair(old *class, p []float64, before, g *Graph, changed []int, within float64) (solution, bool) {
+	was := &old.result
+	room := within - 2*was.unknown
+	if room <= within/64 || len(p) <= maxDense {
+		return solution{}, false
 	}
-	residual := func(i int) float64 {
-		if !f.in[i] {
-			return 0
+	f := &fixing{walk: w, graph: g, x: slices.Clone(was.share), queued: make([]bool, len(p)), rest: was.left, total: 1}
+	if f.residual = slices.Clone(was.residual); f.residual == nil {
+		f.residual = make([]float64, len(p))
+	}
+	if &p[0] != &old.p[0] {
+		for i, x := range p {
+			if d := float64(was.feed * (x - old.p[i])); d != 0 {
+				f.take(uint32(i))
+				f.residual[i] += d
+			}
 		}
-		return float64(jump*p[i]) + float64((1-f.a)*f.labels.Row(i).Dot(scaled)) - f.x[i]
 	}
-	for _, i := range dirty {
+	for _, i := range before.touched(g, changed) {
+		if w.in[i] {
+			f.take(i)
+			f.residual[i] = float64(was.feed*p[i]) + float64((1-w.a)*f.inflow(i)) - f.x[i]
+		}
+	}
+	rounds := f.settle(room)
+	return f.solution(was, rounds), true
+}
+
+// touched are the peers whom changed raters label or labelled, ascending.
+func (g *Graph) touched(next *Graph, changed []int) []uint32 {
+	var out []uint32
+	for _, i := range changed {
+		out = append(out, g.said(i).ratee...)
+		out = append(out, next.said(i).ratee...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// inflow is what raters give a peer in one iteration, before (1-a).
+func (f *fixing) inflow(i uint32) float64 {
+	sum := 0.0
+	r := f.labels.Row(int(i))
+	for k, from := range r.Index {
+		if f.in[from] {
+			sum += float64(float64(r.Weight[k]) * float64(f.x[from]*f.scale[from]))
+		}
+	}
+	return sum
+}
+
+// take makes a peer active, before its residual changes.
+func (f *fixing) take(i uint32) {
+	if !f.queued[i] {
 		f.queued[i] = true
+		f.active = append(f.active, i)
+		f.rest.drop(f.residual[i])
 	}
-	f.active = dirty
-	if len(dirty) < len(p)/8 {
-		for _, i := range dirty {
-			f.residual[i] = residual(int(i))
-		}
-		return
-	}
-	f.labels.Sweep(func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			if f.queued[i] {
-				f.residual[i] = residual(i)
-			}
-		}
-	})
 }
 
-// settle pushes until no more than target is left.
-func (f *fixing) settle(target float64) (rounds int) {
-	small := target / 2 / float64(len(f.x))
+// settled reports whether one iteration would change no more than room.
+func (f *fixing) settled(room float64) bool {
+	return f.left.size+math.Abs(f.left.sum) <= room*f.total
+}
+
+// settle pushes until no more than room is left.
+func (f *fixing) settle(room float64) (rounds int) {
+	small := room / 4 / float64(len(f.x))
+	most := int(sweepAt * float64(len(f.x)))
 	for ; ; rounds++ {
-		f.left = 0
-		edges := 0
+		f.left = f.rest
+		large := f.active[:0]
 		for _, i := range f.active {
-			f.left += math.Abs(f.residual[i])
-			if math.Abs(f.residual[i]) > small {
-				edges += len(f.graph.said(int(i)).ratee)
+			r := f.residual[i]
+			f.left.add(r)
+			if f.queued[i] = math.Abs(r) > small; f.queued[i] {
+				large = append(large, i)
+			} else {
+				f.rest.add(r)
 			}
 		}
-		if f.left <= target {
+		f.active = large
+		switch {
+		case f.settled(room):
 			return rounds
+		case len(large) == 0 || len(large) > most:
+			return rounds + f.sweep(room)
 		}
-		if edges > f.labels.Entries()/8 {
-			return rounds + f.sweep(target)
-		}
-		f.push(small)
+		f.push()
 	}
 }
 
-// push moves every residual above small into the solution and on to those its peer labels.
-func (f *fixing) push(small float64) {
+// push moves the residuals of all active peers into the solution and on to those they label.
+func (f *fixing) push() {
 	work := f.active
-	f.active = nil
+	f.active = make([]uint32, 0, 8*len(work))
 	moving := make([]float64, len(work))
 	for n, i := range work {
-		if r := f.residual[i]; math.Abs(r) > small {
-			moving[n] = r
-			f.residual[i] = 0
-			f.x[i] += r
-		}
-	}
-	for _, i := range work {
+		moving[n] = f.residual[i]
+		f.x[i] += moving[n]
+		f.total += moving[n]
+		f.residual[i] = 0
 		f.queued[i] = false
 	}
-	keep := func(i uint32) {
-		if !f.queued[i] {
-			f.queued[i] = true
-			f.active = append(f.active, i)
-		}
-	}
 	for n, i := range work {
-		if moving[n] == 0 {
-			if f.residual[i] != 0 {
-				keep(i)
-			}
-			continue
-		}
 		per := (1 - f.a) * moving[n] * f.scale[i]
 		said := f.graph.said(int(i))
 		for k, to := range said.ratee {
 			if said.score[k] > 0 && f.in[to] {
+				f.take(to)
 				f.residual[to] += float64(per * float64(said.score[k]))
-				keep(to)
 			}
 		}
 	}
 }
 
-// sweep pushes everything at once, over all rows, until no more than target is left.
-func (f *fixing) sweep(target float64) (rounds int) {
-	scaled := make([]float64, len(f.x))
-	parts := make([]float64, f.labels.Chunks())
-	for ; f.left > target; rounds++ {
-		for i, r := range f.residual {
-			f.x[i] += r
-			scaled[i] = r * f.scale[i]
+// part is what one chunk of rows adds to sums over all rows.
+type part struct {
+	norm
+	total float64
+	_     [5]uint64 // a cache line each: parts are written by different cores
+}
+
+// overChunks calls f for every chunk of rows, from several cores, and adds up what it returns, in order.
+func (f *fixing) overChunks(do func(chunk, lo, hi int) part) (left norm, total float64) {
+	parts := make([]part, f.labels.Chunks())
+	f.labels.Sweep(func(chunk, lo, hi int) { parts[chunk] = do(chunk, lo, hi) })
+	for _, p := range parts {
+		left.size += p.size
+		left.sum += p.sum
+		total += p.total
+	}
+	return left, total
+}
+
+// sweep pushes everything at once, over all rows, until no more than room is left.
+func (f *fixing) sweep(room float64) (rounds int) {
+	now, next := make([]float64, len(f.x)), make([]float64, len(f.x))
+	f.labels.Sweep(func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			now[i] = f.residual[i] * f.scale[i]
 		}
-		f.labels.Sweep(func(chunk, lo, hi int) {
-			sum := 0.0
-			f.labels.MulChunk(f.residual, scaled, f.in, chunk) // outside the filter it stays 0
+	})
+	keep := 1 - f.a
+	for ; !f.settled(room); rounds++ {
+		var pushed float64
+		f.left, pushed = f.overChunks(func(chunk, lo, hi int) (p part) {
+			f.labels.MulChunk(next, now, f.in, chunk)
 			for i := lo; i < hi; i++ {
-				f.residual[i] *= 1 - f.a
-				sum += math.Abs(f.residual[i])
+				r := f.residual[i]
+				f.x[i] += r
+				p.total += r
+				r = keep * next[i]
+				f.residual[i] = r
+				p.add(r)
+				next[i] = r * f.scale[i]
 			}
-			parts[chunk] = sum
+			return p
 		})
-		f.left = 0
-		for _, s := range parts {
-			f.left += s
-		}
+		f.total += pushed
+		now, next = next, now
 	}
 	return rounds
+}
+
+// solution scales what was repaired to sum to 1.
+func (f *fixing) solution(was *solution, rounds int) solution {
+	_, total := f.overChunks(func(_, lo, hi int) (p part) {
+		for _, x := range f.x[lo:hi] {
+			p.total += x
+		}
+		return p
+	})
+	by := 1 / total
+	out := solution{share: f.x, residual: f.residual, iterations: rounds, feed: was.feed * by, unknown: was.unknown*by + float64(rounds+1)*rounding}
+	out.left, _ = f.overChunks(func(_, lo, hi int) (p part) {
+		for i := lo; i < hi; i++ {
+			f.x[i] *= by
+			f.residual[i] *= by
+			p.add(f.residual[i])
+		}
+		return p
+	})
+	out.change = out.left.size + math.Abs(out.left.sum) + 2*out.unknown
+	return out
 }

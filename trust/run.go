@@ -81,7 +81,7 @@ func (r *Run) Update(changes []Change, p []float64, within float64) (*Run, error
 	}
 	w := r.class.walk.after(next.network, changed)
 	next.class.walk = w
-	if s, ok := w.repair(&r.class, next.class.p, old.dirty(g, changed, r.class.p, next.class.p), g, within); ok {
+	if s, ok := w.repair(&r.class, next.class.p, old, g, changed, within); ok {
 		return next.with(s), nil
 	}
 	return next.with(w.solve(next.class.p, r.share)), nil

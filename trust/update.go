@@ -30,7 +30,7 @@ func (a *Aggregate) Update(changes []Change) (*Aggregate, error) {
 			return c.walk.solve(c.p, c.p)
 		}
 		old := &a.classes[at]
-		if s, ok := c.walk.repair(old, c.p, a.network.graph.dirty(g, changed, old.p, c.p), g, Precision*c.walk.a/2); ok {
+		if s, ok := c.walk.repair(old, c.p, a.network.graph, g, changed, Precision*c.walk.a); ok {
 			return s
 		}
 		return c.walk.solve(c.p, old.result.share)
@@ -58,26 +58,4 @@ func (n *Network) after(g *Graph, changed []int) *Network {
 		out.sums[i] = g.positiveSum(i)
 	}
 	return &out
-}
-
-// dirty are the peers that changed raters label or labelled, those raters themselves, since whether
-// they have labels at all decides who feeds p, and those whose p changed.
-func (g *Graph) dirty(next *Graph, changed []int, oldP, newP []float64) []uint32 {
-	touched := make([]bool, g.Len())
-	for _, i := range changed {
-		touched[i] = true
-		for _, to := range g.said(i).ratee {
-			touched[to] = true
-		}
-		for _, to := range next.said(i).ratee {
-			touched[to] = true
-		}
-	}
-	var out []uint32
-	for i := range touched {
-		if touched[i] || oldP[i] != newP[i] {
-			out = append(out, uint32(i))
-		}
-	}
-	return out
 }

@@ -209,15 +209,15 @@ func (b *bench) incremental(mask []bool, p []float64, full figure) {
 	check(err)
 	before, err := n.Run(mask, p)
 	check(err)
-	changes := b.changes(100)
-	g, err := b.graph.With(changes)
-	check(err)
-	s.Epsilon = 1e-12
-	exact, err := trust.New(g, s)
-	check(err)
-	want, err := exact.Run(mask, p)
-	check(err)
-	repair := func(kind, note string, within float64) {
+	changed, added := b.changes(100)
+	repair := func(kind, note string, changes []trust.Change, within float64) {
+		g, err := b.graph.With(changes)
+		check(err)
+		s.Epsilon = 1e-12
+		exact, err := trust.New(g, s)
+		check(err)
+		want, err := exact.Run(mask, p)
+		check(err)
 		var after *trust.Run
 		f := b.median(func() {
 			after, err = before.Update(changes, nil, within)
@@ -229,22 +229,35 @@ func (b *bench) incremental(mask []bool, p []float64, full figure) {
 		f.Kind, f.Iterations, f.ToFull, f.Note = kind, after.Iterations, f.Seconds/full.Seconds, note
 		b.print(f)
 	}
-	repair("incremental", "100 changed labels, same p, to the L1 change of the full run", b.setting.Epsilon)
-	repair("incremental_proven", "the same, proven within 9e-7 of the fixed point", trust.Precision*s.Teleport/2)
+	repair("incremental", "100 labels with another score, same p, to the L1 change of the full run", changed, b.setting.Epsilon)
+	repair("incremental_added", "100 more labels, of the highest score, likewise", added, b.setting.Epsilon)
+	repair("incremental_proven", "100 labels with another score, proven within 9e-7 of the fixed point", changed, trust.Precision*s.Teleport)
 }
 
-// changes are as many labels set anew, spread over the peers.
-func (b *bench) changes(count int) []trust.Change {
-	var out []trust.Change
+// changes are as many labels given another score, as draw would, and as many more labels of the highest
+// score, both of peers at random.
+func (b *bench) changes(count int) (changed, added []trust.Change) {
 	r := random(99)
-	for range count {
+	for len(changed) < count {
 		i := int(r.next() % uint64(b.peers))
-		j := int(r.next() % uint64(b.peers))
+		ratees, _ := b.graph.Said(i)
+		if len(ratees) == 0 {
+			continue
+		}
+		to := b.graph.ID(int(ratees[r.next()%uint64(len(ratees))]))
+		score := int32(1 + r.next()%trust.MaxScore)
+		if r.next()%20 == 0 {
+			score = -score
+		}
+		changed = append(changed, trust.Change{Label: trust.Label{Rater: b.graph.ID(i), Ratee: to, Score: score}})
+	}
+	for len(added) < count {
+		i, j := int(r.next()%uint64(b.peers)), int(r.next()%uint64(b.peers))
 		if i != j {
-			out = append(out, trust.Change{Label: trust.Label{Rater: b.graph.ID(i), Ratee: b.graph.ID(j), Score: trust.MaxScore}})
+			added = append(added, trust.Change{Label: trust.Label{Rater: b.graph.ID(i), Ratee: b.graph.ID(j), Score: trust.MaxScore}})
 		}
 	}
-	return out
+	return changed, added
 }
 
 // preference is the filter of the first seed and the average p of all seeds under it.
