@@ -9,7 +9,7 @@ import (
 	"github.com/notarynet/notaryd/proto/refusal"
 )
 
-// maxHeld bounds, in peers times classes, what an aggregate keeps for Update: about 25 bytes each.
+// maxHeld bounds, in peers times classes, what an aggregate keeps for Update: about 33 bytes each.
 const maxHeld = 1 << 24
 
 // Aggregate is the trust of the members of a group together: the sum over members i of W(i) * t(i).

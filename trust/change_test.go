@@ -221,7 +221,7 @@ func TestRepairBound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := l1(next.share, full.share); d > 2*(next.Change+full.Change)/n.setting.Teleport || next.Change > within {
+		if d := l1(next.share, full.share); d > (next.Change+full.Change)/n.setting.Teleport || next.Change > within {
 			t.Fatalf("%v away, said to change by %v", d, next.Change)
 		}
 		if next.Change > n.setting.Epsilon {
@@ -229,7 +229,7 @@ func TestRepairBound(t *testing.T) {
 		}
 		r = next
 	}
-	if repaired < 3 {
+	if repaired < 8 {
 		t.Errorf("only %d of 8 updates were repairs", repaired)
 	}
 }

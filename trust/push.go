@@ -23,8 +23,9 @@ import (
 const (
 	// rounding is more, in L1, than what the sums of one round of a repair may lose.
 	rounding = 1e-15
-	// sweepAt is the part of all labels beyond which following them one by one costs more than a sweep.
-	sweepAt = 1. / 16
+	// followed is the part of all labels after which following them one by one, or looking whom to follow,
+	// gives way to sweeps, in which a label costs a tenth of that.
+	followed = 1. / 16
 )
 
 // fixing is a repair under way.
@@ -32,7 +33,7 @@ type fixing struct {
 	*walk
 	graph       *Graph
 	x, residual []float64
-	active      []uint32 // whose residual has changed and may be large
+	active      []uint32 // whose residual has changed and not been pushed
 	queued      []bool   // who is among them
 	rest        norm     // of the residuals of all others
 	left        norm     // of all residuals
@@ -114,44 +115,55 @@ func (f *fixing) settled(room float64) bool {
 	return f.left.size+math.Abs(f.left.sum) <= room*f.total
 }
 
-// settle pushes until no more than room is left.
+// settle pushes until no more than room is left, the largest first: what is below half the mean waits,
+// since much of it meets its like with the other sign, and is never worth its labels.
 func (f *fixing) settle(room float64) (rounds int) {
-	small := room / 4 / float64(len(f.x))
-	most := int(sweepAt * float64(len(f.x)))
+	labels := int(followed * float64(f.labels.Entries()))
 	for ; ; rounds++ {
-		f.left = f.rest
-		large := f.active[:0]
+		here := norm{}
 		for _, i := range f.active {
-			r := f.residual[i]
-			f.left.add(r)
-			if f.queued[i] = math.Abs(r) > small; f.queued[i] {
-				large = append(large, i)
-			} else {
-				f.rest.add(r)
-			}
+			here.add(f.residual[i])
 		}
-		f.active = large
-		switch {
-		case f.settled(room):
+		f.left = norm{f.rest.size + here.size, f.rest.sum + here.sum}
+		if f.settled(room) {
 			return rounds
-		case len(large) == 0 || len(large) > most:
+		}
+		if here.size <= f.rest.size || labels < 0 {
 			return rounds + f.sweep(room)
 		}
-		f.push()
+		labels -= len(f.active)
+		large := f.large(here.size / float64(len(f.active)) / 2)
+		for _, i := range large {
+			labels -= len(f.graph.said(int(i)).ratee)
+		}
+		f.push(large)
 	}
 }
 
-// push moves the residuals of all active peers into the solution and on to those they label.
-func (f *fixing) push() {
-	work := f.active
-	f.active = make([]uint32, 0, 8*len(work))
+// large takes those out of the active whose residual is above a bound.
+func (f *fixing) large(bound float64) []uint32 {
+	var large []uint32
+	rest := f.active[:0]
+	for _, i := range f.active {
+		if math.Abs(f.residual[i]) >= bound {
+			f.queued[i] = false
+			large = append(large, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	f.active = rest
+	return large
+}
+
+// push moves the residuals of some peers into the solution and on to those they label.
+func (f *fixing) push(work []uint32) {
 	moving := make([]float64, len(work))
 	for n, i := range work {
 		moving[n] = f.residual[i]
 		f.x[i] += moving[n]
 		f.total += moving[n]
 		f.residual[i] = 0
-		f.queued[i] = false
 	}
 	for n, i := range work {
 		per := (1 - f.a) * moving[n] * f.scale[i]

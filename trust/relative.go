@@ -11,7 +11,7 @@ type Vector struct {
 	graph *Graph
 	share []float64
 	// Iterations and Change say how EigenTrust ended: what one more iteration would change is at most
-	// Change in L1, and the distance from the fixed point at most 2 * Change / a.
+	// Change in L1, and the distance from the fixed point at most Change / a.
 	Iterations int
 	Change     float64
 }

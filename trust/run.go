@@ -59,10 +59,10 @@ func (r *Run) with(s solution) *Run {
 }
 
 // Update is the run after changes of labels between peers that it knows, with the same filter and a
-// new p, or the old one where p is nil. It repairs what the changes touch, as long as all repairs since
-// the last full run together leave Change within what is asked for, and starts from the old shares
-// otherwise. Within Setting.Epsilon the result is as good as a full run's; within
-// Precision * a/2 it is proven to lie within Precision of the fixed point.
+// new p, or the old one where p is nil. It repairs what the changes touch until Change is at most what is
+// asked for, and what it leaves is known to the next update, so that nothing adds up; where the last full
+// run was too coarse for that, it runs again from the old shares. Within Setting.Epsilon the result is as
+// good as a full run's; within Precision * a it is proven to lie within Precision of the fixed point.
 func (r *Run) Update(changes []Change, p []float64, within float64) (*Run, error) {
 	old := r.network.graph
 	g, err := old.With(changes)

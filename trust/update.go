@@ -8,9 +8,8 @@ const Precision = 9e-7
 
 // Update is the aggregate after changes of labels: what a full run on the changed graph would give, to
 // within Precision in L1 and what Epsilon leaves open in that run. Views are computed anew; EigenTrust
-// is repaired around the changes where a filter is as it was, as long as the bound on all repairs
-// since the last full run allows it, and run otherwise. A graph that had to be renumbered is computed
-// anew altogether.
+// is repaired around the changes where a filter is as it was, and run otherwise. A graph that had to be
+// renumbered is computed anew altogether.
 func (a *Aggregate) Update(changes []Change) (*Aggregate, error) {
 	g, err := a.network.graph.With(changes)
 	if err != nil {

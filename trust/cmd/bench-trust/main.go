@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ type figure struct {
 	Kind    string  `json:"kind"`
 	Peers   int     `json:"peers"`
 	Labels  int     `json:"labels"`
+	Cluster int     `json:"cluster,omitempty"` // peers of a cluster, 0: none
 	Seconds float64 `json:"seconds"`
 	// CPU is the processor time of all cores, in seconds: what remains to be compared on a busy machine.
 	CPU        float64 `json:"cpu_seconds,omitempty"`
@@ -45,26 +47,32 @@ type figure struct {
 func main() {
 	sizes := flag.String("peers", "1000,10000,100000,1000000", "sizes of graphs")
 	labels := flag.Int("labels", 10, "labels per peer")
-	groups := flag.Int("cluster", 0, "peers of a cluster that keep nine of ten labels to themselves; 0: labels at random")
+	clusters := flag.String("cluster", "0,1000", "peers of clusters that keep nine of ten labels to themselves; 0: labels at random")
 	runs := flag.Int("runs", 7, "repetitions; figures are medians")
 	child := flag.Int("child", 0, "measure one size (used by the command itself)")
 	flag.Parse()
 	if *child > 0 {
-		measure(*child, *labels, *groups, *runs)
+		size, err := strconv.Atoi(*clusters)
+		check(err)
+		measure(*child, *labels, size, *runs)
 		return
 	}
-	for _, size := range strings.Split(*sizes, ",") {
-		self := exec.Command(os.Args[0], "-child", size, "-labels", strconv.Itoa(*labels), "-cluster", strconv.Itoa(*groups), "-runs", strconv.Itoa(*runs))
-		self.Stdout, self.Stderr = os.Stdout, os.Stderr
-		if err := self.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "bench-trust:", err)
-			os.Exit(1)
+	for _, cluster := range strings.Split(*clusters, ",") {
+		for _, size := range strings.Split(*sizes, ",") {
+			self := exec.Command(os.Args[0], "-child", size, "-labels", strconv.Itoa(*labels), "-cluster", cluster, "-runs", strconv.Itoa(*runs))
+			self.Stdout, self.Stderr = os.Stdout, os.Stderr
+			if err := self.Run(); err != nil {
+				fmt.Fprintln(os.Stderr, "bench-trust:", err)
+				os.Exit(1)
+			}
 		}
 	}
 }
 
 func measure(peers, labels, cluster, runs int) {
-	b := &bench{runs: runs, out: json.NewEncoder(os.Stdout), peers: peers}
+	b := &bench{runs: runs, out: json.NewEncoder(os.Stdout), peers: peers, cluster: cluster, bandwidth: bandwidth()}
+	debug.FreeOSMemory()
+	debug.SetGCPercent(30) // peaks of what is needed, not of what waits for the collector
 	g := b.build(peers, labels, cluster)
 	if cluster > 0 {
 		start := time.Now()
@@ -74,7 +82,6 @@ func measure(peers, labels, cluster, runs int) {
 		g = local
 	}
 	b.graph = g
-	b.bandwidth = bandwidth()
 	s := trust.DefaultSetting()
 	s.Teleport, s.Epsilon = 0.1, 1e-6
 	for i := range 16 {
@@ -89,6 +96,7 @@ func measure(peers, labels, cluster, runs int) {
 type bench struct {
 	runs      int
 	peers     int
+	cluster   int
 	out       *json.Encoder
 	graph     *trust.Graph
 	setting   trust.Setting
@@ -102,7 +110,7 @@ func check(err error) {
 }
 
 func (b *bench) print(f figure) {
-	f.Peers, f.Cores, f.PeakMB = b.peers, runtime.GOMAXPROCS(0), peak()
+	f.Peers, f.Cluster, f.Cores, f.PeakMB = b.peers, b.cluster, runtime.GOMAXPROCS(0), peak()
 	if b.graph != nil {
 		f.Labels = b.graph.Labels()
 	}
@@ -182,13 +190,17 @@ func (b *bench) group() {
 	f.Kind, f.Iterations, f.Note = "group", r.Iterations, "EigenTrust on the averaged p"
 	f.Ceiling = float64(r.Iterations) * b.bytes() / b.bandwidth
 	b.print(f)
-	scale := b.median(func() { flat(b.graph, p) })
+	b.incremental(mask, p, f)
+	if b.peers <= 200_000 { // sixteen views of a million peers measure nothing new
+		b.full()
+	}
+	scale := b.median(func() { flat(b.graph, p) }) // last: its matrix is large
 	scale.Kind, scale.Note = "group_flat", "for scale: a plain CSR of float64, one core, matrix at hand"
 	b.print(scale)
-	b.incremental(mask, p, f)
-	if b.peers > 200_000 {
-		return // sixteen views of a million peers measure nothing new
-	}
+}
+
+// full measures the group vector from labels on.
+func (b *bench) full() {
 	var a *trust.Aggregate
 	full := b.median(func() {
 		var err error
