@@ -13,6 +13,10 @@ import (
 // anybody may have half of it; once half is taken, nobody more than a share, so that one flooding client or
 // neighbour leaves the others theirs. What the network has voted on and this node had to ask for may go an eighth
 // beyond what others may fill.
+//
+// For clients there is less room while transactions take long (pace). What neighbours bring is not held back by that:
+// they have it already, will vote on it, and this node would have to ask for it later at a higher price. The way to
+// relieve a network is to take less in at its doors.
 type admission struct {
 	inFlight atomic.Int64
 	draining atomic.Bool
@@ -20,13 +24,15 @@ type admission struct {
 
 	mu       sync.Mutex
 	byOrigin map[string]int64
+	clients  int64 // of inFlight, those that clients brought
+	pace     *pace
 }
 
 // crowdShare is the part of the room that one origin may have when half of it is taken.
 const crowdShare = 8
 
-func newAdmission(most int) *admission {
-	return &admission{most: int64(most), byOrigin: make(map[string]int64)}
+func newAdmission(most int, long time.Duration) *admission {
+	return &admission{most: int64(most), byOrigin: make(map[string]int64), pace: newPace(int64(most), long)}
 }
 
 // admit takes a place, or says why there is none.
@@ -40,11 +46,19 @@ func (a *admission) admit(o Origin) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all, own := a.inFlight.Load(), a.byOrigin[o.key()]
-	most := a.most
-	if o.kind == fromPull {
+	all, own, most := a.inFlight.Load(), a.byOrigin[o.key()], a.most
+	switch o.kind {
+	case fromAPI: // what clients brought is held against their pace, and all against the room
+		if a.clients >= a.pace.limit/2 && own >= max(a.pace.limit/crowdShare, 1) {
+			return tooMany(own)
+		}
+		if a.clients >= a.pace.limit {
+			return overloaded(a.clients)
+		}
+	case fromPull:
 		most += a.most / 8
-	} else if all >= a.most/2 && own >= max(a.most/crowdShare, 1) {
+	}
+	if o.kind != fromPull && all >= most/2 && own >= max(most/crowdShare, 1) {
 		return tooMany(own)
 	}
 	if all >= most {
@@ -52,7 +66,20 @@ func (a *admission) admit(o Origin) error {
 	}
 	a.inFlight.Add(1)
 	a.byOrigin[o.key()] = own + 1
+	if o.kind == fromAPI {
+		a.clients++
+	}
 	return nil
+}
+
+// finished tells the pace how long a client's transaction took to become final.
+func (a *admission) finished(o Origin, took time.Duration) {
+	if o.kind != fromAPI {
+		return
+	}
+	a.mu.Lock()
+	a.pace.finished(time.Now(), took, a.clients)
+	a.mu.Unlock()
 }
 
 // leave gives a place back.
@@ -65,6 +92,9 @@ func (a *admission) leave(o Origin) {
 	defer a.mu.Unlock()
 	if a.byOrigin[o.key()]--; a.byOrigin[o.key()] == 0 {
 		delete(a.byOrigin, o.key())
+	}
+	if o.kind == fromAPI {
+		a.clients--
 	}
 }
 

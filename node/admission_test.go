@@ -13,7 +13,7 @@ import (
 
 // TestAdmission: so many are let in, none while draining, and what an earlier life left always.
 func TestAdmission(t *testing.T) {
-	a := newAdmission(2)
+	a := newAdmission(2, time.Second)
 	client, other, stored := Origin{kind: fromAPI, name: "a"}, Origin{kind: fromAPI, name: "b"}, Origin{kind: fromStore}
 	for i, o := range []Origin{client, other} {
 		if err := a.admit(o); err != nil {
@@ -49,7 +49,7 @@ func TestAdmission(t *testing.T) {
 func TestAdmissionIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 64
-		a := newAdmission(most)
+		a := newAdmission(most, time.Second)
 		have := map[Origin]int64{}
 		total := int64(0)
 		origins := []Origin{

@@ -28,6 +28,9 @@ type Config struct {
 	MaxLeaves int
 	// MaxInFlight bounds the transactions on their way; beyond it new ones are refused with OVERLOADED.
 	MaxInFlight int
+	// BusyAfter is how long transactions should take to become final. While they take longer, clients are refused
+	// with OVERLOADED rather than left to wait: several times what an idle network takes.
+	BusyAfter time.Duration
 	// MaxHeld and MaxHeldPerOrigin bound the transactions that wait for parents or time locks, and
 	// HoldPatience for how long.
 	MaxHeld, MaxHeldPerOrigin int
@@ -57,6 +60,7 @@ func DefaultConfig() Config {
 		Heartbeat:        heartbeatDefault,
 		MaxLeaves:        10_000,
 		MaxInFlight:      20_000,
+		BusyAfter:        500 * time.Millisecond,
 		MaxHeld:          4096,
 		MaxHeldPerOrigin: 1024,
 		HoldPatience:     time.Minute,
@@ -81,6 +85,7 @@ func (c Config) Validate() error {
 	check(c.Heartbeat >= time.Second, "heartbeat must be at least 1s, not %v", c.Heartbeat)
 	check(c.MaxLeaves > 0 && c.MaxLeaves <= 19_000, "max_leaves must lie in 1..19000, not %d", c.MaxLeaves)
 	check(c.MaxInFlight > 0, "max_in_flight must be positive, not %d", c.MaxInFlight)
+	check(c.BusyAfter >= 10*time.Millisecond, "busy_after must be at least 10ms, not %v", c.BusyAfter)
 	check(c.MaxHeldPerOrigin > 0 && c.MaxHeld >= c.MaxHeldPerOrigin, "max_held (%d) must not be below max_held_per_origin (%d), which must be positive", c.MaxHeld, c.MaxHeldPerOrigin)
 	check(c.HoldPatience > 0, "hold_patience must be positive, not %v", c.HoldPatience)
 	check(c.Shards > 0 && c.Shards <= 256 && c.Shards&(c.Shards-1) == 0, "shards must be a power of two up to 256, not %d", c.Shards)

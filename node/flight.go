@@ -23,6 +23,7 @@ type flight struct {
 	edges      []conflict.Vote   // the quorum that made it final
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
+	delayed    bool              // it waited for something that no load explains: parents, a time lock, rivals
 	claims     int               // answers to the claim that are still to come
 	rivals     []domain.Hash     // that those so far have named
 
@@ -137,9 +138,10 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 				}
 			}})
 	case lifecycle.Hold:
+		f.delayed = true
 		sh.waiting.hold(f, e)
 	case lifecycle.Contest:
-		f.contested = true
+		f.contested, f.delayed = true, true
 		return sh.contest(ctx, f, e.InWindow)
 	case lifecycle.Commit:
 		return sh.committer.commit(ctx, f, final(f, e))

@@ -57,7 +57,7 @@ func New(c Config, p Parts) (*Node, error) {
 		up:    make(chan struct{}), stopping: n.stopping,
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
-		admission: newAdmission(c.MaxInFlight), alarms: newAlarms(), news: newNews(), hands: newHands(), recent: new(recent),
+		admission: newAdmission(c.MaxInFlight, c.BusyAfter), alarms: newAlarms(), news: newNews(), hands: newHands(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), ready: n.ready, fail: n.fail,
 	}
 	if sh.obsRules.MaxLeaves == 0 {

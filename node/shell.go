@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/node/store"
@@ -89,6 +90,9 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		sh.batcher.release(ctx, f.tx)
 		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
 		sh.metrics.finalSeconds.Observe(float64(took) / 1000)
+		if !f.delayed { // set before the flight asked for its commit
+			sh.admission.finished(f.origin, time.Duration(took)*time.Millisecond)
+		}
 		sh.recent.final(finals[i].FinalMS, took)
 	}
 	sh.news.announce()

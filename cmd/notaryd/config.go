@@ -74,11 +74,12 @@ type Vote struct {
 	Heartbeat     time.Duration `koanf:"heartbeat"`
 }
 
-// Limits bound what is kept in memory.
+// Limits bound what is kept in memory, and how long transactions should take before clients are refused.
 type Limits struct {
-	InFlight      int `koanf:"in_flight"`
-	Held          int `koanf:"held"`
-	HeldPerOrigin int `koanf:"held_per_origin"`
+	InFlight      int           `koanf:"in_flight"`
+	BusyAfter     time.Duration `koanf:"busy_after"`
+	Held          int           `koanf:"held"`
+	HeldPerOrigin int           `koanf:"held_per_origin"`
 }
 
 // Fees is what this node asks for, in base units (1 coin is 1e9); zero asks for nothing.
@@ -111,7 +112,7 @@ func defaultConfig() Config {
 		API:     API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
 		Metrics: Metrics{Listen: "127.0.0.1:7702"},
 		Vote:    Vote{Listen: n.Listen, MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
-		Limits:  Limits{InFlight: n.MaxInFlight, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
+		Limits:  Limits{InFlight: n.MaxInFlight, BusyAfter: n.BusyAfter, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
 		Store:   StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
 		Log:     Log{Level: "info", Format: "text"},
 	}
@@ -246,6 +247,7 @@ func (c *Config) Validate() error {
 func (c *Config) node() node.Config {
 	n := node.DefaultConfig()
 	n.MempoolDelay, n.FlushInterval, n.Heartbeat, n.Listen = c.Vote.MempoolDelay, c.Vote.FlushInterval, c.Vote.Heartbeat, c.Vote.Listen
+	n.BusyAfter = c.Limits.BusyAfter
 	n.MaxInFlight, n.MaxHeld, n.MaxHeldPerOrigin = c.Limits.InFlight, c.Limits.Held, c.Limits.HeldPerOrigin
 	n.Fees.MinUnits, n.Fees.UnitsPerKiB = c.Fees.MinUnits, c.Fees.UnitsPerKiB
 	n.Fees.WaiveUnits, n.Fees.WaiveAgeMS = c.Fees.WaiveUnits, uint64(max(c.Fees.WaiveAge, 0).Milliseconds())

@@ -1,0 +1,45 @@
+package node
+
+import "time"
+
+// pace says how many transactions of clients may be on their way at once. Past what a node, or the network behind it,
+// can finish, more of them only make all of them wait: so the number falls while they take longer than is wanted, and
+// rises again while they do not and there are takers (additive increase, multiplicative decrease: Chiu and Jain 1989).
+// It is a pure function of what it is told; admission owns it.
+type pace struct {
+	most, least int64
+	limit       int64
+	long        time.Duration // what transactions should not take
+
+	mean   time.Duration // of the time to finality, moving, over about the last 16
+	nextAt time.Time     // when the limit may change again
+}
+
+// Settings of the pace.
+const (
+	leastAtOnce = 256                   // however slow the network is, it takes so many
+	paceStep    = 50 * time.Millisecond // between two changes
+)
+
+func newPace(most int64, long time.Duration) *pace {
+	return &pace{most: most, least: min(leastAtOnce, most), limit: most, long: long}
+}
+
+// finished takes in how long a transaction took from arrival to finality, at an instant of a monotonic clock, with how many
+// of clients' transactions are on their way.
+func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
+	if p.mean == 0 {
+		p.mean = took
+	}
+	p.mean += (took - p.mean) / 16
+	if now.Before(p.nextAt) {
+		return
+	}
+	p.nextAt = now.Add(paceStep)
+	switch {
+	case p.mean > p.long:
+		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
+	case atOnce >= p.limit*3/4:
+		p.limit = min(p.most, p.limit+p.limit/16+4)
+	}
+}
