@@ -47,8 +47,7 @@ func read(t *testing.T, d *Disk) (string, bool) {
 	return string(b), true
 }
 
-// What was synced before the cut is there, nothing that came after it is, and whoever writes then waits until told
-// that it failed.
+// What was synced before the cut is there, nothing that came after it is, and whoever writes then waits.
 func TestCut(t *testing.T) {
 	for n := range 6 {
 		for seed := range uint64(20) {
@@ -68,8 +67,11 @@ func TestCut(t *testing.T) {
 				t.Fatalf("a write without power returned: %v", err)
 			default:
 			}
-			d.Fail()
-			if err := <-done; !errors.Is(err, ErrPower) {
+			if _, err := d.GetDiskUsage(""); !errors.Is(err, ErrPower) {
+				t.Fatalf("usage without power: %v", err)
+			}
+			d.Release()
+			if err := <-done; err != nil {
 				t.Fatalf("it ended with %v", err)
 			}
 			got, there := read(t, d.Back())
@@ -95,9 +97,13 @@ func TestLie(t *testing.T) {
 		if err := write(d); err != nil {
 			t.Fatal(err)
 		}
-		go func() { _ = d.Remove("y") }()
+		done := make(chan error)
+		go func() { done <- d.Remove("x") }()
 		<-d.Off()
-		d.Fail()
+		d.Release()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 		if got, _ := read(t, d.Back()); len(got) < 2 {
 			lost++
 		}
