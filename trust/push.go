@@ -32,6 +32,8 @@ const (
 type fixing struct {
 	*walk
 	graph       *Graph
+	p           []float64
+	feed        float64 // k
 	x, residual []float64
 	active      []uint32 // whose residual has changed and not been pushed
 	queued      []bool   // who is among them
@@ -56,7 +58,7 @@ func (w *walk) repair(old *class, p []float64, before, g *Graph, changed []int, 
 	if room <= within/64 || len(p) <= maxDense {
 		return solution{}, false
 	}
-	f := &fixing{walk: w, graph: g, x: slices.Clone(was.share), queued: make([]bool, len(p)), rest: was.left, total: 1}
+	f := &fixing{walk: w, graph: g, p: p, feed: was.feed, x: slices.Clone(was.share), queued: make([]bool, len(p)), rest: was.left, total: 1}
 	if f.residual = slices.Clone(was.residual); f.residual == nil {
 		f.residual = make([]float64, len(p))
 	}
@@ -179,71 +181,86 @@ func (f *fixing) push(work []uint32) {
 
 // part is what one chunk of rows adds to sums over all rows.
 type part struct {
-	norm
-	total float64
-	_     [5]uint64 // a cache line each: parts are written by different cores
+	norm            // of the residual
+	idle  float64   // sum of it at raters without labels
+	total float64   // of x, or what was added to it
+	_     [4]uint64 // a cache line each: parts are written by different cores
 }
 
-// overChunks calls f for every chunk of rows, from several cores, and adds up what it returns, in order.
-func (f *fixing) overChunks(do func(chunk, lo, hi int) part) (left norm, total float64) {
+// overChunks calls do for every chunk of rows, from several cores, and adds up what it returns, in order.
+func (f *fixing) overChunks(do func(chunk, lo, hi int) part) (all part) {
 	parts := make([]part, f.labels.Chunks())
 	f.labels.Sweep(func(chunk, lo, hi int) { parts[chunk] = do(chunk, lo, hi) })
 	for _, p := range parts {
-		left.size += p.size
-		left.sum += p.sum
-		total += p.total
+		all.size += p.size
+		all.sum += p.sum
+		all.idle += p.idle
+		all.total += p.total
 	}
-	return left, total
+	return all
 }
 
-// sweep pushes everything at once, over all rows, until no more than room is left.
+// sweep pushes everything at once, over all rows, until no more than room is left. Raters without labels
+// push along p here, as in solve. Since k is free, that is a change of k; and so is taking the sum out of the
+// residual, which would otherwise only fade by a each round.
 func (f *fixing) sweep(room float64) (rounds int) {
 	now, next := make([]float64, len(f.x)), make([]float64, len(f.x))
-	f.labels.Sweep(func(_, lo, hi int) {
+	excess := f.left.sum
+	f.feed -= excess
+	all := f.overChunks(func(_, lo, hi int) (c part) {
 		for i := lo; i < hi; i++ {
-			now[i] = f.residual[i] * f.scale[i]
+			c.put(f, next, i, f.residual[i]-float64(excess*f.p[i]))
 		}
+		return c
 	})
 	keep := 1 - f.a
-	for ; !f.settled(room); rounds++ {
-		var pushed float64
-		f.left, pushed = f.overChunks(func(chunk, lo, hi int) (p part) {
+	for f.left = all.norm; !f.settled(room); f.left = all.norm {
+		now, next = next, now
+		jump := keep * all.idle
+		f.feed += jump
+		all = f.overChunks(func(chunk, lo, hi int) (c part) {
 			f.labels.MulChunk(next, now, f.in, chunk)
 			for i := lo; i < hi; i++ {
 				r := f.residual[i]
 				f.x[i] += r
-				p.total += r
-				r = keep * next[i]
-				f.residual[i] = r
-				p.add(r)
-				next[i] = r * f.scale[i]
+				c.total += r
+				c.put(f, next, i, float64(keep*next[i])+float64(jump*f.p[i]))
 			}
-			return p
+			return c
 		})
-		f.total += pushed
-		now, next = next, now
+		f.total += all.total
+		rounds++
 	}
 	return rounds
 }
 
+// put gives a peer a residual, and what its raters' labels make of it to the next round.
+func (c *part) put(f *fixing, next []float64, i int, r float64) {
+	f.residual[i] = r
+	next[i] = r * f.scale[i]
+	c.add(r)
+	if f.scale[i] == 0 {
+		c.idle += r
+	}
+}
+
 // solution scales what was repaired to sum to 1.
 func (f *fixing) solution(was *solution, rounds int) solution {
-	_, total := f.overChunks(func(_, lo, hi int) (p part) {
+	by := 1 / f.overChunks(func(_, lo, hi int) (c part) {
 		for _, x := range f.x[lo:hi] {
-			p.total += x
+			c.total += x
 		}
-		return p
-	})
-	by := 1 / total
-	out := solution{share: f.x, residual: f.residual, iterations: rounds, feed: was.feed * by, unknown: was.unknown*by + float64(rounds+1)*rounding}
-	out.left, _ = f.overChunks(func(_, lo, hi int) (p part) {
+		return c
+	}).total
+	left := f.overChunks(func(_, lo, hi int) (c part) {
 		for i := lo; i < hi; i++ {
 			f.x[i] *= by
 			f.residual[i] *= by
-			p.add(f.residual[i])
+			c.add(f.residual[i])
 		}
-		return p
-	})
-	out.change = out.left.size + math.Abs(out.left.sum) + 2*out.unknown
-	return out
+		return c
+	}).norm
+	unknown := was.unknown*by + float64(rounds+1)*rounding
+	return solution{share: f.x, iterations: rounds, change: left.size + math.Abs(left.sum) + 2*unknown,
+		feed: f.feed * by, residual: f.residual, left: left, unknown: unknown}
 }
