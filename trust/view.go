@@ -14,7 +14,7 @@ type View struct {
 	graph  *Graph
 	rule   Rule
 	source int
-	cells  []cell    // by peer, and a spare one
+	cells  []cell    // by peer, and some to spare
 	mean   []float64 // the score before decay: what its labels come to
 	rank   []int32   // 0: the source, or not reached
 	reach  []uint32  // peers of rank 1 and above, by rank
@@ -23,6 +23,9 @@ type View struct {
 	own    float64   // the mean of the source's labels
 	spoke  bool      // whether it has any
 }
+
+// spares is how many cells there are for what does not count: a power of 2.
+const spares = 8
 
 // cell is one peer in a view.
 type cell struct {
@@ -39,7 +42,7 @@ func (g *Graph) ViewFrom(source int, rule Rule) *View {
 // silent are scored, but say nothing, as if their scores were negative.
 func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
 	n := g.Len()
-	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, n+1), mean: make([]float64, n), rank: make([]int32, n),
+	v := &View{graph: g, rule: rule, source: source, cells: make([]cell, n+spares), mean: make([]float64, n), rank: make([]int32, n),
 		reach: make([]uint32, 0, n+1), ends: []int{0}, decay: []float64{1}}
 	b := &viewing{View: v, silent: silent}
 	b.value, b.weight = rule.scale()
@@ -61,13 +64,18 @@ func (g *Graph) viewOf(source int, said row, rule Rule, silent []bool) *View {
 
 // viewing is a view in the making. Its loops over labels take no branch on what they find, since
 // whether a ratee is of the rank in question is as good as random: what does not count is added to a
-// spare cell.
+// spare cell, each time to another one, so that no addition waits for the last.
 type viewing struct {
 	*View
 	value  [2*MaxScore + 1]float64 // of a label times its weight, in units
 	weight [2]float64              // of a label that is not negative, and of one that is
 	silent []bool
 	held   []float64
+}
+
+// weights is what a rater's weight comes to in units, for a label that is not negative and for one that is.
+func (b *viewing) weights(weight float64) [2]int64 {
+	return [2]int64{int64(weight * b.weight[0]), int64(weight * b.weight[1])}
 }
 
 func (b *viewing) mute(i uint32) bool { return b.silent != nil && b.silent[i] }
@@ -95,7 +103,7 @@ func (b *viewing) first(said row) {
 func (b *viewing) spread(k int) {
 	from, found := b.reach[b.ends[k-2]:b.ends[k-1]], len(b.reach)
 	reach, rank, cells, now := b.reach[:cap(b.reach)], b.rank, b.cells, int32(k)
-	spare := uint32(len(cells) - 1)
+	spare := uint32(len(cells) - spares)
 	for _, rater := range from {
 		score := b.mean[rater]
 		if score <= 0 || b.mute(rater) {
@@ -105,6 +113,7 @@ func (b *viewing) spread(k int) {
 		if !b.rule.ByRater {
 			score, weight = score*b.decay[k-1], 1
 		}
+		weights := b.weights(weight)
 		said := b.graph.said(int(rater))
 		scores := said.score[:len(said.ratee)]
 		for i, to := range said.ratee {
@@ -118,13 +127,13 @@ func (b *viewing) spread(k int) {
 			rank[to] = r
 			reach[found] = to
 			found += fresh
-			at := spare
+			at := spare + uint32(i%spares)
 			if r == now {
 				at = to
 			}
 			c := &cells[at]
 			c.sum += int64(score * b.value[int(scores[i])+MaxScore])
-			c.weight += int64(weight * b.weight[uint16(scores[i])>>15])
+			c.weight += weights[uint16(scores[i])>>15]
 		}
 	}
 	b.reach = reach[:found]
@@ -138,10 +147,10 @@ func (b *viewing) tidy(k int) {
 	if len(peers) < len(b.rank)/32 {
 		return
 	}
-	at := 0
+	at, room := 0, peers[:len(peers)+1] // the last place takes what is of another rank
 	for i, rank := range b.rank {
+		room[at] = uint32(i)
 		if int(rank) == k {
-			peers[at] = uint32(i)
 			at++
 		}
 	}
@@ -162,22 +171,23 @@ func (b *viewing) settle(k int) {
 		b.held = append(b.held, b.mean[i])
 	}
 	rank, cells, now := b.rank, b.cells, int32(k)
-	spare := uint32(len(cells) - 1)
+	spare := uint32(len(cells) - spares)
 	for n, from := range peers {
 		if b.held[n] <= 0 || b.mute(from) {
 			continue
 		}
 		weight := b.held[n] * b.rule.Decay * b.rule.Equal
+		weights := b.weights(weight)
 		said := b.graph.said(int(from))
 		scores := said.score[:len(said.ratee)]
 		for i, to := range said.ratee {
-			at := spare
+			at := spare + uint32(i%spares)
 			if rank[to] == now {
 				at = to
 			}
 			c := &cells[at]
 			c.sum += int64(weight * b.value[int(scores[i])+MaxScore])
-			c.weight += int64(weight * b.weight[uint16(scores[i])>>15])
+			c.weight += weights[uint16(scores[i])>>15]
 		}
 	}
 	for n, i := range peers {
