@@ -61,6 +61,10 @@ bench: build ## Networks of 1, 4 and 10 real nodes beside the ceilings of their 
 bench-check: build ## Fail where a transaction costs more, against ceilings of the same run, than bench/results/check.json says
 	$(GO) run ./bench/cmd/bench -nodes 1 -live 20000 -seconds 8 -rates "" -check bench/results/check.json
 
+.PHONY: flood
+flood: build ## What floods at 10 and 100 times the honest rate do to honest clients
+	$(GO) run ./bench/cmd/flood
+
 .PHONY: benchmarks
 benchmarks: ## Benchmarks of all packages, briefly
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./...

@@ -31,7 +31,7 @@ type Limits struct {
 	// Connections is the number of open connections to the public port, in all and for one client.
 	Connections, ConnectionsPerClient int
 	// CallsPerSecond and CallBurst shape the token bucket of a client; every call takes a token, also
-	// the opening of a stream.
+	// the opening of a stream, and every transaction on a stream of submissions.
 	CallsPerSecond float64
 	CallBurst      int
 	// CallsPerClient and OpenStreamsPerClient are the numbers of calls of any kind and of streams that

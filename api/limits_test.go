@@ -65,6 +65,38 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// TestStreamIsNoWayAroundTheRate: transactions on a stream take tokens like calls; one that finds none waits for it, and
+// nothing is lost.
+func TestStreamIsNoWayAroundTheRate(t *testing.T) {
+	config := quick()
+	config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 4 // nothing comes back while the test runs
+	n := serve(t, config, &script{submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+		return statusOf(hash(1), stateFinal), nil
+	}})
+	stream := must(n.client.SubmitTransactions(within(t))) // takes the first
+	for i := range 5 {
+		if err := stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: []byte("tx")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		must(stream.Recv())
+	}
+	more := make(chan error, 1)
+	go func() {
+		_, err := stream.Recv()
+		more <- err
+	}()
+	// The bucket is empty: the next call is refused, and the stream has no answer either.
+	_, err := n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{})
+	wantReason(t, err, notaryv1.Reason_REASON_RATE_LIMITED)
+	select {
+	case err := <-more:
+		t.Errorf("a fourth answer: %v", err)
+	default:
+	}
+}
+
 func TestOpenStreamsPerClient(t *testing.T) {
 	config := quick()
 	config.Limits.OpenStreamsPerClient = 2

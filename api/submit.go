@@ -129,13 +129,22 @@ func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitT
 	return w.run(ctx, &flights)
 }
 
-// read hands over requests until the stream or ctx ends.
+// read hands over requests until the stream or ctx ends. A transaction costs a client what a call does, so that a
+// stream is no way around the rate: a client that is faster than it may is read from more slowly.
 func (w *submissions) read(ctx context.Context) {
+	table, client := w.service.guard.table, callOf(ctx).client
 	for {
 		req, err := w.stream.Recv()
 		if err != nil {
 			w.ended <- err
 			return
+		}
+		for over := table.Take(client); over != nil; over = table.Take(client) {
+			select {
+			case <-time.After(over.RetryAfter):
+			case <-ctx.Done():
+				return
+			}
 		}
 		select {
 		case w.requests <- req:

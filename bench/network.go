@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/runtimefile"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -31,11 +33,16 @@ type Network struct {
 	stopped chan error
 }
 
-// Start runs `notaryd devnet` with n nodes in dir and connects to each of them.
-func Start(ctx context.Context, notaryd, dir string, n int, settings []string) (net *Network, err error) {
+// Start runs `notaryd devnet` with n nodes in dir, without limits on what a client may ask, and connects to each of
+// them.
+func Start(ctx context.Context, notaryd, dir string, n int, settings []string) (*Network, error) {
+	return start(ctx, notaryd, dir, n, append([]string{"api.calls_per_second=10000000", "api.call_burst=10000000"}, settings...))
+}
+
+func start(ctx context.Context, notaryd, dir string, n int, settings []string) (net *Network, err error) {
 	runtime := filepath.Join(dir, "runtime.json")
 	args := []string{"devnet", "--nodes", strconv.Itoa(n), "--port", "0", "--state", filepath.Join(dir, "net")}
-	for _, s := range append([]string{"api.calls_per_second=10000000", "api.call_burst=10000000"}, settings...) {
+	for _, s := range settings {
 		args = append(args, "--set", s)
 	}
 	net = &Network{dir: filepath.Join(dir, "net"), log: new(bytes.Buffer), stopped: make(chan error, 1)}
@@ -213,4 +220,21 @@ func metrics(ctx context.Context, address string) (map[string]float64, error) {
 		sums[name] += value
 	}
 	return sums, lines.Err()
+}
+
+// peers are the addresses at which the nodes hear each other, as their configuration says.
+func (n *Network) peers() ([]string, error) {
+	b, err := os.ReadFile(filepath.Join(n.dir, n.file.Nodes[0].Name, "notaryd.toml"))
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		P2P struct {
+			Bootstrap []string `toml:"bootstrap"`
+		} `toml:"p2p"`
+	}
+	if err := toml.Unmarshal(b, &config); err != nil {
+		return nil, err
+	}
+	return config.P2P.Bootstrap, nil
 }
