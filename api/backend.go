@@ -62,6 +62,10 @@ type Reader interface {
 	// Proof returns the canonical AcceptanceProof of a final transaction. NOT_FOUND and NOT_FINAL say
 	// why there is none; NOT_ENOUGH_WEIGHT that too little of this node's own trust stands behind it.
 	Proof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error)
+	// CompactProof makes the canonical CompactProof of a final transaction, asking members of the group. NOT_FOUND
+	// and NOT_FINAL say why there is none; NOT_ENOUGH_WEIGHT that too few of them answered, OVERLOADED that too
+	// many are being made.
+	CompactProof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error)
 }
 
 // Accounts tells of live outputs by address. An address that cannot be read is refused with

@@ -36,6 +36,7 @@ type script struct {
 	validate         func(ctx context.Context, raw []byte) (domain.Hash, error)
 	transaction      func(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error)
 	proof            func(ctx context.Context, id domain.Hash, with bool) ([]byte, error)
+	compact          func(ctx context.Context, id domain.Hash, with bool) ([]byte, error)
 	unspent          func(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error)
 	balance          func(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error)
 	watchTransaction func(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
@@ -80,6 +81,13 @@ func (s *script) Proof(ctx context.Context, id domain.Hash, with bool) ([]byte, 
 		return nil, errScript
 	}
 	return s.proof(ctx, id, with)
+}
+
+func (s *script) CompactProof(ctx context.Context, id domain.Hash, with bool) ([]byte, error) {
+	if s.compact == nil {
+		return nil, errScript
+	}
+	return s.compact(ctx, id, with)
 }
 
 func (s *script) Unspent(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error) {

@@ -92,7 +92,11 @@ func (s *notaryService) GetAcceptanceProof(ctx context.Context, req *notaryv1.Ge
 		return nil, err
 	}
 	if req.GetCompact() {
-		return nil, refusal.New(notaryv1.Reason_REASON_UNIMPLEMENTED, "compact", "this node makes no compact proofs yet")
+		compact, err := s.backends.Reader.CompactProof(ctx, id, !req.GetWithoutTransaction())
+		if err != nil {
+			return nil, err
+		}
+		return &notaryv1.GetAcceptanceProofResponse{CompactProof: compact}, nil
 	}
 	proof, err := s.backends.Reader.Proof(ctx, id, !req.GetWithoutTransaction())
 	if err != nil {

@@ -38,6 +38,9 @@ func TestRESTHexIDs(t *testing.T) {
 		proof: func(_ context.Context, got domain.Hash, with bool) ([]byte, error) {
 			return fmt.Appendf(nil, "%v %v", got, with), nil
 		},
+		compact: func(_ context.Context, got domain.Hash, with bool) ([]byte, error) {
+			return fmt.Appendf(nil, "compact %v %v", got, with), nil
+		},
 		watchTransaction: func(_ context.Context, got domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error] {
 			return func(yield func(*notaryv1.TransactionStatus, error) bool) {
 				_ = yield(statusOf(got, notaryv1.TransactionState_TRANSACTION_STATE_PENDING), nil) && yield(statusOf(got, stateFinal), nil)
@@ -63,6 +66,12 @@ func TestRESTHexIDs(t *testing.T) {
 		proofOf, _ := base64.StdEncoding.DecodeString(r.json(t)["proof"].(string))
 		if want := id.String() + " false"; string(proofOf) != want {
 			t.Errorf("%s: proof %q, want %q", form, proofOf, want)
+		}
+		r = n.rest("GET", "/v1/transactions/"+form+"/proof?compact=true", "")
+		answer := r.json(t)
+		proofOf, _ = base64.StdEncoding.DecodeString(answer["compactProof"].(string))
+		if want := "compact " + id.String() + " true"; string(proofOf) != want || answer["proof"] != nil && answer["proof"] != "" {
+			t.Errorf("%s: %q, want %q: %v", form, proofOf, want, answer)
 		}
 		r = n.rest("GET", "/v1/transactions/"+form+":watch", "")
 		lines := strings.Split(strings.TrimSpace(string(r.body)), "\n")

@@ -48,6 +48,34 @@ func (c *Client) Proof(ctx context.Context, id domain.Hash) (*observation.Proof,
 	return c.verified(id, answer.GetProof())
 }
 
+// CompactProof has the node make the compact proof of a final transaction, and verifies it as Proof does.
+func (c *Client) CompactProof(ctx context.Context, id domain.Hash) (*observation.Compact, observation.Verdict, error) {
+	var verdict observation.Verdict
+	answer, err := call(ctx, c, c.api.GetAcceptanceProof, &notaryv1.GetAcceptanceProofRequest{TransactionId: id[:], Compact: true})
+	if err != nil {
+		return nil, verdict, err
+	}
+	proof, err := observation.DecodeCompact(answer.GetCompactProof(), observation.Limits{})
+	if err != nil {
+		return nil, verdict, &ProofError{Err: err}
+	}
+	if verdict, err = proof.Verify(Root(c.genesis)); err != nil {
+		return nil, verdict, &ProofError{Err: err}
+	}
+	switch {
+	case verdict.Conclusion != observation.Valid:
+		return nil, verdict, tooWeak(verdict)
+	case proof.Tx != id:
+		return nil, verdict, &ProofError{Err: refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "it proves another transaction")}
+	}
+	return proof, verdict, nil
+}
+
+func tooWeak(v observation.Verdict) error {
+	reason := refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "", "too little known weight stands behind it")
+	return &ProofError{Conclusion: v.Conclusion, Err: reason}
+}
+
 // verified decodes and verifies what should prove one transaction.
 func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, observation.Verdict, error) {
 	proof, err := observation.DecodeProof(raw, observation.Limits{})
@@ -59,8 +87,7 @@ func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, obser
 		return nil, verdict, &ProofError{Err: err}
 	}
 	if verdict.Conclusion != observation.Valid {
-		reason := refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "", "too little known weight stands behind it")
-		return nil, verdict, &ProofError{Conclusion: verdict.Conclusion, Err: reason}
+		return nil, verdict, tooWeak(verdict)
 	}
 	for _, t := range verdict.Transactions {
 		if t.ID == id {

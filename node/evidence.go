@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -43,6 +44,11 @@ type witness struct {
 
 	pull func(id observation.ChainID, from, to uint64)
 	fail func(error)
+
+	// ask collects the final signatures of a transaction; probing bounds how many are asked for at once.
+	ask     func(ctx context.Context, tx domain.Hash) []observation.FinalSignature
+	probing chan struct{}
+	asking  sync.WaitGroup
 }
 
 // watching is a contested transaction.
@@ -66,6 +72,7 @@ func newWitness(g *group.Group, s *store.Store, a *archive, log *slog.Logger, m 
 	return &witness{
 		queue: make(chan any, witnessQueue), votes: conflict.NewWitness(conflict.MaxWitnessed),
 		bodies: make(map[domain.Hash][]byte), group: g, store: s, archive: a, log: log, metrics: m,
+		probing: make(chan struct{}, probesAtOnce),
 	}
 }
 
@@ -90,6 +97,7 @@ func (w *witness) tell(m any) {
 }
 
 func (w *witness) run(ctx context.Context) {
+	defer w.asking.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,6 +127,11 @@ func (w *witness) handle(ctx context.Context, m any) error {
 		return nil
 	case republish:
 		return w.republish()
+	case finalsHeard:
+		w.probe(ctx, m)
+		return nil
+	case rivalFinals:
+		return w.confront(m)
 	}
 	panic(fmt.Sprintf("node: the witness was told %T", m))
 }

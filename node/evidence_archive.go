@@ -17,7 +17,10 @@ import (
 // ownEvidence is where evidence that was found here comes from.
 const ownEvidence = "own"
 
-const forkedChain = notaryv1.EvidenceKind_EVIDENCE_KIND_FORKED_CHAIN
+const (
+	forkedChain      = notaryv1.EvidenceKind_EVIDENCE_KIND_FORKED_CHAIN
+	conflictingFinal = notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_FINAL
+)
 
 // archive keeps verified evidence: the first piece of each kind against each chain, for ever. More of it would
 // say nothing new, and whoever signed it can make any amount. Evidence has one entrance, keep, wherever

@@ -13,7 +13,7 @@ import (
 	"github.com/notarynet/notaryd/proto/refusal"
 )
 
-// Limits of the evidence that one neighbour may send. A group has at most four pieces to send for each of
+// Limits of the evidence that one neighbour may send. A group has at most five pieces to send for each of
 // its node keys, ever.
 const (
 	evidenceBurst  = 64

@@ -16,6 +16,7 @@ import (
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -48,14 +49,18 @@ func startLive(t *testing.T) *live {
 	l := &live{t: t}
 	doc := &notaryv1.Genesis{Name: "live", AddressPrefix: "test", TimeMs: uint64(time.Now().UnixMilli())}
 	var seeds []group.Member
+	proofs := map[domain.PublicKey]bls.Signature{}
 	for i, w := range group.Split(4) {
 		key := kit.Key(100 + i)
 		public := key.Public()
 		l.keys = append(l.keys, key)
 		l.ports = append(l.ports, freeport.Port(t))
-		seeds = append(seeds, group.Member{PeerID: domain.Sum(domain.TagPeer, public[:]), Weight: w, Keys: []group.NodeKey{{Key: public}}})
+		folds := bls.Derive(key).Public()
+		proofs[public] = bls.Prove(bls.Derive(key), public)
+		seeds = append(seeds, group.Member{PeerID: domain.Sum(domain.TagPeer, public[:]), Weight: w, Keys: []group.NodeKey{{Key: public, BLS: folds[:]}}})
 	}
 	doc.Seeds = group.Seeds(seeds)
+	doc.BlsPossessions = group.Possessions(doc.Seeds, func(node domain.PublicKey) bls.Signature { return proofs[node] })
 	address := utxo.KeyLock(owner.Public()).Address()
 	for range 4 {
 		doc.Allocations = append(doc.Allocations, &notaryv1.Output{

@@ -95,6 +95,7 @@ func New(c Config, p Parts) (*Node, error) {
 	if err := sh.wireEvidence(); err != nil {
 		return nil, err
 	}
+	sh.wireFinals(p.Key)
 	return n, nil
 }
 

@@ -135,8 +135,16 @@ func (n *Node) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Trans
 
 // Proof is the canonical acceptance proof of a final transaction.
 func (n *Node) Proof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error) {
-	sh := n.sh
-	t, found, err := sh.store.Transaction(id)
+	t, err := n.final(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return n.sh.prove(id, t.Raw, t.Final, withTransaction)
+}
+
+// final is the record of a final transaction; NOT_FOUND and NOT_FINAL say why there is none.
+func (n *Node) final(ctx context.Context, id domain.Hash) (*store.Transaction, error) {
+	t, found, err := n.sh.store.Transaction(id)
 	switch {
 	case err != nil:
 		return nil, err
@@ -146,7 +154,7 @@ func (n *Node) Proof(ctx context.Context, id domain.Hash, withTransaction bool) 
 		}
 		return nil, refusal.New(notaryv1.Reason_REASON_NOT_FINAL, "transaction_id", "%s is not final here", id)
 	}
-	return sh.prove(id, t.Raw, t.Final, withTransaction)
+	return t, nil
 }
 
 // prove builds a proof from the observations that the quorum's votes lie in.

@@ -48,12 +48,16 @@ type shell struct {
 	witness    *witness
 	archive    *archive
 	turnstile  *turnstile
-	fetcher    *fetcher
-	votes      *voteFetcher
-	catchup    *catchup
-	news       *news
-	metrics    *Metrics
-	recent     *recent
+
+	finalSigner *finalSigner
+	compactor   *compactor
+
+	fetcher *fetcher
+	votes   *voteFetcher
+	catchup *catchup
+	news    *news
+	metrics *Metrics
+	recent  *recent
 
 	ready *readiness
 	hands *hands

@@ -33,10 +33,20 @@ func idArg(text string) (domain.Hash, error) {
 	return id, nil
 }
 
+// encoded is a proof to be written, ordinary or compact.
+type encoded interface {
+	EncodeFile() []byte
+	JSON() ([]byte, error)
+}
+
 func (a *app) proofGet() *cobra.Command {
 	var path, format string
+	var compact bool
 	c := &cobra.Command{
 		Use: "get TX", Short: "Fetch the proof of a final transaction, verify it, and keep it in a file",
+		Long: "Fetches the proof of a final transaction, verifies it, and keeps it in a file. With --compact the node asks\n" +
+			"its peers for signatures and folds them into one: some 200 bytes beside the transaction, however large\n" +
+			"the network. Such a proof states no time.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := idArg(args[0])
@@ -47,7 +57,14 @@ func (a *app) proofGet() *cobra.Command {
 				return usage("--format %q is none of binary, json", format)
 			}
 			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
-				proof, verdict, err := c.Proof(ctx, id)
+				var proof encoded
+				var verdict observation.Verdict
+				var err error
+				if compact {
+					proof, verdict, err = c.CompactProof(ctx, id)
+				} else {
+					proof, verdict, err = c.Proof(ctx, id)
+				}
 				if err != nil {
 					return err
 				}
@@ -66,13 +83,14 @@ func (a *app) proofGet() *cobra.Command {
 	}
 	c.Flags().StringVarP(&path, "output", "o", "", "write to this `file` (default: the id's first 16 digits with .notary)")
 	c.Flags().StringVar(&format, "format", "binary", "`form` of the proof: binary or json")
+	c.Flags().BoolVar(&compact, "compact", false, "one signature of all peers together in place of one each")
 	fixedValues(c, "format", "binary", "json")
 	return c
 }
 
-func writeAs(path, format string, p *observation.Proof) error {
+func writeAs(path, format string, p encoded) error {
 	if format == "binary" {
-		return writeProof(path, p)
+		return renameio.WriteFile(path, p.EncodeFile(), 0o644)
 	}
 	b, err := p.JSON()
 	if err != nil {

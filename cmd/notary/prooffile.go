@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,9 +36,65 @@ func writeProof(path string, p *observation.Proof) error {
 	return renameio.WriteFile(path, p.EncodeFile(), 0o644)
 }
 
-// readProof reads a proof file, binary or JSON. A file that cannot be read is an error of usage, one
-// that is no proof makes the verdict invalid.
-func readProof(path string) (*observation.Proof, error) {
+// proofFile is what a proof file holds.
+type proofFile struct {
+	// Proof is an ordinary one. Of a compact proof it is the transaction alone, without edges.
+	*observation.Proof
+	compact *observation.Compact
+}
+
+// verify checks the proof, of whichever form.
+func (p *proofFile) verify(root observation.Root) (observation.Verdict, error) {
+	if p.compact != nil {
+		return p.compact.Verify(root)
+	}
+	return p.Proof.Verify(root)
+}
+
+func compactFile(c *observation.Compact) *proofFile {
+	carried := &observation.Proof{
+		State: observation.Accepted, Network: c.Network, GroupEpoch: c.GroupEpoch, Link: c.Link,
+		Transactions: []observation.ProvenTransaction{{ID: c.Tx, Raw: c.Raw, Round: c.Round}},
+	}
+	return &proofFile{carried, c}
+}
+
+// readProof reads a proof file, ordinary or compact, binary or JSON. A file that cannot be read is an error
+// of usage, one that is no proof makes the verdict invalid.
+func readProof(path string) (*proofFile, error) {
+	b, err := readProofBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	text := bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{"))
+	var p *observation.Proof
+	var c *observation.Compact
+	switch {
+	case observation.IsCompactFile(b):
+		c, err = observation.DecodeCompactFile(b, observation.Limits{})
+	case text && isCompactJSON(b):
+		c, err = observation.DecodeCompactJSON(b, observation.Limits{})
+	case text:
+		p, err = observation.DecodeProofJSON(b, observation.Limits{})
+	default:
+		p, err = observation.DecodeFile(b, observation.Limits{})
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case c != nil:
+		return compactFile(c), nil
+	}
+	return &proofFile{p, nil}, nil
+}
+
+// isCompactJSON reports whether a JSON form is that of a compact proof, which alone has signers.
+func isCompactJSON(b []byte) bool {
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(b, &fields) == nil && fields["signers"] != nil
+}
+
+func readProofBytes(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, usage("proof: %v", err)
@@ -47,8 +104,5 @@ func readProof(path string) (*observation.Proof, error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, usage("proof: %v", err)
 	}
-	if bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) {
-		return observation.DecodeProofJSON(b, observation.Limits{})
-	}
-	return observation.DecodeFile(b, observation.Limits{})
+	return b, nil
 }

@@ -36,7 +36,7 @@ func (j *judgement) invalid(err error) {
 }
 
 // judge verifies a proof without any node, against the genesis file given or the networks trusted here.
-func (a *app) judge(p *observation.Proof, genesisFile string) (*judgement, error) {
+func (a *app) judge(p *proofFile, genesisFile string) (*judgement, error) {
 	j := &judgement{Network: p.Network.String()}
 	g, err := a.trustRoot(p, genesisFile)
 	if errors.Is(err, wallet.ErrUnknownNetwork) {
@@ -48,7 +48,7 @@ func (a *app) judge(p *observation.Proof, genesisFile string) (*judgement, error
 		return nil, err
 	}
 	j.NetworkName = g.Doc.GetName()
-	verdict, err := p.Verify(client.Root(g))
+	verdict, err := p.verify(client.Root(g))
 	if err != nil {
 		j.invalid(err)
 		return j, nil
@@ -63,7 +63,7 @@ func (a *app) judge(p *observation.Proof, genesisFile string) (*judgement, error
 	return j, nil
 }
 
-func (a *app) trustRoot(p *observation.Proof, genesisFile string) (*group.Genesis, error) {
+func (a *app) trustRoot(p *proofFile, genesisFile string) (*group.Genesis, error) {
 	if genesisFile != "" {
 		return readGenesis(genesisFile)
 	}
@@ -104,7 +104,11 @@ func (j *judgement) write(w io.Writer, what string) {
 func (j *judgement) writeTransaction(w io.Writer, t *observation.TransactionVerdict) {
 	table(w, func(w io.Writer) {
 		fmt.Fprintf(w, "  transaction\t%s\n", t.ID)
-		fmt.Fprintf(w, "  notarised\t%s, median of %d peers, %d ms apart\n", instant(t.TimeMS), len(t.Peers), t.SpreadMS)
+		if t.LatestMS > 0 {
+			fmt.Fprintf(w, "  notarised\t%s, median of %d peers, %d ms apart\n", instant(t.TimeMS), len(t.Peers), t.SpreadMS)
+		} else {
+			fmt.Fprintf(w, "  notarised\tby %d peers, who state no time: the proof is a compact one\n", len(t.Peers))
+		}
 		fmt.Fprintf(w, "  weight\t%s signed, more than %s needed", percent(uint64(t.Weight)), percent(uint64(t.Quorum)))
 		if t.Missing > 0 {
 			fmt.Fprintf(w, ", %s missing", percent(uint64(t.Missing)))

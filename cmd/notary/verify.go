@@ -83,7 +83,7 @@ func (a *app) verifyFile(path, proofFile, genesisFile string) (*verifyView, erro
 		return nil, err
 	}
 	if v.Verdict != nil {
-		v.find(p, stamp)
+		v.find(p.Proof, stamp)
 	}
 	return v, nil
 }

@@ -24,15 +24,16 @@ const (
 	pullObs
 	pullHeadsP
 	pullVotes
+	pullFinal
 	numPulls
 )
 
-var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes"}
+var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes", pullFinal: "final"}
 
 // String is the protocol's label in metrics and its part of the name on the wire.
 func (p pull) String() string { return pullNames[p] }
 
-// PullProtocol is the full name on the wire of one of tx, obs, heads, votes.
+// PullProtocol is the full name on the wire of one of tx, obs, heads, votes, final.
 func PullProtocol(network domain.Hash, name string) string {
 	return "/notary/" + network.String() + "/pull/" + name + "/1"
 }

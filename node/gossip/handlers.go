@@ -60,6 +60,9 @@ type Backend interface {
 	// where they are forks. An answer holds MaxPullItems at most, so that it should not always start
 	// with the same ones.
 	Votes(ctx context.Context, v Votes, add func(raw []byte) bool) error
+	// Final is the canonical FinalSignature of this node, nil where the transaction is not final here, this
+	// node signs nothing, or from has asked for too many.
+	Final(ctx context.Context, from domain.PublicKey, f Final) ([]byte, error)
 	// Heads lists the newest height of every chain known here.
 	Heads(ctx context.Context, add func(Head) bool) error
 }

@@ -188,6 +188,7 @@ type store struct {
 	observations map[uint64][]byte
 	heads        []Head
 	votes        [][]byte
+	finals       map[Final][]byte
 	asked        int
 	// rotate has each answer of votes start elsewhere.
 	rotate bool
@@ -196,7 +197,7 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{transactions: map[domain.Hash][]byte{}, proofs: map[domain.Hash][]byte{}, observations: map[uint64][]byte{}}
+	return &store{transactions: map[domain.Hash][]byte{}, proofs: map[domain.Hash][]byte{}, observations: map[uint64][]byte{}, finals: map[Final][]byte{}}
 }
 
 func testID(raw []byte) domain.Hash { return domain.Sum("test", raw) }
@@ -268,6 +269,15 @@ func (s *store) Votes(ctx context.Context, _ Votes, add func(raw []byte) bool) e
 		}
 	}
 	return nil
+}
+
+func (s *store) Final(ctx context.Context, _ domain.PublicKey, f Final) ([]byte, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.finals[f], nil
 }
 
 func (s *store) Heads(ctx context.Context, add func(Head) bool) error {

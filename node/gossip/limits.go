@@ -26,6 +26,8 @@ const (
 	// MaxHeads bounds the chains in one answer with heads, maxHeadsResponse its bytes.
 	MaxHeads         = 65536
 	maxHeadsResponse = 8 << 20
+	// maxFinal bounds an answer with a final signature.
+	maxFinal = 1 << 10
 	// maxRequest bounds any request: 256 ids of 34 bytes with their tags, and a flag.
 	maxRequest = 10 << 10
 
@@ -45,10 +47,13 @@ var (
 	headsReqSchema        = canonical.MustCompile(&notaryv1.PullHeadsRequest{}, maxRequest)
 	headsSchema           = canonical.MustCompile(&notaryv1.PullHeadsResponse{}, maxHeadsResponse)
 	votesReqSchema        = canonical.MustCompile(&notaryv1.PullVotesRequest{}, maxRequest)
+	finalReqSchema        = canonical.MustCompile(&notaryv1.PullFinalRequest{}, maxRequest)
+	finalSchema           = canonical.MustCompile(&notaryv1.PullFinalResponse{}, maxFinal)
 	hintSchema            = canonical.MustCompile(&notaryv1.FinalHint{}, maxHint)
 )
 
 // responseSchemas are those of the answers to each pull.
 var responseSchemas = [numPulls]*canonical.Schema{
 	pullTx: transactionsSchema, pullObs: observationsSchema, pullHeadsP: headsSchema, pullVotes: observationsSchema,
+	pullFinal: finalSchema,
 }

@@ -418,6 +418,7 @@ func TestAnswersAreCanonical(t *testing.T) {
 	s.observations[0], s.observations[1] = []byte("zero"), []byte("one")
 	s.heads = []Head{{Key: testKey(0).Public()}, {Key: testKey(1).Public(), SigningEpoch: 1, Height: 300, Hash: domain.Hash{2}}}
 	s.votes = [][]byte{[]byte("vote"), []byte("another")}
+	s.finals[Final{Tx: id, Round: 3, Link: domain.Hash{9}}] = []byte("final")
 	link := domain.Hash{9}
 	key := testKey(0).Public()
 	marshal := func(b []byte, err error) []byte {
@@ -432,6 +433,10 @@ func TestAnswersAreCanonical(t *testing.T) {
 		pullHeadsP: marshal(canonical.Marshal(&notaryv1.PullHeadsRequest{})),
 		pullVotes: marshal(canonical.Marshal(&notaryv1.PullVotesRequest{
 			TransactionId: id[:], Round: 3, Link: link[:], State: uint32(accepted)})),
+		pullFinal: marshal(canonical.Marshal(&notaryv1.PullFinalRequest{TransactionId: id[:], Round: 3, Link: link[:]})),
+	}
+	if f := (Final{Tx: id, Round: 3, Link: link}); !bytes.Equal(f.encode(), requests[pullFinal]) {
+		t.Errorf("final encodes to %x, want %x", f.encode(), requests[pullFinal])
 	}
 	if v := (Votes{Tx: id, Round: 3, Link: link, State: accepted}); !bytes.Equal(v.encode(), requests[pullVotes]) {
 		t.Errorf("votes encode to %x, want %x", v.encode(), requests[pullVotes])
@@ -444,6 +449,7 @@ func TestAnswersAreCanonical(t *testing.T) {
 			Transactions: []*notaryv1.PulledTransaction{{Transaction: []byte("tx"), Proof: []byte("proof")}}})),
 		pullObs:   marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: [][]byte{[]byte("zero"), []byte("one")}})),
 		pullVotes: marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: s.votes})),
+		pullFinal: marshal(canonical.Marshal(&notaryv1.PullFinalResponse{Signature: []byte("final")})),
 	}
 	var heads notaryv1.PullHeadsResponse
 	for _, h := range s.heads {
@@ -451,7 +457,7 @@ func TestAnswersAreCanonical(t *testing.T) {
 	}
 	wants[pullHeadsP] = marshal(canonical.Marshal(&heads))
 	for p := range numPulls {
-		if got := marshal(answer(t.Context(), p, requests[p], s)); !bytes.Equal(got, wants[p]) {
+		if got := marshal(answer(t.Context(), p, domain.PublicKey{}, requests[p], s)); !bytes.Equal(got, wants[p]) {
 			t.Errorf("%s: %x, want %x", p, got, wants[p])
 		}
 	}
@@ -464,10 +470,12 @@ func FuzzRequests(f *testing.F) {
 	f.Add(uint8(pullObs), Range{Key: testKey(0).Public(), From: 1, To: 2}.encode())
 	f.Add(uint8(pullHeadsP), []byte{})
 	f.Add(uint8(pullVotes), Votes{Tx: id, Round: 1, Link: domain.Hash{1}, State: accepted}.encode())
+	f.Add(uint8(pullFinal), Final{Tx: id, Round: 1, Link: domain.Hash{1}}.encode())
 	s.votes = [][]byte{[]byte("vote")}
+	s.finals[Final{Tx: id, Round: 1, Link: domain.Hash{1}}] = []byte("final")
 	f.Fuzz(func(t *testing.T, p uint8, request []byte) {
 		k := pull(p % uint8(numPulls))
-		response, err := answer(context.Background(), k, request, s)
+		response, err := answer(context.Background(), k, domain.PublicKey{}, request, s)
 		if err != nil {
 			if !errors.Is(err, errRequest) {
 				t.Fatal(err)

@@ -105,7 +105,7 @@ func (n *Net) serve(ctx context.Context, p pull, s network.Stream, b Backend) st
 	if err != nil {
 		return n.refuseRequest(s, from, err)
 	}
-	response, err := answer(ctx, p, request, b)
+	response, err := answer(ctx, p, from, request, b)
 	if err != nil {
 		return n.refuseRequest(s, from, err)
 	}
@@ -138,7 +138,7 @@ func (n *Net) refuseRequest(s network.Stream, from domain.PublicKey, err error) 
 }
 
 // answer builds the canonical response to a request.
-func answer(ctx context.Context, p pull, request []byte, b Backend) ([]byte, error) {
+func answer(ctx context.Context, p pull, from domain.PublicKey, request []byte, b Backend) ([]byte, error) {
 	switch p {
 	case pullTx:
 		return answerTransactions(ctx, request, b)
@@ -146,6 +146,8 @@ func answer(ctx context.Context, p pull, request []byte, b Backend) ([]byte, err
 		return answerObservations(ctx, request, b)
 	case pullVotes:
 		return answerVotes(ctx, request, b)
+	case pullFinal:
+		return answerFinal(ctx, from, request, b)
 	default:
 		return answerHeads(ctx, request, b)
 	}

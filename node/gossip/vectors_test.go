@@ -87,15 +87,17 @@ func computeVectors(t *testing.T) vectors {
 	s.observations[1], s.observations[2] = []byte("first"), []byte("second")
 	s.heads = []Head{{Key: testKey(0).Public(), SigningEpoch: 1, Height: 300, Hash: domain.Hash{2}}}
 	s.votes = [][]byte{[]byte("vote")}
+	s.finals[Final{Tx: id, Round: 300, Link: testNetwork}] = []byte("final")
 	missing := domain.Hash{1}
 	requests := [numPulls][]byte{
 		pullTx:    appendUint(appendBytes(appendBytes(nil, tag1Bytes, id[:]), tag1Bytes, missing[:]), tag2Varint, 1),
 		pullObs:   Range{Key: testKey(0).Public(), SigningEpoch: 0, From: 1, To: 256}.encode(),
 		pullVotes: Votes{Tx: id, Round: 300, Link: testNetwork, State: accepted}.encode(),
+		pullFinal: Final{Tx: id, Round: 300, Link: testNetwork}.encode(),
 	}
 	for p := range numPulls {
 		v.Pulls[p.String()] = PullProtocol(testNetwork, p.String())
-		response, err := answer(t.Context(), p, requests[p], s)
+		response, err := answer(t.Context(), p, domain.PublicKey{}, requests[p], s)
 		if err != nil {
 			t.Fatal(err)
 		}

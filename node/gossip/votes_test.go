@@ -150,7 +150,7 @@ func TestVotesRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := answer(t.Context(), pullVotes, raw, newStore()); !errors.Is(err, errRequest) {
+		if _, err := answer(t.Context(), pullVotes, domain.PublicKey{}, raw, newStore()); !errors.Is(err, errRequest) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -69,6 +69,10 @@ func (s *Store) nowDurable(seq uint64) {
 	}
 }
 
+// Durable reports whether what has this place in the final log is synced. Reading shows a final transaction a
+// moment earlier.
+func (s *Store) Durable(seq uint64) bool { return seq <= s.durable.Load() }
+
 // startFinals plans the batch and hands it to pebble.
 func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err error) {
 	s.mu.Lock()
