@@ -77,11 +77,7 @@ func (h handlers) ValidateEvidence(_ context.Context, from domain.PublicKey, raw
 
 // unfamiliar reports whether a refusal may be this version's own limit.
 func unfamiliar(err error) bool {
-	switch refusal.ReasonOf(err) {
-	case notaryv1.Reason_REASON_UNIMPLEMENTED, notaryv1.Reason_REASON_UNKNOWN_KIND:
-		return true
-	}
-	return false
+	return refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNKNOWN_KIND
 }
 
 // admitEvidence keeps evidence against a key of the group, in the signing epoch in which its votes count

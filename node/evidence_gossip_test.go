@@ -51,7 +51,8 @@ func TestValidateEvidence(t *testing.T) {
 		"more of the same": {fork(*c.net.Signers[2], 10).Raw, gossip.Ignore},
 		"of a stranger":    {fork(stranger, 0).Raw, gossip.Ignore},
 		"of another epoch": {fork(otherEpoch, 0).Raw, gossip.Ignore},
-		"a kind not built": {[]byte{0x08, 5}, gossip.Ignore},
+		"an unknown kind":  {[]byte{0x08, 6}, gossip.Ignore},
+		"finals missing":   {[]byte{0x08, 5}, gossip.Reject},
 		"forged":           {forged.Raw, gossip.Reject},
 		"garbage":          {[]byte("garbage"), gossip.Reject},
 		"a byte more":      {append(slices.Clone(good.Raw), 0), gossip.Reject},
@@ -65,7 +66,7 @@ func TestValidateEvidence(t *testing.T) {
 		t.Fatalf("%d pieces kept, %v", n, c.failed)
 	}
 	refused, surplus := c.counted("evidence_refused_total"), c.counted("evidence_surplus_total")
-	if refused != 3 || surplus != 6 {
+	if refused != 4 || surplus != 6 {
 		t.Errorf("%v refused, %v surplus", refused, surplus)
 	}
 }

@@ -115,12 +115,12 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkProof verifies the file of one transaction without its bytes, all peers signing in batches of
+// BenchmarkProof verifies the file of one transaction without its bytes, all peers signing in batches of 1 to
 // 1,000 leaves, and reports its size.
 func BenchmarkProof(b *testing.B) {
 	for _, n := range []int{4, 20, 100} {
 		net := kit.New("test", kit.Equal(n)...)
-		for _, batch := range []int{1, 1000} {
+		for _, batch := range []int{1, 8, 16, 1000} {
 			tx := net.Spend("paid", 0)
 			p := must(observation.BuildProof(net.Group, nil, []observation.Item{{
 				ID: tx.ID, Edges: net.Accept(tx.ID, observation.Accepted, 0, n, batch),
