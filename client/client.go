@@ -31,6 +31,7 @@ type Client struct {
 	retry   Retry
 	now     func() time.Time
 	genesis *group.Genesis
+	known   known
 }
 
 // Option changes how Dial connects and what it expects.
@@ -42,6 +43,7 @@ type options struct {
 	retry   Retry
 	network domain.Hash
 	now     func() time.Time
+	memory  Memory
 }
 
 // WithTLS connects with transport security. Without it the connection is in the clear, which suits a
@@ -90,7 +92,7 @@ func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", target, err)
 	}
-	c := &Client{conn: conn, api: notaryv1.NewNotaryServiceClient(conn), retry: o.retry, now: o.now}
+	c := &Client{conn: conn, api: notaryv1.NewNotaryServiceClient(conn), retry: o.retry, now: o.now, known: known{memory: o.memory}}
 	if err := c.meet(ctx, o.network); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", target, err), conn.Close())
 	}
@@ -120,7 +122,7 @@ func (c *Client) meet(ctx context.Context, want domain.Hash) error {
 		return wrongNetwork("the node belongs to network %s (%s), expected was %s", g.ID, g.Doc.Name, want)
 	}
 	c.genesis = g
-	return nil
+	return c.known.begin(g)
 }
 
 // Network asks the node about itself and its network as they are now. Its network id is compared with

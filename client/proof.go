@@ -37,11 +37,27 @@ func Root(g *group.Genesis) observation.Root {
 	return root
 }
 
-// Proof fetches the acceptance proof of a final transaction and verifies it against the genesis
-// document. A transaction that is not final gives NOT_FINAL, one never heard of NOT_FOUND, a proof that
-// does not hold *ProofError.
+// Proof fetches the acceptance proof of a final transaction and verifies it. It carries the links from
+// genesis, so that everybody who knows the network can check it: the proof to keep. A transaction that is
+// not final gives NOT_FINAL, one never heard of NOT_FOUND, a proof that does not hold *ProofError, which
+// unwraps to *observation.Break where the network's history has broken.
 func (c *Client) Proof(ctx context.Context, id domain.Hash) (*observation.Proof, observation.Verdict, error) {
-	answer, err := call(ctx, c, c.api.GetAcceptanceProof, &notaryv1.GetAcceptanceProofRequest{TransactionId: id[:]})
+	return c.proofFrom(ctx, id, 0)
+}
+
+// ShortProof is Proof with no more links than are needed from the latest group known here. It is enough
+// to know that a transaction is final; others may lack the group that its links begin at.
+func (c *Client) ShortProof(ctx context.Context, id domain.Hash) (*observation.Proof, observation.Verdict, error) {
+	from := c.Known().Epoch()
+	proof, verdict, err := c.proofFrom(ctx, id, from)
+	if from > 0 && verdict.Conclusion == observation.NoTrustRoot {
+		return c.proofFrom(ctx, id, 0)
+	}
+	return proof, verdict, err
+}
+
+func (c *Client) proofFrom(ctx context.Context, id domain.Hash, epoch uint64) (*observation.Proof, observation.Verdict, error) {
+	answer, err := call(ctx, c, c.api.GetAcceptanceProof, &notaryv1.GetAcceptanceProofRequest{TransactionId: id[:], KnownEpoch: epoch})
 	if err != nil {
 		return nil, observation.Verdict{}, err
 	}
@@ -59,7 +75,7 @@ func (c *Client) CompactProof(ctx context.Context, id domain.Hash) (*observation
 	if err != nil {
 		return nil, verdict, &ProofError{Err: err}
 	}
-	if verdict, err = proof.Verify(Root(c.genesis)); err != nil {
+	if verdict, err = proof.Verify(*c.known.root.Load()); err != nil {
 		return nil, verdict, &ProofError{Err: err}
 	}
 	switch {
@@ -82,12 +98,15 @@ func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, obser
 	if err != nil {
 		return nil, observation.Verdict{}, &ProofError{Err: err}
 	}
-	verdict, err := proof.Verify(Root(c.genesis))
+	verdict, err := proof.Verify(*c.known.root.Load())
 	if err != nil {
 		return nil, verdict, &ProofError{Err: err}
 	}
 	if verdict.Conclusion != observation.Valid {
 		return nil, verdict, tooWeak(verdict)
+	}
+	if err := c.known.learn(c.genesis.ID, verdict.Anchors); err != nil {
+		return nil, verdict, err
 	}
 	for _, t := range verdict.Transactions {
 		if t.ID == id {

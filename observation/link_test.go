@@ -84,7 +84,7 @@ func TestPlainWalk(t *testing.T) {
 	if len(root.Groups) != 1 {
 		t.Error("verifying changed the root")
 	}
-	root.Learn(v.Anchors...)
+	root = root.With(v.Anchors...)
 	if root.Latest().Link() != p.Link {
 		t.Errorf("learned up to epoch %d", root.Latest().Epoch())
 	}
@@ -250,7 +250,7 @@ func TestBreak(t *testing.T) {
 	a.Grow(a.Next(equals(a, 102, 103, 104, 105)...))
 	b.Grow(b.Next(equals(b, 102, 103, 104, 99)...))
 	root := a.Root()
-	root.Learn(must(plainly(a, payment(a)).Verify(root)).Anchors...)
+	root = root.With(must(plainly(a, payment(a)).Verify(root)).Anchors...)
 	vouched := payment(b)
 	vouched.Links = []*observation.Link{observation.Vouched(b.Group)}
 	for name, c := range map[string]struct {
@@ -270,6 +270,36 @@ func TestBreak(t *testing.T) {
 	c.Enter(must(observation.NewLink(tx.Raw, c.Prove(tx, 0, 0, 1))))
 	_, err := plainly(c, payment(c)).Verify(root)
 	wantRefusal(t, err, notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "links[2].proof")
+}
+
+// TestCheckpoint: whoever has all keys of the first group forges what follows it, but not past a group that
+// the verifier knows.
+func TestCheckpoint(t *testing.T) {
+	a := kit.New("old-keys", kit.Equal(4)...).Ages()
+	forged := a.Fork()
+	for e := range 6 {
+		a.Grow(a.Next(equals(a, 100+e, 101+e, 102+e, 103+e)...))
+		forged.Grow(forged.Next(forged.Group.Members()...))
+	}
+	p := payment(forged)
+	p.Links = []*observation.Link{observation.Vouched(forged.Group)}
+	if v := must(p.Verify(a.Root())); v.Conclusion != observation.Valid {
+		t.Fatalf("from genesis alone: %s", v.Conclusion)
+	}
+	root := a.Root()
+	root = root.With(observation.Anchor{Group: a.Groups[4]})
+	if v := must(p.Verify(root)); v.Conclusion != observation.NoTrustRoot {
+		t.Errorf("jumped over: %s", v.Conclusion)
+	}
+	_, err := plainly(forged, p).Verify(root)
+	wantRefusal(t, err, notaryv1.Reason_REASON_DOUBLE_SPEND, "links[3]")
+	honest := payment(a)
+	if err := honest.LinkFrom(a.Groups[4], a.History); err != nil {
+		t.Fatal(err)
+	}
+	if v := must(honest.Verify(root)); v.Conclusion != observation.Valid {
+		t.Errorf("the true history: %s", v.Conclusion)
+	}
 }
 
 // linkForgery spoils the links of a proof, with the part that a verifier must name.

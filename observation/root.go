@@ -1,6 +1,8 @@
 package observation
 
 import (
+	"maps"
+
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -40,9 +42,7 @@ func NewRoot(groups ...*group.Group) Root {
 
 // GenesisRoot trusts a genesis document.
 func GenesisRoot(g *group.Genesis) Root {
-	r := NewRoot()
-	r.Learn(Anchor{Group: g.Group, Output: GroupOutput{Transaction: g.ID, Index: g.LinkIndex()}})
-	return r
+	return NewRoot().With(Anchor{Group: g.Group, Output: GroupOutput{Transaction: g.ID, Index: g.LinkIndex()}})
 }
 
 // Anchor is a group that a verifier knows to be that of its epoch.
@@ -52,14 +52,20 @@ type Anchor struct {
 	Output GroupOutput
 }
 
-// Learn trusts further groups, such as those of Verdict.Anchors: later proofs need no links to them.
-func (r *Root) Learn(anchors ...Anchor) {
+// With is a root that trusts further groups too, such as Verdict.Anchors: later proofs need no links to
+// them.
+func (r Root) With(anchors ...Anchor) Root {
+	groups, outputs := make(map[domain.Hash]*group.Group, len(r.Groups)+len(anchors)), make(map[domain.Hash]GroupOutput, len(r.Outputs)+len(anchors))
+	maps.Copy(groups, r.Groups)
+	maps.Copy(outputs, r.Outputs)
 	for _, a := range anchors {
-		r.Groups[a.Group.Link()] = a.Group
+		groups[a.Group.Link()] = a.Group
 		if !a.Output.Transaction.IsZero() {
-			r.Outputs[a.Group.Link()] = a.Output
+			outputs[a.Group.Link()] = a.Output
 		}
 	}
+	r.Groups, r.Outputs = groups, outputs
+	return r
 }
 
 // Latest is the group of the highest epoch known; nil where none is.

@@ -61,7 +61,7 @@ type Verdict struct {
 	Link       domain.Hash `json:"link"`
 	// Links in the order of the proof, as far as the verifier got.
 	Links []LinkVerdict `json:"links,omitempty"`
-	// Anchors are the groups that the links led to and that were not known before, for Root.Learn.
+	// Anchors are the groups that the links led to and that were not known before, for Root.With.
 	Anchors []Anchor `json:"-"`
 	// Transactions in the order of the proof; none without a trust root.
 	Transactions []TransactionVerdict `json:"transactions,omitempty"`

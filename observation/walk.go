@@ -175,16 +175,20 @@ func (w *walker) step(i int) (rooted bool, err error) {
 }
 
 // vouch settles a vouched link that waits, if there is one, by a proof whose signatures under that group
-// were checked: it is rooted where more than 2/3 of some earlier group's weight signed a header there.
+// were checked: it is rooted where more than 2/3 of some earlier group's weight signed a header there. No
+// group speaks past one that was known before the walk, so that nothing jumps over a checkpoint.
 func (w *walker) vouch(p *Proof, under *group.Group) (rooted bool, err error) {
 	i := w.vouched
 	if i < 0 {
 		return true, nil
 	}
-	told := &w.told[i]
+	told, checkpoint := &w.told[i], w.checkpoint(under.Epoch())
 	for _, old := range slices.Backward(w.known) {
 		if old.Epoch() >= under.Epoch() {
 			continue
+		}
+		if old.Epoch() < checkpoint {
+			break
 		}
 		if weight := p.weightIn(old, under); weight > told.Weight {
 			told.Weight, told.By = weight, old.Epoch()
@@ -195,6 +199,16 @@ func (w *walker) vouch(p *Proof, under *group.Group) (rooted bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// checkpoint is the latest epoch before another of which a group was known before the walk.
+func (w *walker) checkpoint(before uint64) (latest uint64) {
+	for _, g := range w.root.Groups {
+		if g.Epoch() < before {
+			latest = max(latest, g.Epoch())
+		}
+	}
+	return latest
 }
 
 // weightIn is how much of an older group's weight signed the observations of p: the shares there of node

@@ -38,6 +38,9 @@ type Network struct {
 	claims  map[utxo.Outpoint]domain.Hash
 	infos   map[utxo.Product]*notaryv1.ProductInfo
 	heads   []observation.Head
+	group   *group.Group // of the present epoch
+	holds   observation.GroupOutput
+	links   []*observation.Link
 	log     []domain.Hash // final transactions, in order
 	calls   map[string]int
 }
@@ -74,6 +77,7 @@ func New(name string, grants ...Grant) (*Network, error) {
 	if n.Genesis, err = n.genesis(name, grants); err != nil {
 		return nil, err
 	}
+	n.group, n.holds = n.Genesis.Group, genesisOutput(n.Genesis)
 	delta, err := utxo.GenesisDelta(n.Genesis)
 	if err != nil {
 		return nil, err
@@ -180,20 +184,25 @@ func (n *Network) settle(r *record) error {
 	return nil
 }
 
-// vote seals one observation for each signer, with some other leaf beside the vote so that paths are not
-// empty, and builds the proof.
+// vote is the proof of a transaction by those who sign.
 func (n *Network) vote(tx *utxo.Tx, nowMS uint64) (*observation.Proof, error) {
+	return n.sign(tx.ID, tx.Raw, nowMS, n.signers())
+}
+
+// sign seals one observation for each signer, with some other leaf beside the vote so that paths are not
+// empty, and builds the proof.
+func (n *Network) sign(id domain.Hash, raw []byte, nowMS uint64, signers int) (*observation.Proof, error) {
 	var edges []observation.Edge
-	for i := range n.signers() {
+	for i := range signers {
 		// Each node states a time of its own, so that spreads are not zero.
 		timeMS := nowMS + uint64(i)
 		leaves := []observation.Leaf{
-			{Subject: tx.ID, Type: observation.SubjectTx, State: observation.Pending, TimeMS: timeMS},
-			{Subject: tx.ID, Type: observation.SubjectTx, State: observation.Accepted, TimeMS: timeMS},
+			{Subject: id, Type: observation.SubjectTx, State: observation.Pending, TimeMS: timeMS},
+			{Subject: id, Type: observation.SubjectTx, State: observation.Accepted, TimeMS: timeMS},
 		}
-		o := observation.Seal(n.heads[i], n.Genesis.Group, leaves, timeMS).Sign(n.keys[i])
+		o := observation.Seal(n.heads[i], n.group, leaves, timeMS).Sign(n.keys[i])
 		n.heads[i] = o.Head()
 		edges = append(edges, o.Edge(1))
 	}
-	return observation.BuildProof(n.Genesis.Group, nil, []observation.Item{{ID: tx.ID, Raw: tx.Raw, Edges: edges}})
+	return observation.BuildProof(n.group, nil, []observation.Item{{ID: id, Raw: raw, Edges: edges}})
 }

@@ -19,14 +19,15 @@ func (n *Network) GetNetwork(context.Context, *notaryv1.GetNetworkRequest) (*not
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	g := n.Genesis
-	link, key := g.Group.Link(), n.keys[0].Public()
+	link, key := n.group.Link(), n.keys[0].Public()
 	answer := &notaryv1.GetNetworkResponse{
 		NetworkId:         g.ID[:],
 		Name:              g.Doc.GetName(),
 		AddressPrefix:     g.Doc.GetAddressPrefix(),
 		Genesis:           g.Bytes,
 		Link:              link[:],
-		Group:             g.Group.Bytes(),
+		GroupEpoch:        n.group.Epoch(),
+		Group:             n.group.Bytes(),
 		NodeKey:           key[:],
 		NodeWeight:        uint64(group.Total / Nodes),
 		OnlineWeight:      uint64(n.signers()) * uint64(group.Total/Nodes),
@@ -154,18 +155,22 @@ func (n *Network) SubmitTransaction(ctx context.Context, req *notaryv1.SubmitTra
 	if req.GetWithProof() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		answer.Proof = n.proofOf(r)
+		answer.Proof, err = n.proofOf(r, 0)
 	}
-	return answer, nil
+	return answer, err
 }
 
-// proofOf is the proof as it is given out. The lock is held.
-func (n *Network) proofOf(r *record) []byte {
-	b := r.proof.Encode()
+// proofOf is the proof as it is given out, with the links from a known epoch. The lock is held.
+func (n *Network) proofOf(r *record, known uint64) ([]byte, error) {
+	p, err := n.linked(r.proof, known)
+	if err != nil {
+		return nil, err
+	}
+	b := p.Encode()
 	if n.faults.Proof != nil {
 		b = n.faults.Proof(b)
 	}
-	return b
+	return b, nil
 }
 
 // SubmitTransactions answers in the order of the requests.
@@ -271,5 +276,6 @@ func (n *Network) GetAcceptanceProof(_ context.Context, req *notaryv1.GetAccepta
 	if r.proof == nil {
 		return nil, refuse(refusal.New(notaryv1.Reason_REASON_NOT_FINAL, "transaction_id", "it is not final yet"), r.status)
 	}
-	return &notaryv1.GetAcceptanceProofResponse{Proof: n.proofOf(r)}, nil
+	proof, err := n.proofOf(r, req.GetKnownEpoch())
+	return &notaryv1.GetAcceptanceProofResponse{Proof: proof}, err
 }

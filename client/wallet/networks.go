@@ -71,6 +71,9 @@ func (n *Networks) Remove(id domain.Hash) error {
 	if err != nil {
 		return fmt.Errorf("forget the network: %w", err)
 	}
+	if err := os.Remove(n.groupsPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget the network's groups: %w", err)
+	}
 	pins, err := n.pins()
 	if err != nil {
 		return err

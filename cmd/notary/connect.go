@@ -65,7 +65,7 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []client.Option{client.WithRetry(patience), client.WithNetwork(network), client.WithClock(a.now)}
+	opts := []client.Option{client.WithRetry(patience), client.WithNetwork(network), client.WithClock(a.now), client.WithMemory(known)}
 	creds, err := a.credentials()
 	if err != nil {
 		return nil, err

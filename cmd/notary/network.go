@@ -33,11 +33,12 @@ func (a *app) networkCommand() *cobra.Command {
 		Use: "network", GroupID: "setup", Short: "Show and choose the networks that are trusted",
 		Long: "A network is trusted by its genesis document, whose hash is the network id. The first contact with a\n" +
 			"node keeps the document and says so; from then on that node is refused if it claims another network.\n" +
-			"Proofs are verified against these documents, without any node.",
+			"Proofs are verified against these documents, without any node. Links lead from there to later groups; those\n" +
+			"that proofs led to are kept, see notary network groups, and notary network pin makes one a checkpoint.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.networkList(), a.networkTrust(), a.networkForget(), a.networkStatus())
+	c.AddCommand(a.networkList(), a.networkTrust(), a.networkForget(), a.networkStatus(), a.networkGroups(), a.networkPin())
 	return c
 }
 

@@ -41,7 +41,7 @@ type encoded interface {
 
 func (a *app) proofGet() *cobra.Command {
 	var path, format string
-	var compact bool
+	var compact, short bool
 	c := &cobra.Command{
 		Use: "get TX", Short: "Fetch the proof of a final transaction, verify it, and keep it in a file",
 		Long: "Fetches the proof of a final transaction, verifies it, and keeps it in a file. With --compact the node asks\n" +
@@ -60,9 +60,12 @@ func (a *app) proofGet() *cobra.Command {
 				var proof encoded
 				var verdict observation.Verdict
 				var err error
-				if compact {
+				switch {
+				case compact:
 					proof, verdict, err = c.CompactProof(ctx, id)
-				} else {
+				case short:
+					proof, verdict, err = c.ShortProof(ctx, id)
+				default:
 					proof, verdict, err = c.Proof(ctx, id)
 				}
 				if err != nil {
@@ -82,6 +85,7 @@ func (a *app) proofGet() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&path, "output", "o", "", "write to this `file` (default: the id's first 16 digits with .notary)")
+	c.Flags().BoolVar(&short, "short", false, "only the links from the latest group known here: others may not be able to check it")
 	c.Flags().StringVar(&format, "format", "binary", "`form` of the proof: binary or json")
 	c.Flags().BoolVar(&compact, "compact", false, "one signature of all peers together in place of one each")
 	fixedValues(c, "format", "binary", "json")

@@ -22,8 +22,22 @@ type judgement struct {
 	Message string `json:"message,omitempty"`
 	Network string `json:"network_id,omitempty"`
 	// NetworkName is what the genesis document calls the network.
-	NetworkName string               `json:"network,omitempty"`
-	Verdict     *observation.Verdict `json:"verdict,omitempty"`
+	NetworkName string `json:"network,omitempty"`
+	// GroupEpoch is the epoch of the group that signed, where it is not that of genesis, and Links how it
+	// came to be trusted.
+	GroupEpoch uint64                    `json:"group_epoch,omitempty"`
+	Links      []observation.LinkVerdict `json:"links,omitempty"`
+	Verdict    *observation.Verdict      `json:"verdict,omitempty"`
+	// Break is a history that has two groups in one epoch: no fault of this proof alone.
+	Break *breakView `json:"break,omitempty"`
+}
+
+// breakView is a broken history in JSON.
+type breakView struct {
+	Epoch uint64 `json:"epoch"`
+	// Known is the link hash of the group known here, Other that of the group the proof leads to.
+	Known string `json:"known_link"`
+	Other string `json:"other_link"`
 }
 
 // invalid condemns, with the refusal that names the part at fault.
@@ -33,12 +47,16 @@ func (j *judgement) invalid(err error) {
 	if errors.As(err, &r) {
 		j.Reason, j.Field, j.Message = refusal.Name(r.Reason), r.Field, r.Detail
 	}
+	var b *observation.Break
+	if errors.As(err, &b) {
+		j.Break = &breakView{b.Epoch, b.Known.Link().String(), b.Other.Link().String()}
+	}
 }
 
 // judge verifies a proof without any node, against the genesis file given or the networks trusted here.
 func (a *app) judge(p *proofFile, genesisFile string) (*judgement, error) {
 	j := &judgement{Network: p.Network.String()}
-	g, err := a.trustRoot(p, genesisFile)
+	root, g, remember, err := a.trustRoot(p, genesisFile)
 	if errors.Is(err, wallet.ErrUnknownNetwork) {
 		j.Conclusion, j.Reason = observation.NoTrustRoot, "NO_TRUST_ROOT"
 		j.Message = "the genesis document of network " + j.Network + " is not known here"
@@ -48,12 +66,15 @@ func (a *app) judge(p *proofFile, genesisFile string) (*judgement, error) {
 		return nil, err
 	}
 	j.NetworkName = g.Doc.GetName()
-	verdict, err := p.verify(client.Root(g))
+	verdict, err := p.verify(root)
 	if err != nil {
 		j.invalid(err)
 		return j, nil
 	}
-	j.Conclusion, j.Verdict = verdict.Conclusion, &verdict
+	if err := remember(verdict.Anchors); err != nil {
+		a.tell("notary: the groups that the proof led to are not kept: %v", err)
+	}
+	j.Conclusion, j.Verdict, j.GroupEpoch, j.Links = verdict.Conclusion, &verdict, verdict.GroupEpoch, verdict.Links
 	switch j.Conclusion {
 	case observation.NotEnoughWeight:
 		j.Reason, j.Message = refusal.Name(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT), "too little weight stands behind it"
@@ -63,15 +84,33 @@ func (a *app) judge(p *proofFile, genesisFile string) (*judgement, error) {
 	return j, nil
 }
 
-func (a *app) trustRoot(p *proofFile, genesisFile string) (*group.Genesis, error) {
+// trustRoot is a genesis file, or a network trusted here with the groups known of it, and what keeps the
+// groups that the proof leads to.
+func (a *app) trustRoot(p *proofFile, genesisFile string) (root observation.Root, g *group.Genesis, remember func([]observation.Anchor) error, err error) {
 	if genesisFile != "" {
-		return readGenesis(genesisFile)
+		if g, err = readGenesis(genesisFile); err != nil {
+			return root, nil, nil, err
+		}
+		return client.Root(g), g, func([]observation.Anchor) error { return nil }, nil
 	}
 	store, err := a.store()
 	if err != nil {
-		return nil, err
+		return root, nil, nil, err
 	}
-	return store.Networks().Get(p.Network)
+	known := store.Networks()
+	if g, err = known.Get(p.Network); err != nil {
+		return root, nil, nil, err
+	}
+	anchors, err := known.Anchors(g.ID)
+	if err != nil {
+		return root, nil, nil, err
+	}
+	return client.Root(g).With(anchors...), g, func(more []observation.Anchor) error {
+		if len(more) == 0 {
+			return nil
+		}
+		return known.Remember(g.ID, more)
+	}, nil
 }
 
 // exit is nil for a valid proof, else an error that only carries the code.
@@ -88,10 +127,21 @@ func (j *judgement) write(w io.Writer, what string) {
 	case observation.Valid:
 		fmt.Fprintf(w, "valid: %s\n", what)
 	case observation.NoTrustRoot:
-		fmt.Fprintf(w, "cannot tell: %s: %s; get its genesis file from a source you trust and run notary network trust FILE [%s]\n", what, j.Message, j.Reason)
+		hint := "get its genesis file from a source you trust and run notary network trust FILE"
+		if j.NetworkName != "" {
+			hint = "ask for one with the links from genesis, as notary proof get fetches it"
+		}
+		fmt.Fprintf(w, "cannot tell: %s: %s; %s [%s]\n", what, j.Message, hint, j.Reason)
 	case observation.NotEnoughWeight:
 		fmt.Fprintf(w, "NOT ENOUGH WEIGHT: %s: %s [%s]\n", what, j.Message, j.Reason)
 	default:
+		if j.Break != nil {
+			fmt.Fprintf(w, "THE NETWORK'S HISTORY IS BROKEN: %s\n", what)
+			fmt.Fprintf(w, "  epoch %d has two groups, and links that hold lead to both:\n", j.Break.Epoch)
+			fmt.Fprintf(w, "    %s  known here\n    %s  in this proof\n", j.Break.Known, j.Break.Other)
+			fmt.Fprintln(w, "  More than a third of some group's weight signed against itself, or somebody has its old keys. Believe neither")
+			fmt.Fprintln(w, "  before you have asked others which link hash they know, and keep the file: it is what proves it.")
+		}
 		at := ""
 		if j.Field != "" {
 			at = j.Field + ": "
@@ -114,5 +164,25 @@ func (j *judgement) writeTransaction(w io.Writer, t *observation.TransactionVerd
 			fmt.Fprintf(w, ", %s missing", percent(uint64(t.Missing)))
 		}
 		fmt.Fprintf(w, "\n  network\t%s (%s)\n", j.NetworkName, j.Network)
+		if j.GroupEpoch > 0 {
+			fmt.Fprintf(w, "  group\tepoch %d, %s\n", j.GroupEpoch, wayTo(j.Links))
+		}
 	})
+}
+
+// wayTo tells how the group that signed came to be trusted.
+func wayTo(links []observation.LinkVerdict) string {
+	steps := 0
+	for _, l := range links {
+		if l.Footing == observation.Proven || l.Footing == observation.VouchedFor {
+			steps++
+		}
+	}
+	switch steps {
+	case 0:
+		return "known here"
+	case 1:
+		return "one link from what was known here"
+	}
+	return fmt.Sprintf("%d links from what was known here", steps)
 }
