@@ -64,12 +64,21 @@ func (s *adminService) BanPeer(context.Context, *notaryv1.BanPeerRequest) (*nota
 	return nil, notBuilt("AdminService/BanPeer")
 }
 
-func (s *adminService) Backup(context.Context, *notaryv1.BackupRequest) (*notaryv1.BackupResponse, error) {
-	return nil, notBuilt("AdminService/Backup")
+// Backup implements notaryv1.AdminServiceServer.
+func (s *adminService) Backup(ctx context.Context, req *notaryv1.BackupRequest) (*notaryv1.BackupResponse, error) {
+	if !filepath.IsAbs(req.GetDirectory()) {
+		return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "directory", "want an absolute path")
+	}
+	bytes, err := s.operator.Backup(ctx, filepath.Clean(req.GetDirectory()))
+	if err != nil {
+		return nil, err
+	}
+	return &notaryv1.BackupResponse{Bytes: bytes}, nil
 }
 
-func (s *adminService) Prune(context.Context, *notaryv1.PruneRequest) (*notaryv1.PruneResponse, error) {
-	return nil, notBuilt("AdminService/Prune")
+// Prune implements notaryv1.AdminServiceServer.
+func (s *adminService) Prune(ctx context.Context, req *notaryv1.PruneRequest) (*notaryv1.PruneResponse, error) {
+	return s.operator.Prune(ctx, req.GetOlderThanMs(), req.GetKeepAddresses())
 }
 
 // ErrSocketInUse says that somebody answers on the admin socket: most likely this node runs already.

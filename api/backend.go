@@ -165,6 +165,10 @@ type Operator interface {
 	// Drain refuses new transactions with SHUTTING_DOWN and waits for those in flight or for ctx; it
 	// returns how many were still in flight then. Running out of time is no error.
 	Drain(ctx context.Context) (inFlight uint64, err error)
+	// Backup copies the store to a directory that does not exist yet and returns the size in bytes.
+	Backup(ctx context.Context, dir string) (bytes uint64, err error)
+	// Prune drops what is older than an age in milliseconds, but for the proofs of some addresses.
+	Prune(ctx context.Context, olderThanMS uint64, keep []string) (*notaryv1.PruneResponse, error)
 	// Stop asks the process to drain and end, and returns at once.
 	Stop()
 	// SetLogLevel sets the level and returns the one before.

@@ -162,6 +162,12 @@ func (s *script) set(problems ...string) {
 func (s *script) Drain(ctx context.Context) (uint64, error) { return s.drain(ctx) }
 func (s *script) Stop()                                     { s.stop() }
 
+func (s *script) Backup(_ context.Context, dir string) (uint64, error) { return uint64(len(dir)), nil }
+
+func (s *script) Prune(_ context.Context, olderThanMS uint64, keep []string) (*notaryv1.PruneResponse, error) {
+	return &notaryv1.PruneResponse{BeforeMs: olderThanMS, ProofsKept: uint64(len(keep))}, nil
+}
+
 func (s *script) SetLogLevel(level slog.Level) slog.Level {
 	previous := s.level.Level()
 	s.level.Set(level)

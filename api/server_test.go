@@ -115,7 +115,7 @@ func TestNotBuilt(t *testing.T) {
 		s.told.absent = bare
 		testNotBuilt(t, s)
 	}
-	if s := new(script); len(s.backends().NotBuilt()) != 9 {
+	if s := new(script); len(s.backends().NotBuilt()) != 7 {
 		t.Errorf("%q", s.backends().NotBuilt())
 	}
 }
@@ -198,6 +198,15 @@ func TestAdmin(t *testing.T) {
 	}
 	_, err := admin.SetLogLevel(within(t), &notaryv1.SetLogLevelRequest{Level: "loud"})
 	wantReason(t, err, notaryv1.Reason_REASON_INVALID_ARGUMENT)
+	if got, err := admin.Backup(within(t), &notaryv1.BackupRequest{Directory: "/a/../b"}); err != nil || got.GetBytes() != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, err = admin.Backup(within(t), &notaryv1.BackupRequest{Directory: "b"})
+	wantReason(t, err, notaryv1.Reason_REASON_INVALID_ARGUMENT)
+	prune := &notaryv1.PruneRequest{OlderThanMs: 7, KeepAddresses: []string{"a", "b"}}
+	if got, err := admin.Prune(within(t), prune); err != nil || got.GetBeforeMs() != 7 || got.GetProofsKept() != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
 	if _, err := admin.Stop(within(t), &notaryv1.StopRequest{}); err != nil {
 		t.Error(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 // notBuiltMethods are the methods that this version declares and does not have yet.
 var notBuiltMethods = []string{
-	"AdminService/AddPeer", "AdminService/Backup", "AdminService/BanPeer", "AdminService/Prune",
+	"AdminService/AddPeer", "AdminService/BanPeer",
 	"AdminService/RemoveTrustLabel", "AdminService/SetTrustLabel",
 	"ExplorerService/GetTrust", "ExplorerService/GetTrustMargin", "ExplorerService/ListRewardEpochs",
 }

@@ -31,7 +31,7 @@ func (p pulls) Transactions(_ context.Context, ids []domain.Hash, withProofs boo
 			}
 			raw = t.Raw
 			if withProofs && t.Final != nil {
-				if proof, err = sh.prove(id, raw, t.Final, false); err != nil {
+				if proof, err = sh.prove(id, raw, t.Final, false); err != nil && !pruned(err) {
 					return err
 				}
 			}

@@ -157,6 +157,22 @@ func (n *Node) final(ctx context.Context, id domain.Hash) (*store.Transaction, e
 	return t, nil
 }
 
+// keptProof is the proof that was kept of a transaction of whose quorum an observation is gone.
+func (sh *shell) keptProof(id domain.Hash, gone store.EdgeRef) ([]byte, error) {
+	proof, kept, err := sh.store.Proof(id)
+	if err != nil || kept {
+		return proof, err
+	}
+	before, err := sh.store.PrunedMS()
+	if err != nil {
+		return nil, err
+	}
+	if before == 0 {
+		return nil, fmt.Errorf("observation %d of %s, part of the proof of %s, is not here", gone.Height, gone.Key, id)
+	}
+	return nil, prunedProof(id)
+}
+
 // prove builds a proof from the observations that the quorum's votes lie in.
 func (sh *shell) prove(id domain.Hash, raw []byte, info *store.FinalInfo, withTransaction bool) ([]byte, error) {
 	item := observation.Item{ID: id, Round: info.Round}
@@ -169,7 +185,7 @@ func (sh *shell) prove(id domain.Hash, raw []byte, info *store.FinalInfo, withTr
 			return nil, err
 		}
 		if !found {
-			return nil, fmt.Errorf("observation %d of %s, part of the proof of %s, is not here", ref.Height, ref.Key, id)
+			return sh.keptProof(id, ref)
 		}
 		item.Edges = append(item.Edges, o.Edge(int(ref.Leaf)))
 	}

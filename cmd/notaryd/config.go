@@ -95,6 +95,8 @@ type StoreConf struct {
 	MemBytes     int64  `koanf:"mem_bytes"`
 	CacheBytes   int64  `koanf:"cache_bytes"`
 	ReserveBytes uint64 `koanf:"reserve_bytes"`
+	// KeepAddresses are those of whose transactions prune keeps the proofs.
+	KeepAddresses []string `koanf:"keep_addresses"`
 }
 
 // Log is what is told: level debug, info, warn or error; format text or json.

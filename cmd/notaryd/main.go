@@ -27,11 +27,16 @@ func main() {
   notaryd init DIR        make a node key and a configuration
   notaryd run DIR         run the node
   notaryd status          what a running node says of itself
+  notaryd doctor DIR      what is wrong, and how to mend it
+  notaryd backup DIR TO   a copy of the store, while the node works
+  notaryd restore DIR     a store from a backup, which never signs as before
+  notaryd prune DIR       drop old observations
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(initCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(), trustEvalCommand(), versionCommand())
+	root.AddCommand(initCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(),
+		backupCommand(), restoreCommand(), pruneCommand(), trustEvalCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -68,7 +68,7 @@ func run(ctx context.Context, config Config) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), node.NewStoreMetrics(st))
 	n, err := node.New(config.node(), node.Parts{
 		Genesis: genesis, Key: key, Store: st, Gossip: gossipConfig(config, genesis, key),
 		GossipMetrics: gossip.NewMetrics(registry), Metrics: node.NewMetrics(registry), Log: log, Version: version,
@@ -181,11 +181,20 @@ func openStore(config Config, genesis *group.Genesis, key domain.PrivateKey, cre
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(config.Data, store.Options{
+	return store.Open(config.Data, optionsOf(config, genesis, key, delta, create, log))
+}
+
+// optionsOf are those of a node's store. A new one signs in the epoch in which the genesis document counts the key.
+func optionsOf(config Config, genesis *group.Genesis, key domain.PrivateKey, delta utxo.Delta, create bool, log *slog.Logger) store.Options {
+	o := store.Options{
 		Network: genesis.ID, Key: key.Public(), Create: create, Genesis: delta, GenesisMS: genesis.Doc.TimeMs,
 		MemBytes: config.Store.MemBytes, CacheBytes: config.Store.CacheBytes, ReserveBytes: config.Store.ReserveBytes,
 		Logger: log,
-	})
+	}
+	if i, member := genesis.Group.Voter(key.Public()); member {
+		o.SigningEpoch = genesis.Group.Voters()[i].SigningEpoch
+	}
+	return o
 }
 
 func gossipConfig(config Config, genesis *group.Genesis, key domain.PrivateKey) gossip.Config {

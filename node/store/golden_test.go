@@ -40,6 +40,9 @@ func TestGoldenRecords(t *testing.T) {
 	if err := s.SaveObservations([]*observation.Observation{first, fork, third}); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.SaveProof(a.ID, []byte("a proof")); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.SaveEvidence(must(observation.ForkedChain(first.Signed(), fork.Signed()))); err != nil {
 		t.Fatal(err)
 	}

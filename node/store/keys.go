@@ -33,6 +33,7 @@ const (
 	ClassTx          Class = 't' // transaction id -> exact bytes
 	ClassLive        Class = 'u' // outpoint -> live output
 	ClassVote        Class = 'v' // outpoint, round, state -> own vote (conflict.Record)
+	ClassProof       Class = 'w' // transaction id -> acceptance proof kept beyond its observations
 	ClassEvidence    Class = 'x' // hash -> evidence
 )
 
@@ -47,6 +48,7 @@ var Classes = []struct {
 	{ClassAddressLog, "address_log"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
 	{ClassObservation, "observations"}, {ClassRejectedLog, "rejected_log"}, {ClassSpent, "spent"},
 	{ClassTx, "transactions"}, {ClassLive, "live"}, {ClassVote, "votes"},
+	{ClassProof, "proofs"},
 	{ClassEvidence, "evidence"},
 }
 
@@ -73,6 +75,7 @@ const (
 	metaKey     = "key"
 	metaCounts  = "counts"
 	metaSigning = "signing"
+	metaPruned  = "pruned"
 )
 
 func appendMetaKey(b []byte, name string) []byte {

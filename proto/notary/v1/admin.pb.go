@@ -351,9 +351,11 @@ func (*BanPeerResponse) Descriptor() ([]byte, []int) {
 	return file_notary_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
+// A backup never signs until `notaryd restore` gives it a signing epoch of its own.
 type BackupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absolute path of a directory that does not exist yet, on the node's machine.
+	Directory     string `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,8 +398,9 @@ func (x *BackupRequest) GetDirectory() string {
 }
 
 type BackupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bytes         uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Size of the copy. On one file system most of it is shared with the store at first.
+	Bytes         uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,9 +442,13 @@ func (x *BackupResponse) GetBytes() uint64 {
 	return 0
 }
 
+// Drops observations, and with them the proofs that they make up.
 type PruneRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OlderThanMs   uint64                 `protobuf:"varint,1,opt,name=older_than_ms,json=olderThanMs,proto3" json:"older_than_ms,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Age in milliseconds of what goes; at least an hour.
+	OlderThanMs uint64 `protobuf:"varint,1,opt,name=older_than_ms,json=olderThanMs,proto3" json:"older_than_ms,omitempty"`
+	// The proofs of transactions that pay to or spend from these addresses are kept.
+	KeepAddresses []string `protobuf:"bytes,2,rep,name=keep_addresses,json=keepAddresses,proto3" json:"keep_addresses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -483,9 +490,22 @@ func (x *PruneRequest) GetOlderThanMs() uint64 {
 	return 0
 }
 
+func (x *PruneRequest) GetKeepAddresses() []string {
+	if x != nil {
+		return x.KeepAddresses
+	}
+	return nil
+}
+
 type PruneResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BytesFreed    uint64                 `protobuf:"varint,1,opt,name=bytes_freed,json=bytesFreed,proto3" json:"bytes_freed,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Estimate; the space is reclaimed in the background.
+	BytesFreed uint64 `protobuf:"varint,1,opt,name=bytes_freed,json=bytesFreed,proto3" json:"bytes_freed,omitempty"`
+	// What was sealed before this time is gone, Unix milliseconds.
+	BeforeMs uint64 `protobuf:"varint,2,opt,name=before_ms,json=beforeMs,proto3" json:"before_ms,omitempty"`
+	// Proofs of the addresses named that are kept, and that were gone before.
+	ProofsKept    uint64 `protobuf:"varint,3,opt,name=proofs_kept,json=proofsKept,proto3" json:"proofs_kept,omitempty"`
+	ProofsGone    uint64 `protobuf:"varint,4,opt,name=proofs_gone,json=proofsGone,proto3" json:"proofs_gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -523,6 +543,27 @@ func (*PruneResponse) Descriptor() ([]byte, []int) {
 func (x *PruneResponse) GetBytesFreed() uint64 {
 	if x != nil {
 		return x.BytesFreed
+	}
+	return 0
+}
+
+func (x *PruneResponse) GetBeforeMs() uint64 {
+	if x != nil {
+		return x.BeforeMs
+	}
+	return 0
+}
+
+func (x *PruneResponse) GetProofsKept() uint64 {
+	if x != nil {
+		return x.ProofsKept
+	}
+	return 0
+}
+
+func (x *PruneResponse) GetProofsGone() uint64 {
+	if x != nil {
+		return x.ProofsGone
 	}
 	return 0
 }
@@ -790,12 +831,18 @@ const file_notary_v1_admin_proto_rawDesc = "" +
 	"\rBackupRequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"&\n" +
 	"\x0eBackupResponse\x12\x14\n" +
-	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"2\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"Y\n" +
 	"\fPruneRequest\x12\"\n" +
-	"\rolder_than_ms\x18\x01 \x01(\x04R\volderThanMs\"0\n" +
+	"\rolder_than_ms\x18\x01 \x01(\x04R\volderThanMs\x12%\n" +
+	"\x0ekeep_addresses\x18\x02 \x03(\tR\rkeepAddresses\"\x8f\x01\n" +
 	"\rPruneResponse\x12\x1f\n" +
 	"\vbytes_freed\x18\x01 \x01(\x04R\n" +
-	"bytesFreed\"*\n" +
+	"bytesFreed\x12\x1b\n" +
+	"\tbefore_ms\x18\x02 \x01(\x04R\bbeforeMs\x12\x1f\n" +
+	"\vproofs_kept\x18\x03 \x01(\x04R\n" +
+	"proofsKept\x12\x1f\n" +
+	"\vproofs_gone\x18\x04 \x01(\x04R\n" +
+	"proofsGone\"*\n" +
 	"\x12SetLogLevelRequest\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\"1\n" +
 	"\x13SetLogLevelResponse\x12\x1a\n" +

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/notarynet/notaryd/node/store"
+)
+
+// signing is in which epoch the store of a folder signs.
+func signing(t *testing.T, config Config) store.Signing {
+	t.Helper()
+	g, key, err := identity(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := openStore(config, g, key, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	return st.Signing()
+}
+
+// A store is backed up, lost, and restored to a signing epoch of its own; what would forget votes is refused.
+func TestBackupAndRestore(t *testing.T) {
+	g, key := testNetwork(t)
+	dir := filepath.Join(t.TempDir(), "node")
+	if err := initNode(dir, g, key, nil); err != nil {
+		t.Fatal(err)
+	}
+	config, _, err := loadConfig(configPath(dir), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "backup")
+	if n, err := backup(t.Context(), config, to); err != nil || n == 0 {
+		t.Fatal(n, err)
+	}
+	refused := func(name string, o restoreOptions, want string) {
+		t.Helper()
+		if err := restore(config, o, 1000, 1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	refused("over a store", restoreOptions{from: to}, "is there already")
+	refused("a new store over a store", restoreOptions{lost: true}, "is there already")
+	refused("two things", restoreOptions{lost: true, renew: true}, "one of")
+	refused("a store that is no backup", restoreOptions{}, "is a store and no backup")
+	if got := signing(t, config); got != (store.Signing{}) {
+		t.Errorf("a refusal left %+v", got)
+	}
+	if err := restore(config, restoreOptions{renew: true}, 900, 1); err != nil {
+		t.Error(err)
+	}
+	if got := signing(t, config); got != (store.Signing{Epoch: 900, RestoredMS: 1}) {
+		t.Errorf("renewed: %+v", got)
+	}
+	if err := os.Rename(config.Data, filepath.Join(dir, "old")); err != nil {
+		t.Fatal(err)
+	}
+	refused("nothing to restore from", restoreOptions{}, "name a backup")
+	refused("a copy of a store", restoreOptions{from: filepath.Join(dir, "old")}, "is a store and no backup")
+	if _, err := os.Stat(config.Data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a refusal left a store: %v", err)
+	}
+	if err := restore(config, restoreOptions{from: to}, 1000, 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := signing(t, config); got != (store.Signing{Epoch: 1000, RestoredMS: 2}) {
+		t.Errorf("restored: %+v", got)
+	}
+	if err := os.RemoveAll(config.Data); err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(config, restoreOptions{lost: true}, 1001, 3); err != nil {
+		t.Fatal(err)
+	}
+	if got := signing(t, config); got != (store.Signing{Epoch: 1001, RestoredMS: 3}) {
+		t.Errorf("begun anew: %+v", got)
+	}
+	// A backup that somebody moves to where the store was is restored in its place.
+	if err := errors.Join(os.RemoveAll(config.Data), os.Rename(to, config.Data)); err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(config, restoreOptions{}, 1002, 4); err != nil {
+		t.Fatal(err)
+	}
+	if got := signing(t, config); got.Epoch != 1002 || got.Backup {
+		t.Errorf("in place: %+v", got)
+	}
+}
