@@ -4,7 +4,7 @@ import "slices"
 
 // Precision is the L1 distance within which an updated aggregate is proven to equal the fixed point that
 // a full run approaches.
-const Precision = 9e-7
+const Precision = 4.5e-7
 
 // Update is the aggregate after changes of labels: what a full run on the changed graph would give, to
 // within Precision in L1 and what Epsilon leaves open in that run. Views are computed anew; EigenTrust
