@@ -152,6 +152,27 @@ func BenchmarkProof(b *testing.B) {
 	}
 }
 
+// BenchmarkQuorum is BenchmarkProof with no more signers than a quorum needs, which is what nodes hand out.
+func BenchmarkQuorum(b *testing.B) {
+	for _, n := range []int{4, 20, 100} {
+		net := kit.New("test", kit.Equal(n)...)
+		for _, batch := range []int{1, 8, 16, 100, 1000} {
+			tx := net.Spend("paid", 0)
+			p := must(observation.BuildProof(net.Group, nil, []observation.Item{{
+				ID: tx.ID, Edges: net.Accept(tx.ID, observation.Accepted, 0, 2*n/3+1, batch),
+			}}))
+			b.Run(fmt.Sprintf("%d peers/batches of %d", n, batch), func(b *testing.B) {
+				for b.Loop() {
+					if v, err := p.Verify(observation.NewRoot(net.Group)); err != nil || v.Conclusion != observation.Valid {
+						b.Fatal(v, err)
+					}
+				}
+				b.ReportMetric(float64(len(p.EncodeFile())), "bytes")
+			})
+		}
+	}
+}
+
 func BenchmarkFollow(b *testing.B) {
 	net := kit.New("test", kit.Equal(4)...)
 	chain := chainOf(net, *net.Signers[0], 1, 200)
