@@ -160,7 +160,8 @@ func BadSignature(tx *Tx, k int) error {
 func NotYet(err error) bool {
 	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_UNKNOWN_OUTPOINT)) ||
 		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_NOT_OPEN)) ||
-		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_LOCK_NOT_OPEN))
+		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_LOCK_NOT_OPEN)) ||
+		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE)) // of a link, by whoever judges it
 }
 
 // OpensMS is the instant at which the window and the time locks of the known inputs are all open, Unix

@@ -61,7 +61,7 @@ func TestOrderOfReading(t *testing.T) {
 		if err != nil || other.Link() != one.Link() {
 			t.Fatalf("another group, %v", err)
 		}
-		a, b := s.After(one, read, nil), s.After(other, shuffled, nil)
+		a, b := s.After(one, read), s.After(other, shuffled)
 		later, err := a.Next(nil, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -344,6 +344,7 @@ func TestJudge(t *testing.T) {
 		}
 		return out
 	}
+	innocent := removal(Conviction{domain.Hash{9}, key(2, 0)})
 	elsewhere, err := group.New(network, 7, domain.Hash{7}, good.Members(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -369,15 +370,15 @@ func TestJudge(t *testing.T) {
 		"removing more":               {listing(removal(evidence[:2]...), evidence[0].Evidence), nil, wrong},
 		"removing less":               {listing(removal(evidence[0]), evidence[0].Evidence, evidence[1].Evidence), nil, wrong},
 		"twice the same peer":         {listing(removal(evidence[0]), evidence[0].Evidence, evidence[2].Evidence), nil, wrong},
-		"removing nobody":             {listing(removal(evidence[0]), evidence[3].Evidence), nil, wrong},
-		"on evidence nobody has seen": {listing(removal(evidence[0]), domain.Hash{55}), nil, unknown},
+		"on evidence of somebody":     {listing(removal(evidence[0]), evidence[1].Evidence), nil, wrong},
+		"on evidence of nobody":       {listing(removal(evidence[0]), evidence[3].Evidence), nil, wrong},
+		"removing nobody":             {listing(good, domain.Hash{55}), nil, wrong},
+		"on another piece of it":      {listing(removal(evidence[0]), domain.Hash{55}), nil, 0},
+		"on evidence nobody has seen": {innocent, nil, unknown},
 	} {
 		err := s.Judge(c.link, c.read, evidence)
 		if refusal.ReasonOf(err) != c.want || (err == nil) != (c.want == 0) {
 			t.Errorf("%s: %v", name, err)
-		}
-		if NotYet(err) != (c.want == unknown) {
-			t.Errorf("%s: not yet %v", name, NotYet(err))
 		}
 	}
 	still := follow(t, seeds(t, 2), nil)

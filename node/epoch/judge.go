@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -11,9 +12,8 @@ import (
 )
 
 // Judge says whether a link leads from this state to the right group. The caller has found that it follows
-// the present group (utxo.Validate), and hands over what it reads and what is known of the evidence that it
-// lists. Evidence that is not known yet is a reason to wait (UNKNOWN_EVIDENCE, see NotYet); everything else is
-// for ever.
+// the present group (utxo.Validate), and hands over what it reads and all evidence that is known here against
+// members. Evidence that is not known yet is a reason to wait (UNKNOWN_EVIDENCE); everything else is for ever.
 func (s *State) Judge(link *group.Group, read []*group.Peer, known []Conviction) error {
 	if link.Previous() != s.group.Link() {
 		return wrong("it follows %s, the present group is %s", link.Previous(), s.group.Link())
@@ -39,28 +39,46 @@ func (s *State) Judge(link *group.Group, read []*group.Peer, known []Conviction)
 	return nil
 }
 
+// judgeRemoval: everybody that the link leaves out is convicted by evidence known here, whichever piece of it
+// the link lists: of each kind nodes keep the first that they meet. What is known of the list must fit.
 func (s *State) judgeRemoval(link *group.Group, read []*group.Peer, known []Conviction) error {
-	acted := make([]Conviction, 0, len(link.Evidence()))
+	gone := s.leftOut(link)
+	if len(gone) != len(link.Evidence()) {
+		return wrong("%d members removed on %d pieces of evidence", len(gone), len(link.Evidence()))
+	}
+	acted := make([]Conviction, 0, len(gone))
+	for i, peer := range gone {
+		at := slices.IndexFunc(known, func(c Conviction) bool { return s.owner[c.Key] == peer })
+		if at < 0 {
+			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE, "outputs[0].data.payload.evidence", "nothing known here convicts %s", peer)
+		}
+		acted = append(acted, Conviction{link.Evidence()[i], known[at].Key})
+	}
 	for _, e := range link.Evidence() {
 		at := slices.IndexFunc(known, func(c Conviction) bool { return c.Evidence == e })
-		if at < 0 {
-			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE, "outputs[0].data.payload.evidence", "%s is not known here", e)
+		if at >= 0 && !slices.Contains(gone, s.owner[known[at].Key]) {
+			return wrong("evidence %s convicts nobody that is removed", e)
 		}
-		acted = append(acted, known[at])
 	}
 	want, err := s.without(read, acted)
 	if err != nil {
 		return err
 	}
 	if want.Link() != link.Link() {
-		return wrong("it does more than remove whom the evidence convicts")
+		return wrong("it does more than remove whom evidence convicts")
 	}
 	return nil
 }
 
-// NotYet reports whether a verdict of Judge may pass.
-func NotYet(err error) bool {
-	return refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNKNOWN_EVIDENCE
+// leftOut are the present members that a group does not have, ascending.
+func (s *State) leftOut(link *group.Group) []domain.Hash {
+	var out []domain.Hash
+	for _, m := range s.group.Members() {
+		if !slices.ContainsFunc(link.Members(), func(o group.Member) bool { return o.PeerID == m.PeerID }) {
+			out = append(out, m.PeerID)
+		}
+	}
+	return out
 }
 
 // Same reports whether two groups have the same members with the same weights and keys.

@@ -62,9 +62,9 @@ type Conviction struct {
 	Key      domain.PublicKey
 }
 
-// After is the state once a link is final: its group, what it read and the evidence it acted on, all of
-// it in any order. It does not judge.
-func (s *State) After(link *group.Group, read []*group.Peer, acted []Conviction) *State {
+// After is the state once a link is final: its group and what it read, in any order. It does not judge.
+// Whom a link leaves out that lists evidence is convicted.
+func (s *State) After(link *group.Group, read []*group.Peer) *State {
 	next := &State{
 		group: link, seeds: s.seeds,
 		cut: maps.Clone(s.cut), convicted: maps.Clone(s.convicted), owner: maps.Clone(s.owner),
@@ -74,8 +74,8 @@ func (s *State) After(link *group.Group, read []*group.Peer, acted []Conviction)
 			next.cut[p.ID] = p
 		}
 	}
-	for _, c := range acted {
-		if peer, ok := s.owner[c.Key]; ok && slices.Contains(link.Evidence(), c.Evidence) {
+	if len(link.Evidence()) > 0 {
+		for _, peer := range s.leftOut(link) {
 			next.convicted[peer] = true
 		}
 	}

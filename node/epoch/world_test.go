@@ -81,7 +81,7 @@ func follow(t fatal, s *State, read []*group.Peer, convictions ...Conviction) *S
 	if err := s.Judge(next, read, convictions); err != nil {
 		t.Fatalf("its own next group: %v", err)
 	}
-	return s.After(next, read, convictions)
+	return s.After(next, read)
 }
 
 // genScores draws what one of n peers says.

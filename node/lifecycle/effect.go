@@ -14,6 +14,8 @@ type Effect interface{ effect() }
 type (
 	// Look asks for the entries of all inputs; answered by Looked.
 	Look struct{}
+	// Judge asks whether the group of a link is the right one; answered by Judged.
+	Judge struct{}
 	// Verify asks for a verdict on the signatures; answered by Verified.
 	Verify struct{}
 	// Relay passes the transaction on to others: it is valid and has no rival.
@@ -61,6 +63,7 @@ type (
 )
 
 func (Look) effect()    {}
+func (Judge) effect()   {}
 func (Verify) effect()  {}
 func (Relay) effect()   {}
 func (Claim) effect()   {}

@@ -19,6 +19,9 @@ type (
 		Found   []bool
 		NowMS   uint64
 	}
+	// Judged answers Judge: nil where the link is right, a refusal that may pass (utxo.NotYet) where this
+	// node cannot tell yet.
+	Judged struct{ Err error }
 	// Verified answers Verify; Err is nil where every signature is valid.
 	Verified struct{ Err error }
 	// Claimed answers Claim: the transactions that claimed one of the outpoints before.
@@ -65,6 +68,7 @@ type (
 
 func (Begin) input()     {}
 func (Looked) input()    {}
+func (Judged) input()    {}
 func (Verified) input()  {}
 func (Claimed) input()   {}
 func (Rivaled) input()   {}

@@ -43,6 +43,7 @@ type Machine struct {
 
 	delta    utxo.Delta
 	resolved bool // delta holds: every rule but the signatures is met
+	judged   bool // the group of a link is the right one
 	signed   bool // every signature is valid
 	claimed  bool // its outpoints are claimed
 	waiting  bool // the mempool delay runs
@@ -91,6 +92,8 @@ func (m *Machine) Step(in Input) []Effect {
 		}
 	case Looked:
 		m.looked(in)
+	case Judged:
+		m.verdict(in.Err)
 	case Verified:
 		m.verified(in)
 	case Claimed:
@@ -164,6 +167,9 @@ func (m *Machine) looked(in Looked) {
 	v := view{m.tx, in}
 	if m.resolved {
 		m.outlived(v)
+		if m.state == Held { // a link that could not be judged
+			m.ready()
+		}
 		return
 	}
 	at := utxo.Moment{NowMS: in.NowMS}
@@ -203,6 +209,22 @@ func (m *Machine) looked(in Looked) {
 	}
 }
 
+// verdict takes note of what this node makes of a link. One that the network has certified meanwhile is
+// judged already: a third of the weight is honest and has found it right.
+func (m *Machine) verdict(err error) {
+	switch {
+	case m.judged:
+	case err == nil || m.certified():
+		m.judged = true
+		m.ready()
+	case utxo.NotYet(err):
+		m.enter(Held, err)
+		m.do(Hold{Err: err})
+	default:
+		m.reject(err)
+	}
+}
+
 // windowed reports whether a refusal is about the validity window alone.
 func windowed(err error) bool {
 	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_NOT_OPEN)) ||
@@ -221,8 +243,14 @@ func (m *Machine) verified(in Verified) {
 	}
 }
 
-// ready enters the first state in which the transaction may be voted for.
+// ready enters the first state in which the transaction may be voted for. A link is judged first, by whoever
+// can: it is the dearest check of all, so signatures come before it.
 func (m *Machine) ready() {
+	if m.tx.Link != nil && !m.judged && !m.certified() && !m.pending {
+		m.do(Judge{})
+		return
+	}
+	m.judged = true
 	switch {
 	case len(m.accepting) > 0:
 		m.enter(Accepted, nil)

@@ -135,8 +135,10 @@ func (s *stage) input(t *testing.T, text string) Input {
 	inputs := map[string]Input{
 		"begin": Begin{}, "woken": Woken{}, "waited": Waited{}, "stalled": Stalled{}, "supported": Supported{}, "expired": Expired{},
 		"looked": look(s.tx, s.set, s.nowMS), "verified": verify(s.tx),
-		"not verified":  Verified{Err: utxo.BadSignature(s.tx, 0)},
-		"claimed alone": Claimed{}, "claimed beside rival": Claimed{Rivals: []domain.Hash{rivalID}}, "rivaled": Rivaled{rivalID},
+		"judged right": Judged{}, "judged wrong": Judged{refusal.New(notaryv1.Reason_REASON_WRONG_GROUP, "outputs[0]", "")},
+		"judged too early": Judged{refusal.New(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE, "outputs[0]", "")},
+		"not verified":     Verified{Err: utxo.BadSignature(s.tx, 0)},
+		"claimed alone":    Claimed{}, "claimed beside rival": Claimed{Rivals: []domain.Hash{rivalID}}, "rivaled": Rivaled{rivalID},
 		"voted PENDING": Voted{observation.Pending, round}, "voted ACCEPTED": Voted{observation.Accepted, round},
 		"voted ABSTAIN":   Voted{observation.Abstain, round},
 		"refused PENDING": Refused{observation.Pending, round, errLocked}, "refused ACCEPTED": Refused{observation.Accepted, round, errLocked},

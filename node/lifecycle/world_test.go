@@ -56,6 +56,7 @@ const (
 	atCoin   = iota // 10 coins of alice
 	atLocked        // 10 coins of alice, not before tomorrow
 	atBob           // 10 coins of bob
+	atLink          // the group of epoch 0
 )
 
 func at(i uint32) utxo.Outpoint { return utxo.Outpoint{Tx: parent, Index: i} }
@@ -68,6 +69,7 @@ func world(t testing.TB) *utxo.Set {
 		atCoin:   {Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, Address: address(alice), Amount: 10 * coin},
 		atLocked: {Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, Address: address(alice), Amount: 10 * coin, NotBeforeMS: now + day},
 		atBob:    {Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, Address: address(bob), Amount: 10 * coin},
+		atLink:   utxo.LinkOutput(members, 0),
 	}
 	d := utxo.Delta{Tx: parent}
 	for i, o := range outputs {
@@ -96,7 +98,12 @@ func transactions(t testing.TB) map[string]*utxo.Tx {
 		}
 		return tx
 	}
+	next, err := group.New(network, 1, members.Link(), members.Members(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]*utxo.Tx{
+		"link":      finish(utxo.NewLink(at(atLink), nil, next, 0), keyOf(50)),
 		"transfer":  finish(pay(at(atCoin)), alice),
 		"child":     finish(pay(utxo.Outpoint{Tx: orphanage}), alice),
 		"locked":    finish(pay(at(atLocked)), alice),
