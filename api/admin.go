@@ -20,6 +20,7 @@ type adminService struct {
 	notaryv1.UnsafeAdminServiceServer // a method that is missing does not compile
 
 	operator Operator
+	trust    Trust
 }
 
 // Drain implements notaryv1.AdminServiceServer. The client's deadline bounds the wait.
@@ -46,14 +47,6 @@ func (s *adminService) SetLogLevel(_ context.Context, req *notaryv1.SetLogLevelR
 	}
 	previous := s.operator.SetLogLevel(level)
 	return &notaryv1.SetLogLevelResponse{Previous: strings.ToLower(previous.String())}, nil
-}
-
-func (s *adminService) SetTrustLabel(context.Context, *notaryv1.SetTrustLabelRequest) (*notaryv1.SetTrustLabelResponse, error) {
-	return nil, notBuilt("AdminService/SetTrustLabel")
-}
-
-func (s *adminService) RemoveTrustLabel(context.Context, *notaryv1.RemoveTrustLabelRequest) (*notaryv1.RemoveTrustLabelResponse, error) {
-	return nil, notBuilt("AdminService/RemoveTrustLabel")
 }
 
 func (s *adminService) AddPeer(context.Context, *notaryv1.AddPeerRequest) (*notaryv1.AddPeerResponse, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Backends is what the services are made of. The fields down to Readiness are needed. Where one of those
-// from Explainer to Omissions is nil, its methods answer UNIMPLEMENTED and are listed as not built.
+// from Explainer to Trust is nil, its methods answer UNIMPLEMENTED and are listed as not built.
 //
 // What holds for all of them: an error that a client should see is a *refusal.Error (perhaps
 // wrapped); an error that also implements RetryAfter() time.Duration sets the RetryInfo; a context's
@@ -30,6 +30,7 @@ type Backends struct {
 	Peers     Peers
 	Evidence  Evidence
 	Omissions Omissions
+	Trust     Trust
 
 	// Operator may be nil where no admin listener is served.
 	Operator Operator
@@ -151,6 +152,19 @@ type Evidence interface {
 type Omissions interface {
 	// Omissions are canonical reports, newest first, a few hundred kilobytes in all at most.
 	Omissions(ctx context.Context) ([][]byte, error)
+}
+
+// Trust tells whom this node and others trust, and has the operator say whom this node's peer trusts.
+type Trust interface {
+	// Trust is what a peer trusts, the most trusted first; a zero viewer is this node's. With explain, it is
+	// that peer's part alone, and an account of how it came about.
+	Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv1.GetTrustResponse, error)
+	// Margin says how far the present group is from harm.
+	Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, error)
+	// SetTrustLabel and RemoveTrustLabel return when the label, or its end, is final. NOT_FOUND where this
+	// node cannot speak for its peer.
+	SetTrustLabel(ctx context.Context, peer domain.Hash, score int32) error
+	RemoveTrustLabel(ctx context.Context, peer domain.Hash) error
 }
 
 // Readiness says whether this node can serve.

@@ -17,11 +17,12 @@ const (
 	fieldTransaction = "transaction"
 	fieldID          = "transaction_id"
 	fieldPeer        = "peer_id"
+	fieldExplain     = "explain"
 	fieldKey         = "node_key"
 )
 
 // names of the fields that hold an id or a key.
-var names = map[string]string{fieldID: "transaction id", fieldPeer: "peer id", fieldKey: "node key"}
+var names = map[string]string{fieldID: "transaction id", fieldPeer: "peer id", fieldExplain: "peer id", fieldKey: "node key"}
 
 // checkID reads an id or a key.
 func checkID(field string, b []byte) (domain.Hash, error) {

@@ -165,16 +165,6 @@ func (s *explorerService) GetStats(ctx context.Context, _ *notaryv1.GetStatsRequ
 	return s.backends.Archive.Stats(ctx)
 }
 
-// GetTrust implements notaryv1.ExplorerServiceServer.
-func (s *explorerService) GetTrust(context.Context, *notaryv1.GetTrustRequest) (*notaryv1.GetTrustResponse, error) {
-	return nil, notBuilt("ExplorerService/GetTrust")
-}
-
-// GetTrustMargin implements notaryv1.ExplorerServiceServer.
-func (s *explorerService) GetTrustMargin(context.Context, *notaryv1.GetTrustMarginRequest) (*notaryv1.GetTrustMarginResponse, error) {
-	return nil, notBuilt("ExplorerService/GetTrustMargin")
-}
-
 // ListRewardEpochs implements notaryv1.ExplorerServiceServer.
 func (s *explorerService) ListRewardEpochs(context.Context, *notaryv1.ListRewardEpochsRequest) (*notaryv1.ListRewardEpochsResponse, error) {
 	return nil, notBuilt("ExplorerService/ListRewardEpochs")

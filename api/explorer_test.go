@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 // told is what the script says through the backends that may be missing: each answer shows what was asked.
 type told struct {
 	absent bool // those backends are missing
+	labels []string
 	err    error
 }
 
@@ -23,7 +25,7 @@ type told struct {
 func (s *script) backends() Backends {
 	b := Backends{Submitter: s, Reader: s, Accounts: s, Watcher: s, Describer: s, Readiness: s, Operator: s}
 	if !s.told.absent {
-		b.Explainer, b.Contests, b.Archive, b.Peers, b.Evidence, b.Omissions = s, s, s, s, s, s
+		b.Explainer, b.Contests, b.Archive, b.Peers, b.Evidence, b.Omissions, b.Trust = s, s, s, s, s, s, s
 	}
 	return b
 }
@@ -87,6 +89,47 @@ func (s *script) Omissions(context.Context) ([][]byte, error) {
 	return [][]byte{[]byte("report")}, s.told.err
 }
 
+func (s *script) Trust(_ context.Context, viewer, explain domain.Hash) (*notaryv1.GetTrustResponse, error) {
+	return &notaryv1.GetTrustResponse{Scores: []*notaryv1.TrustScore{{PeerId: viewer[:], Label: 5}}, Account: []string{explain.String()}}, s.told.err
+}
+
+func (s *script) Margin(context.Context) (*notaryv1.GetTrustMarginResponse, error) {
+	return &notaryv1.GetTrustMarginResponse{Distance: 8}, s.told.err
+}
+
+func (s *script) SetTrustLabel(_ context.Context, peer domain.Hash, score int32) error {
+	s.told.labels = append(s.told.labels, fmt.Sprint(peer, " ", score))
+	return s.told.err
+}
+
+func (s *script) RemoveTrustLabel(_ context.Context, peer domain.Hash) error {
+	s.told.labels = append(s.told.labels, fmt.Sprint(peer, " removed"))
+	return s.told.err
+}
+
+// TestTrustLabels: what the operator says arrives, over the admin socket; half an id does not.
+func TestTrustLabels(t *testing.T) {
+	n := serve(t, quick(), &script{})
+	c := notaryv1.NewAdminServiceClient(n.dial("unix:" + n.socket))
+	ctx, id := within(t), hash(3)
+	if _, err := c.SetTrustLabel(ctx, &notaryv1.SetTrustLabelRequest{PeerId: id[:], Score: -7}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.RemoveTrustLabel(ctx, &notaryv1.RemoveTrustLabelRequest{PeerId: id[:]}); err != nil {
+		t.Error(err)
+	}
+	if want := []string{id.String() + " -7", id.String() + " removed"}; !slices.Equal(n.told.labels, want) {
+		t.Errorf("%q, want %q", n.told.labels, want)
+	}
+	_, err := c.SetTrustLabel(ctx, &notaryv1.SetTrustLabelRequest{PeerId: id[:5]})
+	wantReason(t, err, notaryv1.Reason_REASON_INVALID_ARGUMENT)
+	_, err = c.RemoveTrustLabel(ctx, &notaryv1.RemoveTrustLabelRequest{})
+	wantReason(t, err, notaryv1.Reason_REASON_MISSING_FIELD)
+	n.told.err = errScript
+	_, err = c.SetTrustLabel(ctx, &notaryv1.SetTrustLabelRequest{PeerId: id[:]})
+	wantReason(t, err, notaryv1.Reason_REASON_NOT_FOUND)
+}
+
 // TestExplorer: what is asked for arrives, with the default page and the token, over gRPC.
 func TestExplorer(t *testing.T) {
 	n := serve(t, quick(), &script{})
@@ -123,6 +166,15 @@ func TestExplorer(t *testing.T) {
 	if got, err := c.ListOmissions(ctx, &notaryv1.ListOmissionsRequest{}); err != nil || len(got.GetReports()) != 1 || string(got.GetReports()[0]) != "report" {
 		t.Errorf("%v, %v", got, err)
 	}
+	if got, err := c.GetTrust(ctx, &notaryv1.GetTrustRequest{PeerId: id[:]}); err != nil || domain.Hash(got.GetScores()[0].GetPeerId()) != id || got.GetAccount()[0] != (domain.Hash{}).String() {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := c.GetTrust(ctx, &notaryv1.GetTrustRequest{Explain: id[:]}); err != nil || got.GetAccount()[0] != id.String() {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := c.GetTrustMargin(ctx, &notaryv1.GetTrustMarginRequest{}); err != nil || got.GetDistance() != 8 {
+		t.Errorf("%v, %v", got, err)
+	}
 	if got, err := c.GetStats(ctx, &notaryv1.GetStatsRequest{}); err != nil || got.GetOpenContests() != 4 || got.GetFinalP50Ms() != 12.5 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -143,6 +195,8 @@ func TestExplorerRefuses(t *testing.T) {
 		"half a peer":           {fails(c.GetPeer(ctx, &notaryv1.GetPeerRequest{PeerId: make([]byte, 16)})), notaryv1.Reason_REASON_INVALID_ARGUMENT},
 		"no key":                {fails(c.ListObservations(ctx, &notaryv1.ListObservationsRequest{})), notaryv1.Reason_REASON_MISSING_FIELD},
 		"no key of one":         {fails(c.GetObservation(ctx, &notaryv1.GetObservationRequest{})), notaryv1.Reason_REASON_MISSING_FIELD},
+		"half a viewer":         {fails(c.GetTrust(ctx, &notaryv1.GetTrustRequest{PeerId: make([]byte, 16)})), notaryv1.Reason_REASON_INVALID_ARGUMENT},
+		"half an explanation":   {fails(c.GetTrust(ctx, &notaryv1.GetTrustRequest{Explain: make([]byte, 33)})), notaryv1.Reason_REASON_INVALID_ARGUMENT},
 		"no contest":            {fails(c.GetContest(ctx, &notaryv1.GetContestRequest{})), notaryv1.Reason_REASON_MISSING_FIELD},
 		"too large a page":      {fails(c.ListTransactions(ctx, &notaryv1.ListTransactionsRequest{PageSize: 1001})), notaryv1.Reason_REASON_INVALID_ARGUMENT},
 		"too long a token":      {fails(c.ListPeers(ctx, &notaryv1.ListPeersRequest{PageToken: string(make([]byte, 513))})), notaryv1.Reason_REASON_INVALID_ARGUMENT},
@@ -180,8 +234,10 @@ func TestExplorerREST(t *testing.T) {
 		"/v1/peers/" + id.String():        b64,
 		"/v1/observations/" + id.String(): b64,
 		"/v1/observations/" + id.String() + "/12?signingEpoch=2": "signingEpoch:2",
-		"/v1/evidence": "/100",
-		"/v1/stats":    "openContests:4",
+		"/v1/evidence":     "/100",
+		"/v1/stats":        "openContests:4",
+		"/v1/trust":        "label:5",
+		"/v1/trust/margin": "distance:8",
 	} {
 		r := n.rest("GET", path, "")
 		if r.code != http.StatusOK {

@@ -228,8 +228,7 @@ func TestRESTRouting(t *testing.T) {
 		{"DELETE", "/v1/network", http.StatusMethodNotAllowed, "UNIMPLEMENTED"},
 		{"GET", "/v1/transactions/" + hash(1).String(), http.StatusNotFound, "NOT_FOUND"},
 		{"GET", "/v1/transactions/" + hash(1).String() + "/explanation", http.StatusNotFound, "NOT_FOUND"},
-		{"GET", "/v1/trust", http.StatusNotImplemented, "UNIMPLEMENTED"},
-		{"GET", "/v1/trust/margin", http.StatusNotImplemented, "UNIMPLEMENTED"},
+		{"GET", "/v1/trust?peerId=AAAA", http.StatusBadRequest, "INVALID_ARGUMENT"},
 		{"GET", "/v1/rewards", http.StatusNotImplemented, "UNIMPLEMENTED"},
 		{"GET", "/v1/contests/x", http.StatusBadRequest, "INVALID_ARGUMENT"},
 		{"GET", "/v1/peers/" + hash(1).String()[1:], http.StatusBadRequest, "INVALID_ARGUMENT"},
@@ -342,7 +341,7 @@ func TestOpenAPI(t *testing.T) {
 	if err := json.Unmarshal(r.body, &document); err != nil || r.code != http.StatusOK {
 		t.Fatal(r.code, err)
 	}
-	if document.Info.Title != "notary.v1" || document.Info.Version != "1.2.3" || !strings.Contains(document.Info.Description, "ExplorerService/GetTrustMargin") {
+	if document.Info.Title != "notary.v1" || document.Info.Version != "1.2.3" || !strings.Contains(document.Info.Description, "ExplorerService/ListRewardEpochs") {
 		t.Errorf("%+v", document.Info)
 	}
 	ids := 0

@@ -98,7 +98,7 @@ func (s *Server) register() {
 	s.admin = s.grpcServer()
 	admin := guarded{s.admin, s.guard}
 	if s.backends.Operator != nil {
-		notaryv1.RegisterAdminServiceServer(admin, &adminService{operator: s.backends.Operator})
+		notaryv1.RegisterAdminServiceServer(admin, &adminService{operator: s.backends.Operator, trust: s.backends.Trust})
 	}
 	healthv1.RegisterHealthServer(admin, s.health)
 	reflection.Register(admin)

@@ -115,7 +115,7 @@ func TestNotBuilt(t *testing.T) {
 		s.told.absent = bare
 		testNotBuilt(t, s)
 	}
-	if s := new(script); len(s.backends().NotBuilt()) != 7 {
+	if s := new(script); len(s.backends().NotBuilt()) != 3 {
 		t.Errorf("%q", s.backends().NotBuilt())
 	}
 }

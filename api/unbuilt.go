@@ -10,8 +10,7 @@ import (
 // notBuiltMethods are the methods that this version declares and does not have yet.
 var notBuiltMethods = []string{
 	"AdminService/AddPeer", "AdminService/BanPeer",
-	"AdminService/RemoveTrustLabel", "AdminService/SetTrustLabel",
-	"ExplorerService/GetTrust", "ExplorerService/GetTrustMargin", "ExplorerService/ListRewardEpochs",
+	"ExplorerService/ListRewardEpochs",
 }
 
 // NotBuilt returns the methods that answer UNIMPLEMENTED with these backends, as "Service/Method" of the
@@ -30,6 +29,7 @@ func (b Backends) NotBuilt() []string {
 	missing(b.Peers == nil, "ExplorerService/ListPeers", "ExplorerService/GetPeer")
 	missing(b.Evidence == nil, "ExplorerService/ListEvidence")
 	missing(b.Omissions == nil, "ExplorerService/ListOmissions")
+	missing(b.Trust == nil, "AdminService/RemoveTrustLabel", "AdminService/SetTrustLabel", "ExplorerService/GetTrust", "ExplorerService/GetTrustMargin")
 	slices.Sort(list)
 	return list
 }

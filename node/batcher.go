@@ -309,7 +309,7 @@ func (b *batcher) admit(c cast) error {
 	}
 	// The guard forgets outpoints that are spent for good; what it does not know must be live, or spent
 	// by this very transaction, which needs no guarding any more.
-	spent, err := b.spent(vote.Spends, c.tx.ID)
+	spent, err := b.spent(c.tx)
 	switch {
 	case errors.Is(err, errSpentByRival):
 		b.refuse(c, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "%v", err))
@@ -351,20 +351,24 @@ var (
 )
 
 // spent reports whether the outpoints are spent for good by the transaction itself. One that a rival spent
-// outweighs others that are not known: contests may hold such a transaction for the votes that it has.
-func (b *batcher) spent(spends []utxo.Outpoint, id domain.Hash) (bool, error) {
+// outweighs others that are not known: contests may hold such a transaction for the votes that it has. The
+// origin of a peer is live until the store has it spent.
+func (b *batcher) spent(tx *utxo.Tx) (bool, error) {
 	all := true
+	origin, starts := tx.Origin()
 	var unknown error
-	for _, o := range spends {
+	for _, o := range tx.Spends() {
 		entry, found, err := b.store.Lookup(o)
 		switch {
 		case err != nil:
 			return false, err
+		case !found && starts && o == origin:
+			all = false
 		case !found:
 			unknown = fmt.Errorf("outpoint %v: %w", o, errUnknownOutpoint)
 		case entry.SpentBy.IsZero():
 			all = false
-		case entry.SpentBy != id:
+		case entry.SpentBy != tx.ID:
 			return false, fmt.Errorf("outpoint %v: %w %s", o, errSpentByRival, entry.SpentBy)
 		}
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	DrainPatience time.Duration
 	// Contests are the rounds of contests.
 	Contests conflict.Params
+	// Announce has the peer of this node list its key, where the master key is at hand.
+	Announce bool
 	// Fees is what this node asks for before it relays or votes in round 0.
 	Fees utxo.FeePolicy
 }

@@ -29,9 +29,10 @@ func (sh *shell) wireEvidence() error {
 	return nil
 }
 
-// accused ends the node when its own key is shown to have contradicted itself: another machine runs the key, or
+// accused has a link made, and ends the node when its own key is shown to have contradicted itself: another machine runs the key, or
 // the guard failed. More votes would make more contradictions.
 func (sh *shell) accused(chain observation.ChainID) {
+	sh.keeper.accused()
 	if sh.signs(chain) {
 		sh.fail(fmt.Errorf("%w: there is evidence that it contradicted itself in signing epoch %d (notary evidence)",
 			ErrSignedElsewhere, chain.SigningEpoch))

@@ -370,6 +370,9 @@ type lockedOutpoint struct {
 // waitsFor finds the parents and locks that a held transaction waits for.
 func (s *story) waitsFor(ctx context.Context, n *Node) error {
 	seen := make(map[domain.Hash]bool)
+	if origin, starts := s.tx.Origin(); starts {
+		seen[origin.Tx] = true // no transaction makes it
+	}
 	for i := range s.tx.Inputs {
 		o := s.tx.Inputs[i].Outpoint
 		entry, found, err := n.sh.store.Lookup(o)

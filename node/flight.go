@@ -116,6 +116,8 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 	switch e := effect.(type) {
 	case lifecycle.Look:
 		return f.look(sh)
+	case lifecycle.Judge:
+		sh.keeper.judge(f)
 	case lifecycle.Verify:
 		return sh.verifier.submit(ctx, request{f.tx.Checks(), f.verdict}) == nil
 	case lifecycle.Relay:

@@ -27,14 +27,17 @@ type Node struct {
 	stopping chan struct{}
 	stopOnce sync.Once
 	failed   chan error
+	voice    *voice
 }
 
 // Parts is what a node is made of besides its configuration.
 type Parts struct {
 	Genesis *group.Genesis
 	Key     domain.PrivateKey
-	Store   *store.Store
-	Gossip  gossip.Config
+	// Master is the master key of the node's peer; nil where it is kept elsewhere.
+	Master *domain.PrivateKey
+	Store  *store.Store
+	Gossip gossip.Config
 	// GossipMetrics and Metrics are registered by the caller.
 	GossipMetrics gossip.Metrics
 	Metrics       *Metrics
@@ -49,7 +52,7 @@ func New(c Config, p Parts) (*Node, error) {
 	}
 	n := &Node{
 		gossip: p.Gossip, gossipM: p.GossipMetrics, version: p.Version,
-		ready: newReadiness(), stopping: make(chan struct{}), failed: make(chan error, 1),
+		ready: newReadiness(), stopping: make(chan struct{}), failed: make(chan error, 1), voice: newVoice(p.Master),
 	}
 	sh := &shell{
 		config: c, log: p.Log, genesis: p.Genesis, group: p.Genesis.Group, self: p.Key.Public(),
@@ -92,6 +95,9 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.wireVotes()
 	sh.wireCatchup()
 	sh.arena.need, sh.arena.hand = sh.votes.need, sh.votes.hand
+	if err := n.wireKeeper(p); err != nil {
+		return nil, err
+	}
 	if err := sh.wireEvidence(); err != nil {
 		return nil, err
 	}
@@ -134,6 +140,18 @@ func (n *Node) wireBatcher(p Parts) error {
 		fail:  n.fail, metrics: p.Metrics, heads: make(map[domain.PublicKey]observation.Head),
 	}
 	return nil
+}
+
+// wireKeeper takes up the links and the metadata that are final here.
+func (n *Node) wireKeeper(p Parts) error {
+	sh := n.sh
+	sh.keeper = newKeeper(p.Genesis, p.Key, p.Store, sh.rules, p.Log)
+	sh.keeper.up, sh.keeper.fail = sh.up, n.fail
+	sh.keeper.propose = func(ctx context.Context, tx *utxo.Tx) error {
+		_, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: "keeper"}, true)
+		return err
+	}
+	return sh.keeper.restore()
 }
 
 func (n *Node) wireObserver() {
@@ -240,6 +258,7 @@ func (n *Node) running() []func(context.Context) {
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
 		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep,
+		sh.keeper.run, n.announce,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

@@ -47,6 +47,7 @@ type shell struct {
 	observer   *observer
 	witness    *witness
 	archive    *archive
+	keeper     *keeper
 	turnstile  *turnstile
 
 	finalSigner *finalSigner
@@ -91,6 +92,7 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		f.mu.Unlock()
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)
+		sh.keeper.learn(f.tx)
 		sh.batcher.release(ctx, f.tx)
 		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
 		sh.metrics.finalSeconds.Observe(float64(took) / 1000)

@@ -29,6 +29,8 @@ type village struct {
 	genesis *group.Genesis
 	signers []*kit.Signer
 	tune    func(*Config)
+	// speak has nodes hold the master keys of their peers, which are their node keys.
+	speak bool
 }
 
 type villager struct {
@@ -42,6 +44,7 @@ func newVillage(t *testing.T, tune func(*Config)) *village {
 	doc := &notaryv1.Genesis{
 		Name: "village", AddressPrefix: "test", TimeMs: uint64(time.Now().UnixMilli()),
 		Rewards: &notaryv1.RewardSchedule{Epochs: 1, UnitsPerEpoch: 1},
+		Limits:  &notaryv1.NetworkLimits{WorkBits: 4, EpochMs: 1000},
 	}
 	var seeds []group.Member
 	for i, w := range group.Split(4) {
@@ -108,8 +111,12 @@ func (v *village) start(i int) *villager {
 	g.Memory = 64 << 20
 	registry := prometheus.NewRegistry()
 	metrics := gossip.NewMetrics(registry)
+	var master *domain.PrivateKey
+	if v.speak {
+		master = &v.signers[i].Key
+	}
 	n, err := New(config, Parts{
-		Genesis: v.genesis, Key: v.signers[i].Key, Store: st, Gossip: g, GossipMetrics: metrics, Metrics: NewMetrics(registry), Log: log,
+		Master: master, Genesis: v.genesis, Key: v.signers[i].Key, Store: st, Gossip: g, GossipMetrics: metrics, Metrics: NewMetrics(registry), Log: log,
 	})
 	if err != nil {
 		t.Fatal(errors.Join(err, st.Close()))

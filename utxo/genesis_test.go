@@ -67,6 +67,9 @@ func TestGenesisDelta(t *testing.T) {
 	if reward.Kind != notaryv1.OutputKind_OUTPUT_KIND_REWARD || reward.Amount != 1_000_000*coin {
 		t.Errorf("reward %+v", reward)
 	}
+	if d.Created[5].Outpoint != FirstLink(g) {
+		t.Errorf("the first link is not at %s", FirstLink(g))
+	}
 	if link.Kind != notaryv1.OutputKind_OUTPUT_KIND_LINK || !bytes.Equal(link.Data.Payload, g.Group.Bytes()) {
 		t.Errorf("link %+v", link)
 	}

@@ -50,6 +50,9 @@ func PeerOutput(p *group.Peer) (Output, error) {
 	return o, nil
 }
 
+// PeerOutpoint is where the metadata is that the transaction makes. It must make some.
+func (tx *Tx) PeerOutpoint() Outpoint { return Outpoint{Tx: tx.ID, Index: uint32(tx.peerAt)} }
+
 // readPeer finds the peer metadata that the transaction makes, if any, and applies the rules that need
 // nothing but its bytes.
 func readPeer(tx *Tx, r Rules) error {

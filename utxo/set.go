@@ -131,6 +131,11 @@ func GenesisDelta(g *group.Genesis) (Delta, error) {
 	return d, nil
 }
 
+// FirstLink is the outpoint of the LINK output of a genesis document.
+func FirstLink(g *group.Genesis) Outpoint {
+	return Outpoint{Tx: g.ID, Index: uint32(len(g.Doc.GetAllocations())) + g.Doc.GetRewards().GetEpochs()}
+}
+
 // allocation checks one output of a genesis document as if a transaction had made it.
 func allocation(p *notaryv1.Output) (Output, error) {
 	b, err := canonical.Marshal(p)

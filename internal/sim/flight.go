@@ -52,6 +52,8 @@ func (n *node) perform(f *flight, e lifecycle.Effect) {
 			in.Entries, in.Found = append(in.Entries, entry), append(in.Found, found)
 		}
 		n.post(f, in)
+	case lifecycle.Judge:
+		n.post(f, lifecycle.Judged{})
 	case lifecycle.Verify:
 		n.post(f, lifecycle.Verified{Err: n.verdict(f.tx)})
 	case lifecycle.Relay:

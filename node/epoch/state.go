@@ -38,6 +38,9 @@ func Start(genesis *group.Group) *State {
 // Group is the present group.
 func (s *State) Group() *group.Group { return s.group }
 
+// Shares are the members of the present group with their weights.
+func (s *State) Shares() []trust.Share { return sharesOf(s.group) }
+
 // Seeds are the members of epoch 0 with their weights: the bias of every vector.
 func (s *State) Seeds() []trust.Share { return slices.Clone(s.seeds) }
 

@@ -353,7 +353,28 @@ func TestOriginOfPeer(t *testing.T) {
 		if got := s.Counts().LiveOutputs; got != live+1 {
 			t.Errorf("%d live outputs, want %d", got, live+1)
 		}
+		m, ok, err := s.PeerMetadata(group.PeerID(owner.Public()))
+		if err != nil || !ok || m.Outpoint != (utxo.Outpoint{Tx: tx.ID}) || m.Peer.Version != 1 {
+			t.Errorf("metadata %+v, %v, %v", m, ok, err)
+		}
+		if all := collect(t, s.AllMetadata()); len(all) != 1 || all[0].Outpoint != m.Outpoint {
+			t.Errorf("all metadata: %+v", all)
+		}
 		mustClose(t, s)
 		s = mustOpen(t, o)
+	}
+	second, err := utxo.PeerOutput(&group.Peer{Master: owner.Public(), Version: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := makeTx(t, 3, []utxo.Outpoint{{Tx: tx.ID}, genesisOutpoint(0)}, payment(owners[0], 10), second)
+	if err := s.CommitFinal([]Final{finalOf(next, now)}); err != nil {
+		t.Fatal(err)
+	}
+	if m, ok, err := s.PeerMetadata(group.PeerID(owner.Public())); err != nil || !ok || m.Outpoint != (utxo.Outpoint{Tx: next.ID, Index: 1}) || m.Peer.Version != 2 {
+		t.Errorf("metadata %+v, %v, %v", m, ok, err)
+	}
+	if _, ok, err := s.PeerMetadata(domain.Hash{1}); ok || err != nil {
+		t.Errorf("metadata of nobody: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -24,7 +25,7 @@ type goldenRecord struct {
 	Value string `json:"value"`
 }
 
-// The layout on disk is fixed: what one vote, two finals, a rejection, a forked chain, the evidence of it
+// The layout on disk is fixed: what one vote, two finals, a peer's first metadata, a rejection, a forked chain, the evidence of it
 // and a head that waits at a gap leave behind. A change here is a new schema, or a bug.
 func TestGoldenRecords(t *testing.T) {
 	s := openTest(t, func(o *Options) { o.Genesis = genesis(3) })
@@ -58,7 +59,12 @@ func TestGoldenRecords(t *testing.T) {
 		},
 		Released: lost,
 	}}
-	if err := s.CommitFinal([]Final{fa, fb}); err != nil {
+	said, err := utxo.PeerOutput(&group.Peer{Master: owner.Public(), Version: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := makeTx(t, 5, []utxo.Outpoint{utxo.Origin(group.PeerID(owner.Public()))}, said)
+	if err := s.CommitFinal([]Final{fa, fb, finalOf(peer, now+7)}); err != nil {
 		t.Fatal(err)
 	}
 	names := map[byte]string{}

@@ -28,6 +28,7 @@ const (
 	ClassMeta        Class = 'm' // name -> identity of the store, counters
 	ClassPending     Class = 'n' // transaction id -> voted on, not decided
 	ClassObservation Class = 'o' // node key, signing epoch, height -> observation
+	ClassPeer        Class = 'p' // peer id -> outpoint of its newest metadata
 	ClassRejectedLog Class = 'q' // sequence number -> transaction id, oldest rejection first
 	ClassSpent       Class = 's' // outpoint -> id of the final transaction that spent it
 	ClassTx          Class = 't' // transaction id -> exact bytes
@@ -46,7 +47,7 @@ var Classes = []struct {
 	{ClassFinalLog, "final_log"}, {ClassGenesis, "genesis"}, {ClassHead, "heads"},
 	{ClassIntern, "interned"}, {ClassRejected, "rejected"}, {ClassFork, "forks"},
 	{ClassAddressLog, "address_log"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
-	{ClassObservation, "observations"}, {ClassRejectedLog, "rejected_log"}, {ClassSpent, "spent"},
+	{ClassObservation, "observations"}, {ClassPeer, "peers"}, {ClassRejectedLog, "rejected_log"}, {ClassSpent, "spent"},
 	{ClassTx, "transactions"}, {ClassLive, "live"}, {ClassVote, "votes"},
 	{ClassProof, "proofs"},
 	{ClassEvidence, "evidence"},

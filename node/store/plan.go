@@ -103,6 +103,7 @@ func (p *plan) final(f *Final) error {
 		return err
 	}
 	p.describe(f.Tx)
+	p.announce(f.Tx)
 	p.record(f, seq)
 	p.counts.Finals = seq
 	p.finals[id] = struct{}{}
@@ -253,6 +254,17 @@ func (p *plan) describeOutput(o *utxo.Output) {
 	w := p.w
 	w.key = appendHashKey(w.key[:0], ClassProduct, o.Product)
 	w.value = appendBytes(w.value[:0], o.Data.Payload)
+	w.set(w.key, w.value)
+}
+
+// announce keeps where the newest metadata of a peer is.
+func (p *plan) announce(tx *utxo.Tx) {
+	if tx.Peer == nil {
+		return
+	}
+	w := p.w
+	w.key = appendHashKey(w.key[:0], ClassPeer, tx.Peer.ID)
+	w.value = appendOutpoint(append(w.value[:0], version1), tx.PeerOutpoint())
 	w.set(w.key, w.value)
 }
 

@@ -1,0 +1,262 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/notarynet/notaryd/node/epoch"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// keeper owns what trust has come to: the chain of links with its cut, the newest metadata of every peer, and
+// the evidence. It judges links for flights, proposes the next one, and publishes what it knows for whoever
+// reads. Those who tell it ring a bell and leave a note; what happened it reads from the store, so that
+// nothing is lost and nobody waits for it.
+type keeper struct {
+	bell chan struct{}
+
+	mu    sync.Mutex
+	peers map[domain.Hash]struct{} // whose metadata has changed
+	asked []*flight                // links to be judged
+	more  bool                     // there is more evidence
+
+	// What follows is the owner's.
+	state    *epoch.State
+	last     utxo.Outpoint // the LINK output of the present group
+	opensMS  uint64        // when it may be spent, but for evidence
+	newest   map[domain.Hash]store.Metadata
+	evidence []epoch.Conviction
+	unjudged []*flight // links that wait for evidence
+	right    []*flight // links of the present group's successor that were found right
+	need     need
+	seen     atomic.Pointer[trusted]
+
+	store   *store.Store
+	rules   utxo.Rules
+	self    domain.PrivateKey
+	propose func(ctx context.Context, tx *utxo.Tx) error
+	up      <-chan struct{} // closed once the node is up: nothing is proposed before
+	log     *slog.Logger
+	fail    func(error)
+}
+
+func newKeeper(genesis *group.Genesis, key domain.PrivateKey, s *store.Store, rules utxo.Rules, log *slog.Logger) *keeper {
+	return &keeper{
+		bell: make(chan struct{}, 1), peers: make(map[domain.Hash]struct{}), more: true,
+		state: epoch.Start(genesis.Group), last: utxo.FirstLink(genesis), newest: make(map[domain.Hash]store.Metadata),
+		store: s, rules: rules, self: key, log: log,
+	}
+}
+
+// learn is told of every final transaction. It does not block.
+func (k *keeper) learn(tx *utxo.Tx) {
+	if tx.Peer == nil && tx.Link == nil {
+		return
+	}
+	k.mu.Lock()
+	if tx.Peer != nil {
+		k.peers[tx.Peer.ID] = struct{}{}
+	}
+	k.mu.Unlock()
+	k.ring()
+}
+
+// accused is told that there is new evidence. It does not block.
+func (k *keeper) accused() {
+	k.mu.Lock()
+	k.more = true
+	k.mu.Unlock()
+	k.ring()
+}
+
+// judge asks for a verdict on a link, which comes to the flight's mailbox. It does not block.
+func (k *keeper) judge(f *flight) {
+	k.mu.Lock()
+	k.asked = append(k.asked, f) // a flight asks once and waits
+	k.mu.Unlock()
+	k.ring()
+}
+
+func (k *keeper) ring() {
+	select {
+	case k.bell <- struct{}{}:
+	default:
+	}
+}
+
+// restore takes up what an earlier life made final: the whole chain of links, and all metadata.
+func (k *keeper) restore() error {
+	for m, err := range k.store.AllMetadata() {
+		if err != nil {
+			return err
+		}
+		k.newest[m.Peer.ID] = m
+	}
+	return k.catchUp()
+}
+
+func (k *keeper) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.bell:
+		case <-timer.C:
+		}
+		if err := k.catchUp(); err != nil {
+			k.fail(err)
+			return
+		}
+		k.answer()
+		again, err := k.consider(ctx, time.Now())
+		if err != nil && ctx.Err() == nil {
+			k.fail(err)
+			return
+		}
+		timer.Reset(again)
+	}
+}
+
+// catchUp reads what has become final: links first, so that metadata is held against the newest cut.
+func (k *keeper) catchUp() error {
+	for {
+		moved, err := k.follow()
+		if err != nil {
+			return err
+		}
+		if !moved {
+			break
+		}
+		k.right = nil
+		for _, f := range k.unjudged {
+			f.box.post(lifecycle.Woken{}) // its last link is spent, if not by itself
+		}
+		k.unjudged = nil
+		k.log.Info("a link is final", "epoch", k.state.Group().Epoch(), "link", k.state.Group().Link(),
+			"members", len(k.state.Group().Members()), "evidence", len(k.state.Group().Evidence()))
+	}
+	k.mu.Lock()
+	peers, more := k.peers, k.more
+	k.peers, k.more = make(map[domain.Hash]struct{}), false
+	k.mu.Unlock()
+	for id := range peers {
+		m, ok, err := k.store.PeerMetadata(id)
+		if err != nil {
+			return err
+		}
+		if ok {
+			k.newest[id] = m
+		}
+	}
+	if more {
+		if err := k.readEvidence(); err != nil {
+			return err
+		}
+	}
+	fresh, _ := k.fresh()
+	k.seen.Store(newTrusted(k.state, fresh))
+	return nil
+}
+
+// follow goes one link further, if there is one.
+func (k *keeper) follow() (moved bool, err error) {
+	entry, found, err := k.store.Lookup(k.last)
+	if err != nil || !found {
+		return false, err
+	}
+	if k.opensMS = entry.FinalMS + entry.Output.MinAgeMS; entry.Output.MinAgeMS == 0 {
+		k.opensMS = 0
+	}
+	if entry.SpentBy.IsZero() {
+		return false, nil
+	}
+	t, found, err := k.store.Transaction(entry.SpentBy)
+	if err != nil {
+		return false, err
+	}
+	if !found {
+		return false, fmt.Errorf("link %s is final and not in the store", entry.SpentBy)
+	}
+	tx, err := utxo.Decode(t.Raw, k.rules)
+	if err != nil {
+		return false, fmt.Errorf("a final link cannot be read back: %w", err)
+	}
+	read, err := k.readBy(tx)
+	if err != nil {
+		return false, err
+	}
+	k.state, k.last = k.state.After(tx.Link, read), utxo.Outpoint{Tx: tx.ID}
+	return true, nil
+}
+
+// readBy is the metadata that a link reads.
+func (k *keeper) readBy(tx *utxo.Tx) ([]*group.Peer, error) {
+	var read []*group.Peer
+	for _, o := range tx.Reads() {
+		entry, found, err := k.store.Lookup(o)
+		if err != nil {
+			return nil, err
+		}
+		if !found || entry.Output.Data == nil {
+			return nil, fmt.Errorf("link %s reads %s, which holds no metadata", tx.ID, o)
+		}
+		p, err := group.DecodePeer(entry.Output.Data.Payload)
+		if err != nil {
+			return nil, fmt.Errorf("final metadata cannot be read back: %w", err)
+		}
+		read = append(read, p)
+	}
+	return read, nil
+}
+
+// readEvidence reads all evidence, which is a piece for each kind of fault of each chain.
+func (k *keeper) readEvidence() error {
+	known := make([]epoch.Conviction, 0, len(k.evidence)+1)
+	for e, err := range k.store.EvidenceAfter(domain.Hash{}) {
+		if err != nil {
+			return err
+		}
+		known = append(known, epoch.Conviction{Evidence: e.Hash, Key: e.Key().Key})
+	}
+	if len(known) > len(k.evidence) {
+		for _, f := range k.unjudged {
+			f.box.post(lifecycle.Woken{})
+		}
+		k.unjudged = nil
+	}
+	k.evidence = known
+	return nil
+}
+
+// answer judges the links that were asked about.
+func (k *keeper) answer() {
+	k.mu.Lock()
+	asked := k.asked
+	k.asked = nil
+	k.mu.Unlock()
+	for _, f := range asked {
+		read, err := k.readBy(f.tx)
+		if err == nil {
+			err = k.state.Judge(f.tx.Link, read, k.evidence)
+		}
+		switch {
+		case err == nil:
+			k.right = append(k.right, f)
+		case utxo.NotYet(err):
+			k.unjudged = append(k.unjudged, f)
+		default:
+			k.log.Warn("a link is not what is computed here", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
+		}
+		f.box.post(lifecycle.Judged{Err: err})
+	}
+}

@@ -1,0 +1,146 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/epoch"
+	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// How the next link comes about. The facilitator that rule 5 of contests names for the LINK outpoint in round 1
+// proposes at once, that of round 2 after proposePatience, and so on; whoever is none of the first
+// proposers comes after the last of them. Members that compute from the same metadata propose the same transaction, so
+// who is first matters little; that not everybody answers each label at once does.
+const (
+	proposers       = 8
+	proposePatience = 3 * time.Second
+	// startUp is how long the keeper waits before it asks again whether the node is up.
+	startUp = 200 * time.Millisecond
+	// idle is how often the keeper looks without having been told of anything.
+	idle = 30 * time.Second
+	// maxRead is how much metadata a link may read: its inputs but the last link.
+	maxRead = utxo.MaxInputs - 1
+)
+
+// need is that a link is worth making, since when and to what end.
+type need struct {
+	epoch   uint64
+	removes bool
+	since   time.Time
+}
+
+// consider proposes the next link, if it is worth making, may be made, and it is this node's turn. It returns
+// when to look again.
+func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, error) {
+	select {
+	case <-k.up:
+	default:
+		return startUp, nil
+	}
+	present := k.state.Group()
+	if _, votes := present.Voter(k.self.Public()); !votes || k.underWay() {
+		return idle, nil
+	}
+	fresh, cut := k.fresh()
+	acted := k.unacted()
+	if len(acted) > 0 {
+		fresh, cut = nil, nil
+	}
+	next, err := k.state.Next(fresh, acted)
+	if err != nil {
+		k.log.Warn("the next group cannot be computed", "epoch", present.Epoch()+1, "err", err)
+		k.need = need{}
+		return idle, nil
+	}
+	if !epoch.Worth(present, next) {
+		k.need = need{}
+		return idle, nil
+	}
+	if want := (need{epoch: next.Epoch(), removes: len(acted) > 0}); k.need.epoch != want.epoch || k.need.removes != want.removes {
+		k.need, k.need.since = want, now
+	}
+	if wait := k.turn(now); wait > 0 {
+		return wait, nil
+	}
+	draft, err := utxo.NewLink(k.last, cut, next, k.rules.EpochMS).Build()
+	if err != nil {
+		return 0, err
+	}
+	tx, err := draft.Sign(k.self).Finish()
+	if err != nil {
+		return 0, err
+	}
+	k.log.Info("proposing a link", "epoch", next.Epoch(), "tx", tx.ID, "reads", len(cut), "removes", len(acted), "members", len(next.Members()))
+	if err := k.propose(ctx, tx); err != nil {
+		k.log.Warn("the link was not taken in", "tx", tx.ID, "err", err)
+	}
+	return proposers * proposePatience, nil
+}
+
+// underWay reports whether a link that was found right is on its way here: another one would be its rival.
+func (k *keeper) underWay() bool {
+	k.right = slices.DeleteFunc(k.right, func(f *flight) bool {
+		state, _, _ := f.snapshot()
+		return state == lifecycle.Rejected
+	})
+	return len(k.right) > 0
+}
+
+// turn is how long this node has to wait before it proposes.
+func (k *keeper) turn(now time.Time) time.Duration {
+	rank := proposers
+	voters := k.state.Group().Voters()
+	for r := range uint32(proposers) {
+		if voters[conflict.FacilitatorOf(k.state.Group(), k.last, r+1)].Key == k.self.Public() {
+			rank = int(r)
+			break
+		}
+	}
+	since := k.need.since
+	if opens := time.UnixMilli(int64(min(k.opensMS, 1<<62))); !k.need.removes && opens.After(since) {
+		since = opens
+	}
+	return since.Add(time.Duration(rank) * proposePatience).Sub(now)
+}
+
+// fresh is the metadata that no link has read yet, and where it is, by peer id, as much as a link may read.
+func (k *keeper) fresh() (read []*group.Peer, at []utxo.Outpoint) {
+	for id, m := range k.newest {
+		if old := k.state.Read(id); old == nil || old.Version < m.Peer.Version {
+			read = append(read, m.Peer)
+		}
+	}
+	slices.SortFunc(read, func(a, b *group.Peer) int { return a.ID.Compare(b.ID) })
+	read = read[:min(len(read), maxRead)]
+	for _, p := range read {
+		at = append(at, k.newest[p.ID].Outpoint)
+	}
+	return read, at
+}
+
+// unacted is the evidence against members, the lowest piece for each.
+func (k *keeper) unacted() []epoch.Conviction {
+	best := make(map[domain.Hash]epoch.Conviction)
+	for _, c := range k.evidence {
+		peer, known := k.state.PeerOf(c.Key)
+		if !known || !slices.ContainsFunc(k.state.Group().Members(), func(m group.Member) bool { return m.PeerID == peer }) {
+			continue
+		}
+		if old, there := best[peer]; !there || c.Evidence.Compare(old.Evidence) < 0 {
+			best[peer] = c
+		}
+	}
+	out := make([]epoch.Conviction, 0, len(best))
+	for _, c := range best {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b epoch.Conviction) int { return cmp.Compare(a.Evidence.Compare(b.Evidence), 0) })
+	return out
+}

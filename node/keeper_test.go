@@ -1,0 +1,193 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// speakers are the first n voters of a village, each with the master key of its peer, all connected.
+func speakers(t *testing.T, n int) (*village, []*villager) {
+	t.Helper()
+	v := newVillage(t, nil)
+	v.speak = true
+	var nodes []*villager
+	for i := range n {
+		nodes = append(nodes, v.start(i))
+	}
+	v.meet(nodes...)
+	return v, nodes
+}
+
+func (v *village) peer(i int) domain.Hash { return group.PeerID(v.signers[i].Key.Public()) }
+
+// label has a node say what its peer thinks of another.
+func (n *villager) label(t *testing.T, peer domain.Hash, score int32) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), villagePatience)
+	defer cancel()
+	if err := n.SetTrustLabel(ctx, peer, score); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// linked waits until a link of at least an epoch is final at every node, and returns its group, which must
+// be everybody's.
+func linked(t *testing.T, nodes []*villager, epoch uint64) *group.Group {
+	t.Helper()
+	eventually(t, "a link", func() bool {
+		return !slices.ContainsFunc(nodes, func(n *villager) bool { return n.sh.keeper.seen.Load().state.Group().Epoch() < epoch })
+	})
+	return nodes[0].sh.keeper.seen.Load().state.Group()
+}
+
+// TestLabelsMakeLinks: a label becomes final, the facilitator proposes a link, and everybody comes to the same
+// group; the next link waits for an epoch to pass.
+func TestLabelsMakeLinks(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	nodes[0].label(t, v.peer(1), 900)
+	first := linked(t, nodes, 1)
+	nodes[1].label(t, v.peer(0), 500)
+	nodes[2].label(t, v.peer(0), -300)
+	second := linked(t, nodes, 2)
+	if second.Epoch() == 2 && second.Previous() != first.Link() {
+		t.Error("the second link does not follow the first")
+	}
+	for _, n := range nodes {
+		last := n.sh.keeper.seen.Load().state.Group()
+		entry, found, err := n.sh.store.Lookup(utxo.FirstLink(v.genesis))
+		if err != nil || !found || entry.SpentBy.IsZero() {
+			t.Fatalf("the first link is not spent: %v", err)
+		}
+		if last.Epoch() == second.Epoch() && last.Link() != second.Link() {
+			t.Error("two groups in one epoch")
+		}
+	}
+	got, err := nodes[0].Trust(t.Context(), domain.Hash{}, domain.Hash{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum uint64
+	for _, s := range got.Scores {
+		sum += s.Relative
+		if id := v.peer(1); domain.Hash(s.PeerId) == id && s.Label != 900 {
+			t.Errorf("label %d", s.Label)
+		}
+	}
+	if sum != uint64(group.Total) {
+		t.Errorf("relative shares sum to %d", sum)
+	}
+	why, err := nodes[0].Trust(t.Context(), v.peer(1), v.peer(0))
+	if err != nil || len(why.Scores) != 1 || len(why.Account) < 3 {
+		t.Errorf("%v, %v", why, err)
+	}
+	margin, err := nodes[0].Margin(t.Context())
+	if err != nil || len(margin.SafetyPeers) != 2 || margin.SafetyWeight < 333_333_334 || len(margin.Account) < 3 {
+		t.Errorf("%v, %v", margin, err)
+	}
+}
+
+// TestLabelsRefused: what cannot be said is refused before anything is signed.
+func TestLabelsRefused(t *testing.T) {
+	v := newVillage(t, nil)
+	mute := v.start(0)
+	if err := mute.SetTrustLabel(t.Context(), v.peer(1), 1); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
+		t.Errorf("without a master key: %v", err)
+	}
+	v.speak = true
+	n := v.start(1)
+	for name, c := range map[string]struct {
+		err  error
+		want notaryv1.Reason
+	}{
+		"itself":         {n.SetTrustLabel(t.Context(), v.peer(1), 1), notaryv1.Reason_REASON_INVALID_ARGUMENT},
+		"too good":       {n.SetTrustLabel(t.Context(), v.peer(2), 1001), notaryv1.Reason_REASON_INVALID_ARGUMENT},
+		"never labelled": {n.RemoveTrustLabel(t.Context(), v.peer(2)), notaryv1.Reason_REASON_NOT_FOUND},
+	} {
+		if refusal.ReasonOf(c.err) != c.want {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+}
+
+// TestConvictedLeave: evidence removes a member with the next link, which waits for nothing.
+func TestConvictedLeave(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	nodes[0].label(t, v.peer(1), 900)
+	before := linked(t, nodes, 1)
+	guilty := v.signers[3]
+	a := observation.Seal(guilty.Head, v.genesis.Group, nil, 1).Sign(guilty.Key)
+	b := observation.Seal(guilty.Head, v.genesis.Group, nil, 2).Sign(guilty.Key)
+	e, err := observation.ForkedChain(a.Signed(), b.Signed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodes[0].sh.archive.keep(e, ownEvidence); err != nil { // the others hear of it by gossip
+		t.Fatal(err)
+	}
+	eventually(t, "a link without the convicted", func() bool {
+		return !slices.ContainsFunc(nodes, func(n *villager) bool { return len(n.sh.keeper.seen.Load().state.Convicted()) == 0 })
+	})
+	for _, n := range nodes {
+		s := n.sh.keeper.seen.Load().state
+		if s.Group().Share(guilty.Key.Public()) != 0 || s.Convicted()[0] != v.peer(3) || s.Group().Epoch() <= before.Epoch() {
+			t.Errorf("epoch %d, %d members", s.Group().Epoch(), len(s.Group().Members()))
+		}
+	}
+}
+
+// TestWrongLinkIsRefused: a member that proposes a group of its own liking finds nobody to vote for it.
+func TestWrongLinkIsRefused(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	nodes[0].label(t, v.peer(1), 900)
+	linked(t, nodes, 1)
+	k := nodes[0].sh.keeper
+	state := k.seen.Load().state
+	members := slices.Clone(state.Group().Members())
+	members[0].Weight, members[1].Weight = members[0].Weight-10_000_000, members[1].Weight+10_000_000
+	mine, err := group.New(v.genesis.ID, state.Group().Epoch()+1, state.Group().Link(), members, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, _, err := nodes[0].sh.store.Lookup(utxo.FirstLink(v.genesis))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := utxo.NewLink(utxo.Outpoint{Tx: entry.SpentBy}, nil, mine, v.genesis.EpochMS()).Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := d.Sign(v.signers[3].Key).Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), villagePatience)
+	defer cancel()
+	if _, err := nodes[0].Submit(ctx, "test", tx.Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL); refusal.ReasonOf(err) != notaryv1.Reason_REASON_WRONG_GROUP {
+		t.Errorf("a group of its own liking: %v", err)
+	}
+}
+
+// TestKeeperRestores: what an earlier life made final is found again.
+func TestKeeperRestores(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	nodes[0].label(t, v.peer(1), 900)
+	nodes[1].label(t, v.peer(0), 900)
+	linked(t, nodes, 1)
+	k := nodes[0].sh.keeper
+	eventually(t, "the same state", func() bool {
+		again := newKeeper(v.genesis, v.signers[0].Key, nodes[0].sh.store, nodes[0].sh.rules, nodes[0].sh.log)
+		if err := again.restore(); err != nil {
+			t.Fatal(err)
+		}
+		return len(again.newest) == 2 && again.newest[v.peer(0)].Peer.Labels[0].Score == 900 &&
+			again.state.Group().Link() == k.seen.Load().state.Group().Link()
+	})
+}

@@ -1,0 +1,259 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/notarynet/notaryd/node/epoch"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/trust"
+)
+
+// trusted is what the keeper knows at one moment. Immutable; what is computed from it is computed once, by
+// whoever asks first.
+type trusted struct {
+	state *epoch.State
+	// network is the graph of all labels, those that no link has read yet among them.
+	network func() (*trust.Network, error)
+	// aggregate is where the weights of the present group are going, and harm what could be done to them.
+	aggregate func() (*trust.Aggregate, error)
+	harm      func() (harm, error)
+}
+
+// harm is the cheapest attack found, and labels that would make it dearer.
+type harm struct {
+	attack trust.Attack
+	found  bool
+	mends  []trust.Mend
+}
+
+// How much is tried in search of attacks and of mends; each try is a repair of the aggregate.
+const (
+	attackTries = 12
+	mendTries   = 24
+	mendsTold   = 3
+)
+
+func newTrusted(state *epoch.State, fresh []*group.Peer) *trusted {
+	t := &trusted{state: state}
+	t.network = sync.OnceValues(func() (*trust.Network, error) { return state.Network(fresh) })
+	t.aggregate = sync.OnceValues(func() (*trust.Aggregate, error) {
+		n, err := t.network()
+		if err != nil {
+			return nil, err
+		}
+		return n.Aggregate(state.Shares())
+	})
+	t.harm = sync.OnceValues(func() (h harm, err error) {
+		a, err := t.aggregate()
+		if err != nil {
+			return h, err
+		}
+		if h.attack, h.found, err = a.CheapestAttack(attackTries); err != nil {
+			return h, err
+		}
+		h.mends, err = a.Mends(mendsTold, mendTries)
+		return h, err
+	})
+	return t
+}
+
+// weights are what a viewer trusts: its relative vector, or, where it has labelled nobody and nobody it, the
+// seeds.
+func (t *trusted) weights(viewer domain.Hash) ([]trust.Share, error) {
+	n, err := t.network()
+	if err != nil {
+		return nil, err
+	}
+	v, err := n.Relative(viewer)
+	switch {
+	case refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND, errors.Is(err, trust.ErrNoTrust):
+		return t.state.Seeds(), nil
+	case err != nil:
+		return nil, err
+	}
+	return v.Weights(), nil
+}
+
+// peer is this node's peer: that of its master key, or the one that its node key belongs to; zero for none.
+func (n *Node) self() domain.Hash {
+	if n.voice.master != nil {
+		return group.PeerID(n.voice.master.Public())
+	}
+	id, _ := n.sh.keeper.seen.Load().state.PeerOf(n.sh.self)
+	return id
+}
+
+// Trust is what a viewer trusts, the most trusted first, beside the present group and this node's own labels;
+// with explain, how that peer's part came about. A zero viewer is this node's peer.
+func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv1.GetTrustResponse, error) {
+	if err := n.sh.begun(ctx); err != nil {
+		return nil, err
+	}
+	t, own := n.sh.keeper.seen.Load(), n.self()
+	if viewer.IsZero() {
+		viewer = own
+	}
+	network, err := t.network()
+	if err != nil {
+		return nil, err
+	}
+	weights, err := t.weights(viewer)
+	if err != nil {
+		return nil, err
+	}
+	scores := make(map[domain.Hash]*notaryv1.TrustScore)
+	score := func(id domain.Hash) *notaryv1.TrustScore {
+		if scores[id] == nil {
+			scores[id] = &notaryv1.TrustScore{PeerId: id[:]}
+		}
+		return scores[id]
+	}
+	for _, s := range weights {
+		score(s.Peer).Relative = uint64(s.Weight)
+	}
+	for _, m := range t.state.Group().Members() {
+		score(m.PeerID).Group = uint64(m.Weight)
+	}
+	graph := network.Graph()
+	if i, known := graph.Find(viewer); known {
+		ratees, labels := graph.Said(i)
+		for k, to := range ratees {
+			score(graph.ID(int(to))).Label = int32(labels[k])
+		}
+	}
+	out := &notaryv1.GetTrustResponse{}
+	for _, s := range scores {
+		if explain.IsZero() || domain.Hash(s.PeerId) == explain {
+			out.Scores = append(out.Scores, s)
+		}
+	}
+	slices.SortFunc(out.Scores, func(a, b *notaryv1.TrustScore) int {
+		return cmp.Or(cmp.Compare(b.Relative, a.Relative), cmp.Compare(b.Group, a.Group), slices.Compare(a.PeerId, b.PeerId))
+	})
+	if !explain.IsZero() {
+		out.Account, err = account(network, viewer, explain)
+	}
+	return out, err
+}
+
+// account is an explanation in sentences.
+func account(n *trust.Network, viewer, peer domain.Hash) ([]string, error) {
+	e, err := n.Explain(viewer, peer)
+	if errors.Is(err, trust.ErrNoTrust) || refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND {
+		return []string{"Nobody has labelled it, and it has labelled nobody: there is nothing to explain."}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{fmt.Sprintf("It holds %s of what %s trusts, as %s.", part(e.Share), short(viewer), verdictName(e.Verdict))}
+	if e.Reached {
+		line := fmt.Sprintf("Its score is %.3f: rank %d (factor %.3f), mean of what is said of it %.3f.", e.Score, e.Rank, e.Decay, e.Mean)
+		if len(e.Path) > 1 {
+			line += " The way there: " + shortIDs(e.Path) + "."
+		}
+		lines = append(lines, line)
+	}
+	for i, v := range e.Voices {
+		if i == told {
+			lines = append(lines, fmt.Sprintf("%d more labels counted.", len(e.Voices)-told))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("%s labels it %d, which is %s of what counts.", short(v.Rater), v.Label, part(v.Part)))
+	}
+	for i, v := range e.Ignored {
+		if i == told {
+			lines = append(lines, fmt.Sprintf("%d more labels did not count.", len(e.Ignored)-told))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("%s labels it %d, which does not count: %s.", short(v.Rater), v.Label, v.Why))
+	}
+	lines = append(lines, fmt.Sprintf("Its share comes from the preference of the view (%s, of which %s for being a seed) and from raters without labels (%s), and",
+		part(e.FromPreference), part(e.Seed), part(e.FromIdle)))
+	for i, f := range e.Flows {
+		if i == told {
+			lines = append(lines, fmt.Sprintf("from %d more raters.", len(e.Flows)-told))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("from %s: %s, since it holds %s and gives it %s of that.", short(f.Rater), part(f.Brings), part(f.Share), part(f.Part)))
+	}
+	return lines, nil
+}
+
+// told is how many labels and flows an account goes through.
+const told = 8
+
+func part(x float64) string { return fmt.Sprintf("%.2f %%", 100*x) }
+
+func verdictName(v trust.Verdict) string {
+	switch v {
+	case trust.IsSource:
+		return "the viewer itself"
+	case trust.IsNegative:
+		return "a peer it distrusts"
+	case trust.IsConvicted:
+		return "a convicted peer"
+	case trust.IsUnreached:
+		return "a peer that no label leads to"
+	case trust.IsWorthless:
+		return "a peer labelled worth nothing"
+	}
+	return "a " + string(v) + " peer"
+}
+
+// Margin says how far the present group is from harm.
+func (n *Node) Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, error) {
+	if err := n.sh.begun(ctx); err != nil {
+		return nil, err
+	}
+	t := n.sh.keeper.seen.Load()
+	m := trust.MarginOf(t.state.Shares())
+	weights, err := t.weights(n.self())
+	if err != nil {
+		return nil, err
+	}
+	out := &notaryv1.GetTrustMarginResponse{
+		SafetyWeight: uint64(m.Safety.Weight), ProgressWeight: uint64(m.Progress.Weight),
+		Distance: uint64(trust.Distance(weights, t.state.Shares())),
+	}
+	for _, id := range m.Safety.Peers {
+		out.SafetyPeers = append(out.SafetyPeers, id[:])
+	}
+	for _, id := range m.Progress.Peers {
+		out.ProgressPeers = append(out.ProgressPeers, id[:])
+	}
+	out.Account = []string{
+		fmt.Sprintf("%s together hold %s of the group's weight: enough to make rivals final, if they were faulty.", count(len(m.Safety.Peers), "peer"), percent(m.Safety.Weight)),
+		fmt.Sprintf("Without %s, which hold %s, nothing becomes final.", count(len(m.Progress.Peers), "peer"), percent(m.Progress.Weight)),
+		fmt.Sprintf("The group and what this node's peer trusts differ by %s of the weight.", percent(group.Weight(out.Distance))),
+	}
+	h, err := t.harm()
+	switch {
+	case errors.Is(err, trust.ErrNoTrust):
+		out.Account = append(out.Account, "No member trusts anybody: weights stay as they are.")
+	case err != nil:
+		return nil, err
+	default:
+		out.Account = append(out.Account, h.tell()...)
+	}
+	return out, nil
+}
+
+func (h harm) tell() []string {
+	var lines []string
+	if h.found {
+		lines = append(lines, fmt.Sprintf("The cheapest attack found by labels: %s (%s) change %s, and a third of the weight follows, link by link.",
+			count(len(h.attack.Raters), "rater"), shortIDs(h.attack.Raters), count(h.attack.Labels, "label")))
+	}
+	for _, m := range h.mends {
+		lines = append(lines, fmt.Sprintf("If %s labelled %s with %d, the heaviest would hold %s less.", short(m.Rater), short(m.Ratee), m.Score, percent(m.Relief)))
+	}
+	return lines
+}
