@@ -265,19 +265,26 @@ func TestRepairStaysLocal(t *testing.T) {
 	s.Epsilon = 1e-12
 	n := netOf(t, graphOf(t, labels, allPeers(peers)...), s)
 	r := runOf(t, n)
-	next, err := r.Update([]Change{{Label: Label{peer(41), peer(47), 1000}}, {Label: Label{peer(41), peer(42), 3}}}, nil, 1e-9)
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkRepair(t, next, "one cluster")
-	moved := 0
-	for i := range r.share {
-		if math.Abs(next.share[i]/r.share[i]-1) > 1e-7 {
-			moved++
+	for k := range 12 { // each in another cluster, and none may use up what is left for all
+		from := 41 + 1700*k
+		next, err := r.Update([]Change{{Label: Label{peer(from), peer(from + 6), 1000}}, {Label: Label{peer(from), peer(from + 1), 3}}}, nil, 1e-9)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if moved == 0 || moved > cluster {
-		t.Errorf("%d peers moved, of a cluster of %d", moved, cluster)
+		if next.Change > 1e-9 {
+			t.Fatalf("cluster %d: %v left", k, next.Change)
+		}
+		checkRepair(t, next, "one cluster")
+		moved := 0
+		for i := range r.share {
+			if math.Abs(next.share[i]/r.share[i]-1) > 1e-6 {
+				moved++
+			}
+		}
+		if moved == 0 || moved > 2*cluster { // beside it, what another cluster had left
+			t.Errorf("%d peers moved, of a cluster of %d", moved, cluster)
+		}
+		r = next
 	}
 }
 

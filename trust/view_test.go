@@ -258,5 +258,9 @@ func same(t *rapid.T, v, w *View, who func(int) bool) {
 		if who(i) && (a != b || v.Rank(i) != w.Rank(i)) {
 			t.Fatalf("peer %d: %v of rank %d became %v of rank %d", i, a, v.Rank(i), b, w.Rank(i))
 		}
+		before, known := v.Expect(i)
+		if after, still := w.Expect(i); who(i) && (before != after || known != still) {
+			t.Fatalf("peer %d: expected %v (%v), then %v (%v)", i, before, known, after, still)
+		}
 	}
 }
