@@ -10,7 +10,7 @@ import (
 )
 
 // Backends is what the services are made of. The fields down to Readiness are needed. Where one of those
-// from Explainer to Trust is nil, its methods answer UNIMPLEMENTED and are listed as not built.
+// from Explainer to Simulator is nil, its methods answer UNIMPLEMENTED and are listed as not built.
 //
 // What holds for all of them: an error that a client should see is a *refusal.Error (perhaps
 // wrapped); an error that also implements RetryAfter() time.Duration sets the RetryInfo; a context's
@@ -31,6 +31,7 @@ type Backends struct {
 	Evidence  Evidence
 	Omissions Omissions
 	Trust     Trust
+	Simulator Simulator
 
 	// Operator may be nil where no admin listener is served.
 	Operator Operator
@@ -60,13 +61,14 @@ type Reader interface {
 	// Transaction returns what is known of a transaction and its exact bytes, which are nil where this
 	// node does not hold them. An id never heard of is refused with NOT_FOUND.
 	Transaction(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error)
-	// Proof returns the canonical AcceptanceProof of a final transaction. NOT_FOUND and NOT_FINAL say
-	// why there is none; NOT_ENOUGH_WEIGHT that too little of this node's own trust stands behind it.
-	Proof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error)
-	// CompactProof makes the canonical CompactProof of a final transaction, asking members of the group. NOT_FOUND
-	// and NOT_FINAL say why there is none; NOT_ENOUGH_WEIGHT that too few of them answered, OVERLOADED that too
-	// many are being made.
-	CompactProof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error)
+	// Proof returns the canonical AcceptanceProof of a final transaction, with the links from the group of
+	// knownEpoch to the one that signed; from that of genesis where knownEpoch is 0 or later than the proof's.
+	// NOT_FOUND and NOT_FINAL say why there is none.
+	Proof(ctx context.Context, id domain.Hash, withTransaction bool, knownEpoch uint64) ([]byte, error)
+	// CompactProof makes the canonical CompactProof of a final transaction, asking members of the group; links as
+	// in Proof. NOT_FOUND and NOT_FINAL say why there is none; NOT_ENOUGH_WEIGHT that too few of them answered,
+	// OVERLOADED that too many are being made.
+	CompactProof(ctx context.Context, id domain.Hash, withTransaction bool, knownEpoch uint64) ([]byte, error)
 }
 
 // Accounts tells of live outputs by address. An address that cannot be read is refused with

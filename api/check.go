@@ -19,10 +19,14 @@ const (
 	fieldPeer        = "peer_id"
 	fieldExplain     = "explain"
 	fieldKey         = "node_key"
+	fieldRater       = "rater"
+	fieldRatee       = "ratee"
 )
 
 // names of the fields that hold an id or a key.
-var names = map[string]string{fieldID: "transaction id", fieldPeer: "peer id", fieldExplain: "peer id", fieldKey: "node key"}
+var names = map[string]string{
+	fieldID: "transaction id", fieldPeer: "peer id", fieldExplain: "peer id", fieldKey: "node key", fieldRater: "peer id", fieldRatee: "peer id",
+}
 
 // checkID reads an id or a key.
 func checkID(field string, b []byte) (domain.Hash, error) {

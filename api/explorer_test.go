@@ -26,6 +26,7 @@ func (s *script) backends() Backends {
 	b := Backends{Submitter: s, Reader: s, Accounts: s, Watcher: s, Describer: s, Readiness: s, Operator: s}
 	if !s.told.absent {
 		b.Explainer, b.Contests, b.Archive, b.Peers, b.Evidence, b.Omissions, b.Trust = s, s, s, s, s, s, s
+		b.Simulator = s
 	}
 	return b
 }

@@ -35,8 +35,8 @@ type script struct {
 	submit           func(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error)
 	validate         func(ctx context.Context, raw []byte) (domain.Hash, error)
 	transaction      func(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error)
-	proof            func(ctx context.Context, id domain.Hash, with bool) ([]byte, error)
-	compact          func(ctx context.Context, id domain.Hash, with bool) ([]byte, error)
+	proof            func(ctx context.Context, id domain.Hash, with bool, known uint64) ([]byte, error)
+	compact          func(ctx context.Context, id domain.Hash, with bool, known uint64) ([]byte, error)
 	unspent          func(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error)
 	balance          func(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error)
 	watchTransaction func(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
@@ -76,18 +76,18 @@ func (s *script) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Tra
 	return s.transaction(ctx, id)
 }
 
-func (s *script) Proof(ctx context.Context, id domain.Hash, with bool) ([]byte, error) {
+func (s *script) Proof(ctx context.Context, id domain.Hash, with bool, known uint64) ([]byte, error) {
 	if s.proof == nil {
 		return nil, errScript
 	}
-	return s.proof(ctx, id, with)
+	return s.proof(ctx, id, with, known)
 }
 
-func (s *script) CompactProof(ctx context.Context, id domain.Hash, with bool) ([]byte, error) {
+func (s *script) CompactProof(ctx context.Context, id domain.Hash, with bool, known uint64) ([]byte, error) {
 	if s.compact == nil {
 		return nil, errScript
 	}
-	return s.compact(ctx, id, with)
+	return s.compact(ctx, id, with, known)
 }
 
 func (s *script) Unspent(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error) {

@@ -92,13 +92,13 @@ func (s *notaryService) GetAcceptanceProof(ctx context.Context, req *notaryv1.Ge
 		return nil, err
 	}
 	if req.GetCompact() {
-		compact, err := s.backends.Reader.CompactProof(ctx, id, !req.GetWithoutTransaction())
+		compact, err := s.backends.Reader.CompactProof(ctx, id, !req.GetWithoutTransaction(), req.GetKnownEpoch())
 		if err != nil {
 			return nil, err
 		}
 		return &notaryv1.GetAcceptanceProofResponse{CompactProof: compact}, nil
 	}
-	proof, err := s.backends.Reader.Proof(ctx, id, !req.GetWithoutTransaction())
+	proof, err := s.backends.Reader.Proof(ctx, id, !req.GetWithoutTransaction(), req.GetKnownEpoch())
 	if err != nil {
 		return nil, err
 	}

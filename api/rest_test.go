@@ -35,11 +35,11 @@ func TestRESTHexIDs(t *testing.T) {
 			}
 			return statusOf(got, stateFinal), raw, nil
 		},
-		proof: func(_ context.Context, got domain.Hash, with bool) ([]byte, error) {
-			return fmt.Appendf(nil, "%v %v", got, with), nil
+		proof: func(_ context.Context, got domain.Hash, with bool, known uint64) ([]byte, error) {
+			return fmt.Appendf(nil, "%v %v %d", got, with, known), nil
 		},
-		compact: func(_ context.Context, got domain.Hash, with bool) ([]byte, error) {
-			return fmt.Appendf(nil, "compact %v %v", got, with), nil
+		compact: func(_ context.Context, got domain.Hash, with bool, known uint64) ([]byte, error) {
+			return fmt.Appendf(nil, "compact %v %v %d", got, with, known), nil
 		},
 		watchTransaction: func(_ context.Context, got domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error] {
 			return func(yield func(*notaryv1.TransactionStatus, error) bool) {
@@ -62,15 +62,15 @@ func TestRESTHexIDs(t *testing.T) {
 		if state := got["status"].(map[string]any)["state"]; state != "TRANSACTION_STATE_FINAL" {
 			t.Errorf("%s: state %v", form, state)
 		}
-		r = n.rest("GET", "/v1/transactions/"+form+"/proof?withoutTransaction=true", "")
+		r = n.rest("GET", "/v1/transactions/"+form+"/proof?withoutTransaction=true&knownEpoch=7", "")
 		proofOf, _ := base64.StdEncoding.DecodeString(r.json(t)["proof"].(string))
-		if want := id.String() + " false"; string(proofOf) != want {
+		if want := id.String() + " false 7"; string(proofOf) != want {
 			t.Errorf("%s: proof %q, want %q", form, proofOf, want)
 		}
 		r = n.rest("GET", "/v1/transactions/"+form+"/proof?compact=true", "")
 		answer := r.json(t)
 		proofOf, _ = base64.StdEncoding.DecodeString(answer["compactProof"].(string))
-		if want := "compact " + id.String() + " true"; string(proofOf) != want || answer["proof"] != nil && answer["proof"] != "" {
+		if want := "compact " + id.String() + " true 0"; string(proofOf) != want || answer["proof"] != nil && answer["proof"] != "" {
 			t.Errorf("%s: %q, want %q: %v", form, proofOf, want, answer)
 		}
 		r = n.rest("GET", "/v1/transactions/"+form+":watch", "")
@@ -145,7 +145,7 @@ func TestRESTSubmitAndValidate(t *testing.T) {
 			}
 			return statusOf(hash(1), stateFinal), nil
 		},
-		proof:    func(context.Context, domain.Hash, bool) ([]byte, error) { return []byte("proof"), nil },
+		proof:    func(context.Context, domain.Hash, bool, uint64) ([]byte, error) { return []byte("proof"), nil },
 		validate: func(context.Context, []byte) (domain.Hash, error) { return hash(2), nil },
 	})
 	r := n.rest("POST", "/v1/transactions", `{"transaction":"dHg=","waitFor":"WAIT_LEVEL_FINAL","withProof":true}`)
@@ -360,7 +360,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	if len(document.Paths) != 24 {
+	if len(document.Paths) != 25 {
 		t.Errorf("%d paths", len(document.Paths))
 	}
 	if ids != 8 {

@@ -29,7 +29,7 @@ func TestSubmitPassesOnWhatItIsGiven(t *testing.T) {
 			got <- seen{origin, string(raw), level}
 			return statusOf(hash(1), stateFinal), nil
 		},
-		proof: func(_ context.Context, id domain.Hash, with bool) ([]byte, error) {
+		proof: func(_ context.Context, id domain.Hash, with bool, _ uint64) ([]byte, error) {
 			if id != hash(1) || !with {
 				t.Errorf("proof of %v, with its transaction: %v", id, with)
 			}

@@ -30,6 +30,7 @@ func (b Backends) NotBuilt() []string {
 	missing(b.Evidence == nil, "ExplorerService/ListEvidence")
 	missing(b.Omissions == nil, "ExplorerService/ListOmissions")
 	missing(b.Trust == nil, "AdminService/RemoveTrustLabel", "AdminService/SetTrustLabel", "ExplorerService/GetTrust", "ExplorerService/GetTrustMargin")
+	missing(b.Simulator == nil, "ExplorerService/SimulateTrust")
 	slices.Sort(list)
 	return list
 }

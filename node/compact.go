@@ -57,8 +57,9 @@ func newCompactor(signer *finalSigner, g func() *group.Group, log *slog.Logger) 
 }
 
 // CompactProof is the canonical compact proof of a final transaction. NOT_FOUND and NOT_FINAL say why there is none;
-// NOT_ENOUGH_WEIGHT that too few members with BLS keys answered, OVERLOADED that too many are being made.
-func (n *Node) CompactProof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error) {
+// NOT_ENOUGH_WEIGHT that too few members with BLS keys answered, OVERLOADED that too many are being made. Links are
+// those of Proof.
+func (n *Node) CompactProof(ctx context.Context, id domain.Hash, withTransaction bool, known uint64) ([]byte, error) {
 	t, err := n.final(ctx, id)
 	if err != nil {
 		return nil, err
@@ -73,6 +74,9 @@ func (n *Node) CompactProof(ctx context.Context, id domain.Hash, withTransaction
 	told := *proof
 	if withTransaction {
 		told.Raw = t.Raw
+	}
+	if err := n.sh.lineage.linkFrom(&told, told.GroupEpoch, known); err != nil {
+		return nil, fmt.Errorf("links to epoch %d: %w", told.GroupEpoch, err)
 	}
 	return told.Encode(), nil
 }

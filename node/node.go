@@ -62,6 +62,7 @@ func New(c Config, p Parts) (*Node, error) {
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
 		admission: newAdmission(c.MaxInFlight, c.BusyAfter), alarms: newAlarms(), news: newNews(), hands: newHands(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), ready: n.ready, fail: n.fail,
+		lineage: newLineage(p.Genesis, p.Store),
 	}
 	if sh.obsRules.MaxLeaves == 0 {
 		sh.obsRules.MaxLeaves = observation.MaxLeaves

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ const minPruneAge = time.Hour
 
 // Prune drops observations older than an age in milliseconds, and with them the proofs that they make up, but
 // for those of transactions that pay to or spend from the addresses named: these are kept whole. What is
-// undecided keeps everything that is needed to decide it.
+// undecided keeps everything that is needed to decide it, and links keep their proofs.
 func (n *Node) Prune(ctx context.Context, olderThanMS uint64, keep []string) (*notaryv1.PruneResponse, error) {
 	if olderThanMS < uint64(minPruneAge.Milliseconds()) {
 		return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "older_than_ms", "at least an hour of observations is kept")
@@ -42,6 +43,9 @@ func (n *Node) prune(ctx context.Context, before uint64, own map[utxo.Address]bo
 			return nil, err
 		}
 		before = min(before, p.VotedMS-min(p.VotedMS, recountMargin))
+	}
+	if err := sh.keepLinks(); err != nil {
+		return nil, err
 	}
 	r := new(notaryv1.PruneResponse)
 	if len(own) > 0 {
@@ -93,6 +97,28 @@ func (n *Node) keepProofs(ctx context.Context, before uint64, own map[utxo.Addre
 	}
 }
 
+// keepLinks stores the proofs of all links: every later proof leads over some of them.
+func (sh *shell) keepLinks() error {
+	links, err := sh.lineage.transactions()
+	if err != nil {
+		return err
+	}
+	for _, id := range links {
+		t, found, err := sh.store.Transaction(id)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("link %s is not in the store", id)
+		}
+		var counted notaryv1.PruneResponse
+		if err := sh.keepProof(id, t.Raw, &counted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keepProof stores the proof of one transaction, unless it is stored or cannot be made any more.
 func (sh *shell) keepProof(id domain.Hash, raw []byte, r *notaryv1.PruneResponse) error {
 	_, kept, err := sh.store.Proof(id)
@@ -107,7 +133,7 @@ func (sh *shell) keepProof(id domain.Hash, raw []byte, r *notaryv1.PruneResponse
 	if err != nil {
 		return err
 	}
-	proof, err := sh.prove(id, raw, t.Final, true)
+	proof, err := sh.prove(id, raw, t.Final)
 	switch {
 	case pruned(err):
 		r.ProofsGone++
@@ -116,7 +142,7 @@ func (sh *shell) keepProof(id domain.Hash, raw []byte, r *notaryv1.PruneResponse
 		return err
 	}
 	r.ProofsKept++
-	return sh.store.SaveProof(id, proof)
+	return sh.store.SaveProof(id, proof.Encode())
 }
 
 // touches reports whether a final transaction pays to or spends from one of some addresses.

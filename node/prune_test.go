@@ -35,7 +35,7 @@ func TestPrune(t *testing.T) {
 					t.Fatalf("round %d: %v, %v", round, r, err)
 				}
 			}
-			raw, err := n.Proof(t.Context(), first.ID, true)
+			raw, err := n.Proof(t.Context(), first.ID, true, 0)
 			watched := error(nil)
 			for r, err := range n.WatchAcceptances(t.Context(), "0", true) {
 				if watched = err; err != nil || len(r.Proof) > 0 {

@@ -31,7 +31,11 @@ func (p pulls) Transactions(_ context.Context, ids []domain.Hash, withProofs boo
 			}
 			raw = t.Raw
 			if withProofs && t.Final != nil {
-				if proof, err = sh.prove(id, raw, t.Final, false); err != nil && !pruned(err) {
+				p, err := sh.prove(id, nil, t.Final)
+				switch {
+				case err == nil:
+					proof = p.Encode()
+				case !pruned(err):
 					return err
 				}
 			}

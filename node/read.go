@@ -133,13 +133,25 @@ func (n *Node) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Trans
 	return nil, nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "%s is not known here", id)
 }
 
-// Proof is the canonical acceptance proof of a final transaction.
-func (n *Node) Proof(ctx context.Context, id domain.Hash, withTransaction bool) ([]byte, error) {
+// Proof is the canonical acceptance proof of a final transaction, with the links from the group of a known
+// epoch to the one that signed; from genesis where that epoch is 0 or later than the proof's.
+func (n *Node) Proof(ctx context.Context, id domain.Hash, withTransaction bool, known uint64) ([]byte, error) {
 	t, err := n.final(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return n.sh.prove(id, t.Raw, t.Final, withTransaction)
+	raw := t.Raw
+	if !withTransaction {
+		raw = nil
+	}
+	p, err := n.sh.prove(id, raw, t.Final)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.sh.lineage.linkFrom(p, p.GroupEpoch, known); err != nil {
+		return nil, fmt.Errorf("links to epoch %d: %w", p.GroupEpoch, err)
+	}
+	return p.Encode(), nil
 }
 
 // final is the record of a final transaction; NOT_FOUND and NOT_FINAL say why there is none.
@@ -157,41 +169,12 @@ func (n *Node) final(ctx context.Context, id domain.Hash) (*store.Transaction, e
 	return t, nil
 }
 
-// keptProof is the proof that was kept of a transaction of whose quorum an observation is gone.
-func (sh *shell) keptProof(id domain.Hash, gone store.EdgeRef) ([]byte, error) {
-	proof, kept, err := sh.store.Proof(id)
-	if err != nil || kept {
-		return proof, err
-	}
-	before, err := sh.store.PrunedMS()
+// prove is a proof without links by the group that made a transaction final. raw is the transaction, or nil to
+// leave it out.
+func (sh *shell) prove(id domain.Hash, raw []byte, info *store.FinalInfo) (*observation.Proof, error) {
+	g, err := sh.lineage.group(info.GroupEpoch)
 	if err != nil {
 		return nil, err
 	}
-	if before == 0 {
-		return nil, fmt.Errorf("observation %d of %s, part of the proof of %s, is not here", gone.Height, gone.Key, id)
-	}
-	return nil, prunedProof(id)
-}
-
-// prove builds a proof from the observations that the quorum's votes lie in.
-func (sh *shell) prove(id domain.Hash, raw []byte, info *store.FinalInfo, withTransaction bool) ([]byte, error) {
-	item := observation.Item{ID: id, Round: info.Round}
-	if withTransaction {
-		item.Raw = raw
-	}
-	for _, ref := range info.Edges {
-		o, found, err := sh.store.EdgeObservation(ref, id, info.Round)
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			return sh.keptProof(id, ref)
-		}
-		item.Edges = append(item.Edges, o.Edge(int(ref.Leaf)))
-	}
-	p, err := observation.BuildProof(sh.group, nil, []observation.Item{item})
-	if err != nil {
-		return nil, fmt.Errorf("proof of %s: %w", id, err)
-	}
-	return p.Encode(), nil
+	return prove(sh.store, g, id, raw, info)
 }

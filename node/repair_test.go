@@ -129,7 +129,7 @@ func TestHintEndsTheWait(t *testing.T) {
 		t.Errorf("%v hints", got)
 	}
 	// Its proof is complete.
-	if _, err := d.Proof(t.Context(), tx.ID, true); err != nil {
+	if _, err := d.Proof(t.Context(), tx.ID, true, 0); err != nil {
 		t.Error(err)
 	}
 }

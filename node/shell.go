@@ -31,6 +31,7 @@ type shell struct {
 	obsRules observation.Rules
 
 	store      *store.Store
+	lineage    *lineage
 	space      *space
 	net        *gossip.Net
 	flights    *directory

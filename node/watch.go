@@ -85,7 +85,7 @@ func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs b
 			for _, e := range page {
 				r := &notaryv1.WatchAcceptancesResponse{Cursor: strconv.FormatUint(e.Seq, 10), TransactionId: e.Tx[:]}
 				if withProofs {
-					if r.Proof, err = n.Proof(ctx, e.Tx, true); pruned(err) {
+					if r.Proof, err = n.Proof(ctx, e.Tx, true, 0); pruned(err) {
 						return false, refusal.New(notaryv1.Reason_REASON_CURSOR_GAP, "cursor", "the proof of %s was pruned here", e.Tx)
 					} else if err != nil {
 						return false, err

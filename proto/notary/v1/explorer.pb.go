@@ -747,9 +747,15 @@ func (x *TrustScore) GetLabel() int32 {
 }
 
 type GetTrustResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Scores        []*TrustScore          `protobuf:"bytes,1,rep,name=scores,proto3" json:"scores,omitempty"`
-	Account       []string               `protobuf:"bytes,2,rep,name=account,proto3" json:"account,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Scores []*TrustScore          `protobuf:"bytes,1,rep,name=scores,proto3" json:"scores,omitempty"`
+	// One sentence each, for people. Never to be parsed.
+	Account []string `protobuf:"bytes,2,rep,name=account,proto3" json:"account,omitempty"`
+	// Whose view it is. 32 bytes.
+	Viewer []byte `protobuf:"bytes,3,opt,name=viewer,proto3" json:"viewer,omitempty"`
+	// Half the L1 distance of the view to the group, share of 1e9; 1e9 less it is how much the group is the
+	// viewer's.
+	Distance      uint64 `protobuf:"varint,4,opt,name=distance,proto3" json:"distance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -798,6 +804,20 @@ func (x *GetTrustResponse) GetAccount() []string {
 	return nil
 }
 
+func (x *GetTrustResponse) GetViewer() []byte {
+	if x != nil {
+		return x.Viewer
+	}
+	return nil
+}
+
+func (x *GetTrustResponse) GetDistance() uint64 {
+	if x != nil {
+		return x.Distance
+	}
+	return 0
+}
+
 type GetTrustMarginRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -843,8 +863,15 @@ type GetTrustMarginResponse struct {
 	SafetyPeers   [][]byte `protobuf:"bytes,3,rep,name=safety_peers,json=safetyPeers,proto3" json:"safety_peers,omitempty"`
 	ProgressPeers [][]byte `protobuf:"bytes,4,rep,name=progress_peers,json=progressPeers,proto3" json:"progress_peers,omitempty"`
 	// Half the L1 distance of this node's trust to the group, share of 1e9.
-	Distance      uint64   `protobuf:"varint,5,opt,name=distance,proto3" json:"distance,omitempty"`
-	Account       []string `protobuf:"bytes,6,rep,name=account,proto3" json:"account,omitempty"`
+	Distance uint64 `protobuf:"varint,5,opt,name=distance,proto3" json:"distance,omitempty"`
+	// One sentence each, for people. Never to be parsed.
+	Account []string `protobuf:"bytes,6,rep,name=account,proto3" json:"account,omitempty"`
+	// Peers whose labels would, as far as was searched, suffice to hand a third of the weight to accomplices,
+	// and how many labels they would change; none where no such set was found.
+	AttackRaters [][]byte `protobuf:"bytes,7,rep,name=attack_raters,json=attackRaters,proto3" json:"attack_raters,omitempty"`
+	AttackLabels uint64   `protobuf:"varint,8,opt,name=attack_labels,json=attackLabels,proto3" json:"attack_labels,omitempty"`
+	// Labels that would take most weight from the safety peers, best first.
+	Mends         []*TrustMend `protobuf:"bytes,9,rep,name=mends,proto3" json:"mends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -921,6 +948,415 @@ func (x *GetTrustMarginResponse) GetAccount() []string {
 	return nil
 }
 
+func (x *GetTrustMarginResponse) GetAttackRaters() [][]byte {
+	if x != nil {
+		return x.AttackRaters
+	}
+	return nil
+}
+
+func (x *GetTrustMarginResponse) GetAttackLabels() uint64 {
+	if x != nil {
+		return x.AttackLabels
+	}
+	return 0
+}
+
+func (x *GetTrustMarginResponse) GetMends() []*TrustMend {
+	if x != nil {
+		return x.Mends
+	}
+	return nil
+}
+
+// TrustMend is a label that would help.
+type TrustMend struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rater []byte                 `protobuf:"bytes,1,opt,name=rater,proto3" json:"rater,omitempty"`
+	Ratee []byte                 `protobuf:"bytes,2,opt,name=ratee,proto3" json:"ratee,omitempty"`
+	Score int32                  `protobuf:"zigzag32,3,opt,name=score,proto3" json:"score,omitempty"`
+	// Share of 1e9 that the safety peers would hold less.
+	Relief        uint64 `protobuf:"varint,4,opt,name=relief,proto3" json:"relief,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustMend) Reset() {
+	*x = TrustMend{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustMend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustMend) ProtoMessage() {}
+
+func (x *TrustMend) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustMend.ProtoReflect.Descriptor instead.
+func (*TrustMend) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TrustMend) GetRater() []byte {
+	if x != nil {
+		return x.Rater
+	}
+	return nil
+}
+
+func (x *TrustMend) GetRatee() []byte {
+	if x != nil {
+		return x.Ratee
+	}
+	return nil
+}
+
+func (x *TrustMend) GetScore() int32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *TrustMend) GetRelief() uint64 {
+	if x != nil {
+		return x.Relief
+	}
+	return 0
+}
+
+// LabelChange sets a label, or removes it.
+type LabelChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 bytes; absent is this node's peer.
+	Rater []byte `protobuf:"bytes,1,opt,name=rater,proto3" json:"rater,omitempty"`
+	// 32 bytes.
+	Ratee []byte `protobuf:"bytes,2,opt,name=ratee,proto3" json:"ratee,omitempty"`
+	// -1000 to 1000; ignored where the label is removed.
+	Score         int32 `protobuf:"zigzag32,3,opt,name=score,proto3" json:"score,omitempty"`
+	Remove        bool  `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelChange) Reset() {
+	*x = LabelChange{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelChange) ProtoMessage() {}
+
+func (x *LabelChange) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelChange.ProtoReflect.Descriptor instead.
+func (*LabelChange) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LabelChange) GetRater() []byte {
+	if x != nil {
+		return x.Rater
+	}
+	return nil
+}
+
+func (x *LabelChange) GetRatee() []byte {
+	if x != nil {
+		return x.Ratee
+	}
+	return nil
+}
+
+func (x *LabelChange) GetScore() int32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *LabelChange) GetRemove() bool {
+	if x != nil {
+		return x.Remove
+	}
+	return false
+}
+
+type SimulateTrustRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 64.
+	Changes       []*LabelChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulateTrustRequest) Reset() {
+	*x = SimulateTrustRequest{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulateTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulateTrustRequest) ProtoMessage() {}
+
+func (x *SimulateTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulateTrustRequest.ProtoReflect.Descriptor instead.
+func (*SimulateTrustRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SimulateTrustRequest) GetChanges() []*LabelChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type SimulateTrustResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Half the L1 distance between the weights before and after, share of 1e9.
+	Moved uint64 `protobuf:"varint,1,opt,name=moved,proto3" json:"moved,omitempty"`
+	// The peers whose weight changes, the largest change first; at most 256.
+	Movers []*WeightChange `protobuf:"bytes,2,rep,name=movers,proto3" json:"movers,omitempty"`
+	// The smallest sets of peers that could break safety, and stop progress, before and after.
+	Before        *TrustMargin `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	After         *TrustMargin `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulateTrustResponse) Reset() {
+	*x = SimulateTrustResponse{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulateTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulateTrustResponse) ProtoMessage() {}
+
+func (x *SimulateTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulateTrustResponse.ProtoReflect.Descriptor instead.
+func (*SimulateTrustResponse) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SimulateTrustResponse) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *SimulateTrustResponse) GetMovers() []*WeightChange {
+	if x != nil {
+		return x.Movers
+	}
+	return nil
+}
+
+func (x *SimulateTrustResponse) GetBefore() *TrustMargin {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *SimulateTrustResponse) GetAfter() *TrustMargin {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// WeightChange is what becomes of one peer; shares of 1e9.
+type WeightChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PeerId        []byte                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
+	Before        uint64                 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	After         uint64                 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeightChange) Reset() {
+	*x = WeightChange{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeightChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeightChange) ProtoMessage() {}
+
+func (x *WeightChange) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeightChange.ProtoReflect.Descriptor instead.
+func (*WeightChange) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WeightChange) GetPeerId() []byte {
+	if x != nil {
+		return x.PeerId
+	}
+	return nil
+}
+
+func (x *WeightChange) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *WeightChange) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// TrustMargin is how little it takes.
+type TrustMargin struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	SafetyWeight   uint64                 `protobuf:"varint,1,opt,name=safety_weight,json=safetyWeight,proto3" json:"safety_weight,omitempty"`
+	ProgressWeight uint64                 `protobuf:"varint,2,opt,name=progress_weight,json=progressWeight,proto3" json:"progress_weight,omitempty"`
+	SafetyPeers    [][]byte               `protobuf:"bytes,3,rep,name=safety_peers,json=safetyPeers,proto3" json:"safety_peers,omitempty"`
+	ProgressPeers  [][]byte               `protobuf:"bytes,4,rep,name=progress_peers,json=progressPeers,proto3" json:"progress_peers,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *TrustMargin) Reset() {
+	*x = TrustMargin{}
+	mi := &file_notary_v1_explorer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustMargin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustMargin) ProtoMessage() {}
+
+func (x *TrustMargin) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_explorer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustMargin.ProtoReflect.Descriptor instead.
+func (*TrustMargin) Descriptor() ([]byte, []int) {
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TrustMargin) GetSafetyWeight() uint64 {
+	if x != nil {
+		return x.SafetyWeight
+	}
+	return 0
+}
+
+func (x *TrustMargin) GetProgressWeight() uint64 {
+	if x != nil {
+		return x.ProgressWeight
+	}
+	return 0
+}
+
+func (x *TrustMargin) GetSafetyPeers() [][]byte {
+	if x != nil {
+		return x.SafetyPeers
+	}
+	return nil
+}
+
+func (x *TrustMargin) GetProgressPeers() [][]byte {
+	if x != nil {
+		return x.ProgressPeers
+	}
+	return nil
+}
+
 type ObservationSummary struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	NodeKey       []byte                 `protobuf:"bytes,1,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"`
@@ -936,7 +1372,7 @@ type ObservationSummary struct {
 
 func (x *ObservationSummary) Reset() {
 	*x = ObservationSummary{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[15]
+	mi := &file_notary_v1_explorer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1384,7 @@ func (x *ObservationSummary) String() string {
 func (*ObservationSummary) ProtoMessage() {}
 
 func (x *ObservationSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[15]
+	mi := &file_notary_v1_explorer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1397,7 @@ func (x *ObservationSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObservationSummary.ProtoReflect.Descriptor instead.
 func (*ObservationSummary) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{15}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ObservationSummary) GetNodeKey() []byte {
@@ -1024,7 +1460,7 @@ type ListObservationsRequest struct {
 
 func (x *ListObservationsRequest) Reset() {
 	*x = ListObservationsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[16]
+	mi := &file_notary_v1_explorer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1472,7 @@ func (x *ListObservationsRequest) String() string {
 func (*ListObservationsRequest) ProtoMessage() {}
 
 func (x *ListObservationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[16]
+	mi := &file_notary_v1_explorer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1485,7 @@ func (x *ListObservationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObservationsRequest.ProtoReflect.Descriptor instead.
 func (*ListObservationsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{16}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListObservationsRequest) GetNodeKey() []byte {
@@ -1084,7 +1520,7 @@ type ListObservationsResponse struct {
 
 func (x *ListObservationsResponse) Reset() {
 	*x = ListObservationsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[17]
+	mi := &file_notary_v1_explorer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1532,7 @@ func (x *ListObservationsResponse) String() string {
 func (*ListObservationsResponse) ProtoMessage() {}
 
 func (x *ListObservationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[17]
+	mi := &file_notary_v1_explorer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1545,7 @@ func (x *ListObservationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObservationsResponse.ProtoReflect.Descriptor instead.
 func (*ListObservationsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{17}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListObservationsResponse) GetObservations() []*ObservationSummary {
@@ -1138,7 +1574,7 @@ type GetObservationRequest struct {
 
 func (x *GetObservationRequest) Reset() {
 	*x = GetObservationRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[18]
+	mi := &file_notary_v1_explorer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1586,7 @@ func (x *GetObservationRequest) String() string {
 func (*GetObservationRequest) ProtoMessage() {}
 
 func (x *GetObservationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[18]
+	mi := &file_notary_v1_explorer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1599,7 @@ func (x *GetObservationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetObservationRequest.ProtoReflect.Descriptor instead.
 func (*GetObservationRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{18}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetObservationRequest) GetNodeKey() []byte {
@@ -1198,7 +1634,7 @@ type GetObservationResponse struct {
 
 func (x *GetObservationResponse) Reset() {
 	*x = GetObservationResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[19]
+	mi := &file_notary_v1_explorer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1646,7 @@ func (x *GetObservationResponse) String() string {
 func (*GetObservationResponse) ProtoMessage() {}
 
 func (x *GetObservationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[19]
+	mi := &file_notary_v1_explorer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1659,7 @@ func (x *GetObservationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetObservationResponse.ProtoReflect.Descriptor instead.
 func (*GetObservationResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{19}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetObservationResponse) GetSummary() *ObservationSummary {
@@ -1263,7 +1699,7 @@ type ContestSummary struct {
 
 func (x *ContestSummary) Reset() {
 	*x = ContestSummary{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[20]
+	mi := &file_notary_v1_explorer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1711,7 @@ func (x *ContestSummary) String() string {
 func (*ContestSummary) ProtoMessage() {}
 
 func (x *ContestSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[20]
+	mi := &file_notary_v1_explorer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1724,7 @@ func (x *ContestSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContestSummary.ProtoReflect.Descriptor instead.
 func (*ContestSummary) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{20}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ContestSummary) GetOutpointTransaction() []byte {
@@ -1364,7 +1800,7 @@ type ContestRound struct {
 
 func (x *ContestRound) Reset() {
 	*x = ContestRound{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[21]
+	mi := &file_notary_v1_explorer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1812,7 @@ func (x *ContestRound) String() string {
 func (*ContestRound) ProtoMessage() {}
 
 func (x *ContestRound) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[21]
+	mi := &file_notary_v1_explorer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1825,7 @@ func (x *ContestRound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContestRound.ProtoReflect.Descriptor instead.
 func (*ContestRound) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{21}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ContestRound) GetRound() uint32 {
@@ -1440,7 +1876,7 @@ type ContestSide struct {
 
 func (x *ContestSide) Reset() {
 	*x = ContestSide{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[22]
+	mi := &file_notary_v1_explorer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1888,7 @@ func (x *ContestSide) String() string {
 func (*ContestSide) ProtoMessage() {}
 
 func (x *ContestSide) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[22]
+	mi := &file_notary_v1_explorer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1901,7 @@ func (x *ContestSide) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContestSide.ProtoReflect.Descriptor instead.
 func (*ContestSide) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{22}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ContestSide) GetTransactionId() []byte {
@@ -1499,7 +1935,7 @@ type ListContestsRequest struct {
 
 func (x *ListContestsRequest) Reset() {
 	*x = ListContestsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[23]
+	mi := &file_notary_v1_explorer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1947,7 @@ func (x *ListContestsRequest) String() string {
 func (*ListContestsRequest) ProtoMessage() {}
 
 func (x *ListContestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[23]
+	mi := &file_notary_v1_explorer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1960,7 @@ func (x *ListContestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContestsRequest.ProtoReflect.Descriptor instead.
 func (*ListContestsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{23}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListContestsRequest) GetPageSize() uint32 {
@@ -1551,7 +1987,7 @@ type ListContestsResponse struct {
 
 func (x *ListContestsResponse) Reset() {
 	*x = ListContestsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[24]
+	mi := &file_notary_v1_explorer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1999,7 @@ func (x *ListContestsResponse) String() string {
 func (*ListContestsResponse) ProtoMessage() {}
 
 func (x *ListContestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[24]
+	mi := &file_notary_v1_explorer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +2012,7 @@ func (x *ListContestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContestsResponse.ProtoReflect.Descriptor instead.
 func (*ListContestsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{24}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListContestsResponse) GetContests() []*ContestSummary {
@@ -1603,7 +2039,7 @@ type GetContestRequest struct {
 
 func (x *GetContestRequest) Reset() {
 	*x = GetContestRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[25]
+	mi := &file_notary_v1_explorer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +2051,7 @@ func (x *GetContestRequest) String() string {
 func (*GetContestRequest) ProtoMessage() {}
 
 func (x *GetContestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[25]
+	mi := &file_notary_v1_explorer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +2064,7 @@ func (x *GetContestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContestRequest.ProtoReflect.Descriptor instead.
 func (*GetContestRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{25}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetContestRequest) GetTransactionId() []byte {
@@ -1658,7 +2094,7 @@ type GetContestResponse struct {
 
 func (x *GetContestResponse) Reset() {
 	*x = GetContestResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[26]
+	mi := &file_notary_v1_explorer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +2106,7 @@ func (x *GetContestResponse) String() string {
 func (*GetContestResponse) ProtoMessage() {}
 
 func (x *GetContestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[26]
+	mi := &file_notary_v1_explorer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +2119,7 @@ func (x *GetContestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContestResponse.ProtoReflect.Descriptor instead.
 func (*GetContestResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{26}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetContestResponse) GetContest() *ContestSummary {
@@ -1738,7 +2174,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[27]
+	mi := &file_notary_v1_explorer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +2186,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[27]
+	mi := &file_notary_v1_explorer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +2199,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{27}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEvidenceRequest) GetPageSize() uint32 {
@@ -1791,7 +2227,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[28]
+	mi := &file_notary_v1_explorer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +2239,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[28]
+	mi := &file_notary_v1_explorer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +2252,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{28}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() [][]byte {
@@ -1841,7 +2277,7 @@ type ListOmissionsRequest struct {
 
 func (x *ListOmissionsRequest) Reset() {
 	*x = ListOmissionsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	mi := &file_notary_v1_explorer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2289,7 @@ func (x *ListOmissionsRequest) String() string {
 func (*ListOmissionsRequest) ProtoMessage() {}
 
 func (x *ListOmissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[29]
+	mi := &file_notary_v1_explorer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2302,7 @@ func (x *ListOmissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOmissionsRequest.ProtoReflect.Descriptor instead.
 func (*ListOmissionsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{29}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{35}
 }
 
 type ListOmissionsResponse struct {
@@ -1879,7 +2315,7 @@ type ListOmissionsResponse struct {
 
 func (x *ListOmissionsResponse) Reset() {
 	*x = ListOmissionsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	mi := &file_notary_v1_explorer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2327,7 @@ func (x *ListOmissionsResponse) String() string {
 func (*ListOmissionsResponse) ProtoMessage() {}
 
 func (x *ListOmissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[30]
+	mi := &file_notary_v1_explorer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2340,7 @@ func (x *ListOmissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOmissionsResponse.ProtoReflect.Descriptor instead.
 func (*ListOmissionsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{30}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListOmissionsResponse) GetReports() [][]byte {
@@ -1924,7 +2360,7 @@ type ListRewardEpochsRequest struct {
 
 func (x *ListRewardEpochsRequest) Reset() {
 	*x = ListRewardEpochsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[31]
+	mi := &file_notary_v1_explorer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2372,7 @@ func (x *ListRewardEpochsRequest) String() string {
 func (*ListRewardEpochsRequest) ProtoMessage() {}
 
 func (x *ListRewardEpochsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[31]
+	mi := &file_notary_v1_explorer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2385,7 @@ func (x *ListRewardEpochsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRewardEpochsRequest.ProtoReflect.Descriptor instead.
 func (*ListRewardEpochsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{31}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListRewardEpochsRequest) GetPageSize() uint32 {
@@ -1978,7 +2414,7 @@ type RewardEpoch struct {
 
 func (x *RewardEpoch) Reset() {
 	*x = RewardEpoch{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[32]
+	mi := &file_notary_v1_explorer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2426,7 @@ func (x *RewardEpoch) String() string {
 func (*RewardEpoch) ProtoMessage() {}
 
 func (x *RewardEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[32]
+	mi := &file_notary_v1_explorer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2439,7 @@ func (x *RewardEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RewardEpoch.ProtoReflect.Descriptor instead.
 func (*RewardEpoch) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{32}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RewardEpoch) GetIndex() uint32 {
@@ -2044,7 +2480,7 @@ type ListRewardEpochsResponse struct {
 
 func (x *ListRewardEpochsResponse) Reset() {
 	*x = ListRewardEpochsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[33]
+	mi := &file_notary_v1_explorer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2492,7 @@ func (x *ListRewardEpochsResponse) String() string {
 func (*ListRewardEpochsResponse) ProtoMessage() {}
 
 func (x *ListRewardEpochsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[33]
+	mi := &file_notary_v1_explorer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2505,7 @@ func (x *ListRewardEpochsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRewardEpochsResponse.ProtoReflect.Descriptor instead.
 func (*ListRewardEpochsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{33}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListRewardEpochsResponse) GetEpochs() []*RewardEpoch {
@@ -2094,7 +2530,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[34]
+	mi := &file_notary_v1_explorer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2542,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[34]
+	mi := &file_notary_v1_explorer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2555,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{34}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{40}
 }
 
 type GetStatsResponse struct {
@@ -2140,7 +2576,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_notary_v1_explorer_proto_msgTypes[35]
+	mi := &file_notary_v1_explorer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2588,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_explorer_proto_msgTypes[35]
+	mi := &file_notary_v1_explorer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2601,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{35}
+	return file_notary_v1_explorer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetStatsResponse) GetFinalTransactions() uint64 {
@@ -2265,18 +2701,49 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\apeer_id\x18\x01 \x01(\fR\x06peerId\x12\x1a\n" +
 	"\brelative\x18\x02 \x01(\x04R\brelative\x12\x14\n" +
 	"\x05group\x18\x03 \x01(\x04R\x05group\x12\x14\n" +
-	"\x05label\x18\x04 \x01(\x11R\x05label\"[\n" +
+	"\x05label\x18\x04 \x01(\x11R\x05label\"\x8f\x01\n" +
 	"\x10GetTrustResponse\x12-\n" +
 	"\x06scores\x18\x01 \x03(\v2\x15.notary.v1.TrustScoreR\x06scores\x12\x18\n" +
-	"\aaccount\x18\x02 \x03(\tR\aaccount\"\x17\n" +
-	"\x15GetTrustMarginRequest\"\xe6\x01\n" +
+	"\aaccount\x18\x02 \x03(\tR\aaccount\x12\x16\n" +
+	"\x06viewer\x18\x03 \x01(\fR\x06viewer\x12\x1a\n" +
+	"\bdistance\x18\x04 \x01(\x04R\bdistance\"\x17\n" +
+	"\x15GetTrustMarginRequest\"\xdc\x02\n" +
 	"\x16GetTrustMarginResponse\x12#\n" +
 	"\rsafety_weight\x18\x01 \x01(\x04R\fsafetyWeight\x12'\n" +
 	"\x0fprogress_weight\x18\x02 \x01(\x04R\x0eprogressWeight\x12!\n" +
 	"\fsafety_peers\x18\x03 \x03(\fR\vsafetyPeers\x12%\n" +
 	"\x0eprogress_peers\x18\x04 \x03(\fR\rprogressPeers\x12\x1a\n" +
 	"\bdistance\x18\x05 \x01(\x04R\bdistance\x12\x18\n" +
-	"\aaccount\x18\x06 \x03(\tR\aaccount\"\xd9\x01\n" +
+	"\aaccount\x18\x06 \x03(\tR\aaccount\x12#\n" +
+	"\rattack_raters\x18\a \x03(\fR\fattackRaters\x12#\n" +
+	"\rattack_labels\x18\b \x01(\x04R\fattackLabels\x12*\n" +
+	"\x05mends\x18\t \x03(\v2\x14.notary.v1.TrustMendR\x05mends\"e\n" +
+	"\tTrustMend\x12\x14\n" +
+	"\x05rater\x18\x01 \x01(\fR\x05rater\x12\x14\n" +
+	"\x05ratee\x18\x02 \x01(\fR\x05ratee\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x11R\x05score\x12\x16\n" +
+	"\x06relief\x18\x04 \x01(\x04R\x06relief\"g\n" +
+	"\vLabelChange\x12\x14\n" +
+	"\x05rater\x18\x01 \x01(\fR\x05rater\x12\x14\n" +
+	"\x05ratee\x18\x02 \x01(\fR\x05ratee\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x11R\x05score\x12\x16\n" +
+	"\x06remove\x18\x04 \x01(\bR\x06remove\"H\n" +
+	"\x14SimulateTrustRequest\x120\n" +
+	"\achanges\x18\x01 \x03(\v2\x16.notary.v1.LabelChangeR\achanges\"\xbc\x01\n" +
+	"\x15SimulateTrustResponse\x12\x14\n" +
+	"\x05moved\x18\x01 \x01(\x04R\x05moved\x12/\n" +
+	"\x06movers\x18\x02 \x03(\v2\x17.notary.v1.WeightChangeR\x06movers\x12.\n" +
+	"\x06before\x18\x03 \x01(\v2\x16.notary.v1.TrustMarginR\x06before\x12,\n" +
+	"\x05after\x18\x04 \x01(\v2\x16.notary.v1.TrustMarginR\x05after\"U\n" +
+	"\fWeightChange\x12\x17\n" +
+	"\apeer_id\x18\x01 \x01(\fR\x06peerId\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\"\xa5\x01\n" +
+	"\vTrustMargin\x12#\n" +
+	"\rsafety_weight\x18\x01 \x01(\x04R\fsafetyWeight\x12'\n" +
+	"\x0fprogress_weight\x18\x02 \x01(\x04R\x0eprogressWeight\x12!\n" +
+	"\fsafety_peers\x18\x03 \x03(\fR\vsafetyPeers\x12%\n" +
+	"\x0eprogress_peers\x18\x04 \x03(\fR\rprogressPeers\"\xd9\x01\n" +
 	"\x12ObservationSummary\x12\x19\n" +
 	"\bnode_key\x18\x01 \x01(\fR\anodeKey\x12#\n" +
 	"\rsigning_epoch\x18\x02 \x01(\rR\fsigningEpoch\x12\x16\n" +
@@ -2377,14 +2844,15 @@ const file_notary_v1_explorer_proto_rawDesc = "" +
 	"\x1bSEARCH_HIT_KIND_TRANSACTION\x10\x01\x12\x1b\n" +
 	"\x17SEARCH_HIT_KIND_ADDRESS\x10\x02\x12\x18\n" +
 	"\x14SEARCH_HIT_KIND_PEER\x10\x03\x12\x18\n" +
-	"\x14SEARCH_HIT_KIND_FILE\x10\x042\xea\b\n" +
+	"\x14SEARCH_HIT_KIND_FILE\x10\x042\xbe\t\n" +
 	"\x0fExplorerService\x12=\n" +
 	"\x06Search\x12\x18.notary.v1.SearchRequest\x1a\x19.notary.v1.SearchResponse\x12[\n" +
 	"\x10ListTransactions\x12\".notary.v1.ListTransactionsRequest\x1a#.notary.v1.ListTransactionsResponse\x12F\n" +
 	"\tListPeers\x12\x1b.notary.v1.ListPeersRequest\x1a\x1c.notary.v1.ListPeersResponse\x12@\n" +
 	"\aGetPeer\x12\x19.notary.v1.GetPeerRequest\x1a\x1a.notary.v1.GetPeerResponse\x12C\n" +
 	"\bGetTrust\x12\x1a.notary.v1.GetTrustRequest\x1a\x1b.notary.v1.GetTrustResponse\x12U\n" +
-	"\x0eGetTrustMargin\x12 .notary.v1.GetTrustMarginRequest\x1a!.notary.v1.GetTrustMarginResponse\x12[\n" +
+	"\x0eGetTrustMargin\x12 .notary.v1.GetTrustMarginRequest\x1a!.notary.v1.GetTrustMarginResponse\x12R\n" +
+	"\rSimulateTrust\x12\x1f.notary.v1.SimulateTrustRequest\x1a .notary.v1.SimulateTrustResponse\x12[\n" +
 	"\x10ListObservations\x12\".notary.v1.ListObservationsRequest\x1a#.notary.v1.ListObservationsResponse\x12U\n" +
 	"\x0eGetObservation\x12 .notary.v1.GetObservationRequest\x1a!.notary.v1.GetObservationResponse\x12O\n" +
 	"\fListContests\x12\x1e.notary.v1.ListContestsRequest\x1a\x1f.notary.v1.ListContestsResponse\x12I\n" +
@@ -2408,7 +2876,7 @@ func file_notary_v1_explorer_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_explorer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_notary_v1_explorer_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_notary_v1_explorer_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_notary_v1_explorer_proto_goTypes = []any{
 	(SearchHitKind)(0),               // 0: notary.v1.SearchHitKind
 	(*SearchRequest)(nil),            // 1: notary.v1.SearchRequest
@@ -2426,79 +2894,92 @@ var file_notary_v1_explorer_proto_goTypes = []any{
 	(*GetTrustResponse)(nil),         // 13: notary.v1.GetTrustResponse
 	(*GetTrustMarginRequest)(nil),    // 14: notary.v1.GetTrustMarginRequest
 	(*GetTrustMarginResponse)(nil),   // 15: notary.v1.GetTrustMarginResponse
-	(*ObservationSummary)(nil),       // 16: notary.v1.ObservationSummary
-	(*ListObservationsRequest)(nil),  // 17: notary.v1.ListObservationsRequest
-	(*ListObservationsResponse)(nil), // 18: notary.v1.ListObservationsResponse
-	(*GetObservationRequest)(nil),    // 19: notary.v1.GetObservationRequest
-	(*GetObservationResponse)(nil),   // 20: notary.v1.GetObservationResponse
-	(*ContestSummary)(nil),           // 21: notary.v1.ContestSummary
-	(*ContestRound)(nil),             // 22: notary.v1.ContestRound
-	(*ContestSide)(nil),              // 23: notary.v1.ContestSide
-	(*ListContestsRequest)(nil),      // 24: notary.v1.ListContestsRequest
-	(*ListContestsResponse)(nil),     // 25: notary.v1.ListContestsResponse
-	(*GetContestRequest)(nil),        // 26: notary.v1.GetContestRequest
-	(*GetContestResponse)(nil),       // 27: notary.v1.GetContestResponse
-	(*ListEvidenceRequest)(nil),      // 28: notary.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),     // 29: notary.v1.ListEvidenceResponse
-	(*ListOmissionsRequest)(nil),     // 30: notary.v1.ListOmissionsRequest
-	(*ListOmissionsResponse)(nil),    // 31: notary.v1.ListOmissionsResponse
-	(*ListRewardEpochsRequest)(nil),  // 32: notary.v1.ListRewardEpochsRequest
-	(*RewardEpoch)(nil),              // 33: notary.v1.RewardEpoch
-	(*ListRewardEpochsResponse)(nil), // 34: notary.v1.ListRewardEpochsResponse
-	(*GetStatsRequest)(nil),          // 35: notary.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),         // 36: notary.v1.GetStatsResponse
-	(*TransactionStatus)(nil),        // 37: notary.v1.TransactionStatus
-	(*VoteRecord)(nil),               // 38: notary.v1.VoteRecord
+	(*TrustMend)(nil),                // 16: notary.v1.TrustMend
+	(*LabelChange)(nil),              // 17: notary.v1.LabelChange
+	(*SimulateTrustRequest)(nil),     // 18: notary.v1.SimulateTrustRequest
+	(*SimulateTrustResponse)(nil),    // 19: notary.v1.SimulateTrustResponse
+	(*WeightChange)(nil),             // 20: notary.v1.WeightChange
+	(*TrustMargin)(nil),              // 21: notary.v1.TrustMargin
+	(*ObservationSummary)(nil),       // 22: notary.v1.ObservationSummary
+	(*ListObservationsRequest)(nil),  // 23: notary.v1.ListObservationsRequest
+	(*ListObservationsResponse)(nil), // 24: notary.v1.ListObservationsResponse
+	(*GetObservationRequest)(nil),    // 25: notary.v1.GetObservationRequest
+	(*GetObservationResponse)(nil),   // 26: notary.v1.GetObservationResponse
+	(*ContestSummary)(nil),           // 27: notary.v1.ContestSummary
+	(*ContestRound)(nil),             // 28: notary.v1.ContestRound
+	(*ContestSide)(nil),              // 29: notary.v1.ContestSide
+	(*ListContestsRequest)(nil),      // 30: notary.v1.ListContestsRequest
+	(*ListContestsResponse)(nil),     // 31: notary.v1.ListContestsResponse
+	(*GetContestRequest)(nil),        // 32: notary.v1.GetContestRequest
+	(*GetContestResponse)(nil),       // 33: notary.v1.GetContestResponse
+	(*ListEvidenceRequest)(nil),      // 34: notary.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),     // 35: notary.v1.ListEvidenceResponse
+	(*ListOmissionsRequest)(nil),     // 36: notary.v1.ListOmissionsRequest
+	(*ListOmissionsResponse)(nil),    // 37: notary.v1.ListOmissionsResponse
+	(*ListRewardEpochsRequest)(nil),  // 38: notary.v1.ListRewardEpochsRequest
+	(*RewardEpoch)(nil),              // 39: notary.v1.RewardEpoch
+	(*ListRewardEpochsResponse)(nil), // 40: notary.v1.ListRewardEpochsResponse
+	(*GetStatsRequest)(nil),          // 41: notary.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),         // 42: notary.v1.GetStatsResponse
+	(*TransactionStatus)(nil),        // 43: notary.v1.TransactionStatus
+	(*VoteRecord)(nil),               // 44: notary.v1.VoteRecord
 }
 var file_notary_v1_explorer_proto_depIdxs = []int32{
 	0,  // 0: notary.v1.SearchHit.kind:type_name -> notary.v1.SearchHitKind
 	2,  // 1: notary.v1.SearchResponse.hits:type_name -> notary.v1.SearchHit
-	37, // 2: notary.v1.ListTransactionsResponse.transactions:type_name -> notary.v1.TransactionStatus
+	43, // 2: notary.v1.ListTransactionsResponse.transactions:type_name -> notary.v1.TransactionStatus
 	6,  // 3: notary.v1.ListPeersResponse.peers:type_name -> notary.v1.PeerSummary
 	6,  // 4: notary.v1.GetPeerResponse.peer:type_name -> notary.v1.PeerSummary
 	12, // 5: notary.v1.GetTrustResponse.scores:type_name -> notary.v1.TrustScore
-	16, // 6: notary.v1.ListObservationsResponse.observations:type_name -> notary.v1.ObservationSummary
-	16, // 7: notary.v1.GetObservationResponse.summary:type_name -> notary.v1.ObservationSummary
-	23, // 8: notary.v1.ContestRound.sides:type_name -> notary.v1.ContestSide
-	21, // 9: notary.v1.ListContestsResponse.contests:type_name -> notary.v1.ContestSummary
-	21, // 10: notary.v1.GetContestResponse.contest:type_name -> notary.v1.ContestSummary
-	37, // 11: notary.v1.GetContestResponse.transactions:type_name -> notary.v1.TransactionStatus
-	38, // 12: notary.v1.GetContestResponse.votes:type_name -> notary.v1.VoteRecord
-	22, // 13: notary.v1.GetContestResponse.rounds:type_name -> notary.v1.ContestRound
-	33, // 14: notary.v1.ListRewardEpochsResponse.epochs:type_name -> notary.v1.RewardEpoch
-	1,  // 15: notary.v1.ExplorerService.Search:input_type -> notary.v1.SearchRequest
-	4,  // 16: notary.v1.ExplorerService.ListTransactions:input_type -> notary.v1.ListTransactionsRequest
-	7,  // 17: notary.v1.ExplorerService.ListPeers:input_type -> notary.v1.ListPeersRequest
-	9,  // 18: notary.v1.ExplorerService.GetPeer:input_type -> notary.v1.GetPeerRequest
-	11, // 19: notary.v1.ExplorerService.GetTrust:input_type -> notary.v1.GetTrustRequest
-	14, // 20: notary.v1.ExplorerService.GetTrustMargin:input_type -> notary.v1.GetTrustMarginRequest
-	17, // 21: notary.v1.ExplorerService.ListObservations:input_type -> notary.v1.ListObservationsRequest
-	19, // 22: notary.v1.ExplorerService.GetObservation:input_type -> notary.v1.GetObservationRequest
-	24, // 23: notary.v1.ExplorerService.ListContests:input_type -> notary.v1.ListContestsRequest
-	26, // 24: notary.v1.ExplorerService.GetContest:input_type -> notary.v1.GetContestRequest
-	28, // 25: notary.v1.ExplorerService.ListEvidence:input_type -> notary.v1.ListEvidenceRequest
-	30, // 26: notary.v1.ExplorerService.ListOmissions:input_type -> notary.v1.ListOmissionsRequest
-	32, // 27: notary.v1.ExplorerService.ListRewardEpochs:input_type -> notary.v1.ListRewardEpochsRequest
-	35, // 28: notary.v1.ExplorerService.GetStats:input_type -> notary.v1.GetStatsRequest
-	3,  // 29: notary.v1.ExplorerService.Search:output_type -> notary.v1.SearchResponse
-	5,  // 30: notary.v1.ExplorerService.ListTransactions:output_type -> notary.v1.ListTransactionsResponse
-	8,  // 31: notary.v1.ExplorerService.ListPeers:output_type -> notary.v1.ListPeersResponse
-	10, // 32: notary.v1.ExplorerService.GetPeer:output_type -> notary.v1.GetPeerResponse
-	13, // 33: notary.v1.ExplorerService.GetTrust:output_type -> notary.v1.GetTrustResponse
-	15, // 34: notary.v1.ExplorerService.GetTrustMargin:output_type -> notary.v1.GetTrustMarginResponse
-	18, // 35: notary.v1.ExplorerService.ListObservations:output_type -> notary.v1.ListObservationsResponse
-	20, // 36: notary.v1.ExplorerService.GetObservation:output_type -> notary.v1.GetObservationResponse
-	25, // 37: notary.v1.ExplorerService.ListContests:output_type -> notary.v1.ListContestsResponse
-	27, // 38: notary.v1.ExplorerService.GetContest:output_type -> notary.v1.GetContestResponse
-	29, // 39: notary.v1.ExplorerService.ListEvidence:output_type -> notary.v1.ListEvidenceResponse
-	31, // 40: notary.v1.ExplorerService.ListOmissions:output_type -> notary.v1.ListOmissionsResponse
-	34, // 41: notary.v1.ExplorerService.ListRewardEpochs:output_type -> notary.v1.ListRewardEpochsResponse
-	36, // 42: notary.v1.ExplorerService.GetStats:output_type -> notary.v1.GetStatsResponse
-	29, // [29:43] is the sub-list for method output_type
-	15, // [15:29] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 6: notary.v1.GetTrustMarginResponse.mends:type_name -> notary.v1.TrustMend
+	17, // 7: notary.v1.SimulateTrustRequest.changes:type_name -> notary.v1.LabelChange
+	20, // 8: notary.v1.SimulateTrustResponse.movers:type_name -> notary.v1.WeightChange
+	21, // 9: notary.v1.SimulateTrustResponse.before:type_name -> notary.v1.TrustMargin
+	21, // 10: notary.v1.SimulateTrustResponse.after:type_name -> notary.v1.TrustMargin
+	22, // 11: notary.v1.ListObservationsResponse.observations:type_name -> notary.v1.ObservationSummary
+	22, // 12: notary.v1.GetObservationResponse.summary:type_name -> notary.v1.ObservationSummary
+	29, // 13: notary.v1.ContestRound.sides:type_name -> notary.v1.ContestSide
+	27, // 14: notary.v1.ListContestsResponse.contests:type_name -> notary.v1.ContestSummary
+	27, // 15: notary.v1.GetContestResponse.contest:type_name -> notary.v1.ContestSummary
+	43, // 16: notary.v1.GetContestResponse.transactions:type_name -> notary.v1.TransactionStatus
+	44, // 17: notary.v1.GetContestResponse.votes:type_name -> notary.v1.VoteRecord
+	28, // 18: notary.v1.GetContestResponse.rounds:type_name -> notary.v1.ContestRound
+	39, // 19: notary.v1.ListRewardEpochsResponse.epochs:type_name -> notary.v1.RewardEpoch
+	1,  // 20: notary.v1.ExplorerService.Search:input_type -> notary.v1.SearchRequest
+	4,  // 21: notary.v1.ExplorerService.ListTransactions:input_type -> notary.v1.ListTransactionsRequest
+	7,  // 22: notary.v1.ExplorerService.ListPeers:input_type -> notary.v1.ListPeersRequest
+	9,  // 23: notary.v1.ExplorerService.GetPeer:input_type -> notary.v1.GetPeerRequest
+	11, // 24: notary.v1.ExplorerService.GetTrust:input_type -> notary.v1.GetTrustRequest
+	14, // 25: notary.v1.ExplorerService.GetTrustMargin:input_type -> notary.v1.GetTrustMarginRequest
+	18, // 26: notary.v1.ExplorerService.SimulateTrust:input_type -> notary.v1.SimulateTrustRequest
+	23, // 27: notary.v1.ExplorerService.ListObservations:input_type -> notary.v1.ListObservationsRequest
+	25, // 28: notary.v1.ExplorerService.GetObservation:input_type -> notary.v1.GetObservationRequest
+	30, // 29: notary.v1.ExplorerService.ListContests:input_type -> notary.v1.ListContestsRequest
+	32, // 30: notary.v1.ExplorerService.GetContest:input_type -> notary.v1.GetContestRequest
+	34, // 31: notary.v1.ExplorerService.ListEvidence:input_type -> notary.v1.ListEvidenceRequest
+	36, // 32: notary.v1.ExplorerService.ListOmissions:input_type -> notary.v1.ListOmissionsRequest
+	38, // 33: notary.v1.ExplorerService.ListRewardEpochs:input_type -> notary.v1.ListRewardEpochsRequest
+	41, // 34: notary.v1.ExplorerService.GetStats:input_type -> notary.v1.GetStatsRequest
+	3,  // 35: notary.v1.ExplorerService.Search:output_type -> notary.v1.SearchResponse
+	5,  // 36: notary.v1.ExplorerService.ListTransactions:output_type -> notary.v1.ListTransactionsResponse
+	8,  // 37: notary.v1.ExplorerService.ListPeers:output_type -> notary.v1.ListPeersResponse
+	10, // 38: notary.v1.ExplorerService.GetPeer:output_type -> notary.v1.GetPeerResponse
+	13, // 39: notary.v1.ExplorerService.GetTrust:output_type -> notary.v1.GetTrustResponse
+	15, // 40: notary.v1.ExplorerService.GetTrustMargin:output_type -> notary.v1.GetTrustMarginResponse
+	19, // 41: notary.v1.ExplorerService.SimulateTrust:output_type -> notary.v1.SimulateTrustResponse
+	24, // 42: notary.v1.ExplorerService.ListObservations:output_type -> notary.v1.ListObservationsResponse
+	26, // 43: notary.v1.ExplorerService.GetObservation:output_type -> notary.v1.GetObservationResponse
+	31, // 44: notary.v1.ExplorerService.ListContests:output_type -> notary.v1.ListContestsResponse
+	33, // 45: notary.v1.ExplorerService.GetContest:output_type -> notary.v1.GetContestResponse
+	35, // 46: notary.v1.ExplorerService.ListEvidence:output_type -> notary.v1.ListEvidenceResponse
+	37, // 47: notary.v1.ExplorerService.ListOmissions:output_type -> notary.v1.ListOmissionsResponse
+	40, // 48: notary.v1.ExplorerService.ListRewardEpochs:output_type -> notary.v1.ListRewardEpochsResponse
+	42, // 49: notary.v1.ExplorerService.GetStats:output_type -> notary.v1.GetStatsResponse
+	35, // [35:50] is the sub-list for method output_type
+	20, // [20:35] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_explorer_proto_init() }
@@ -2513,7 +2994,7 @@ func file_notary_v1_explorer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_explorer_proto_rawDesc), len(file_notary_v1_explorer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	ExplorerService_GetPeer_FullMethodName          = "/notary.v1.ExplorerService/GetPeer"
 	ExplorerService_GetTrust_FullMethodName         = "/notary.v1.ExplorerService/GetTrust"
 	ExplorerService_GetTrustMargin_FullMethodName   = "/notary.v1.ExplorerService/GetTrustMargin"
+	ExplorerService_SimulateTrust_FullMethodName    = "/notary.v1.ExplorerService/SimulateTrust"
 	ExplorerService_ListObservations_FullMethodName = "/notary.v1.ExplorerService/ListObservations"
 	ExplorerService_GetObservation_FullMethodName   = "/notary.v1.ExplorerService/GetObservation"
 	ExplorerService_ListContests_FullMethodName     = "/notary.v1.ExplorerService/ListContests"
@@ -52,6 +53,8 @@ type ExplorerServiceClient interface {
 	GetPeer(ctx context.Context, in *GetPeerRequest, opts ...grpc.CallOption) (*GetPeerResponse, error)
 	GetTrust(ctx context.Context, in *GetTrustRequest, opts ...grpc.CallOption) (*GetTrustResponse, error)
 	GetTrustMargin(ctx context.Context, in *GetTrustMarginRequest, opts ...grpc.CallOption) (*GetTrustMarginResponse, error)
+	// What would become of the weights if labels changed. Nothing is changed, and no bound on steps applied.
+	SimulateTrust(ctx context.Context, in *SimulateTrustRequest, opts ...grpc.CallOption) (*SimulateTrustResponse, error)
 	// What a node key signed, as far as this node holds it, newest first; at most 100 on a page.
 	ListObservations(ctx context.Context, in *ListObservationsRequest, opts ...grpc.CallOption) (*ListObservationsResponse, error)
 	GetObservation(ctx context.Context, in *GetObservationRequest, opts ...grpc.CallOption) (*GetObservationResponse, error)
@@ -129,6 +132,16 @@ func (c *explorerServiceClient) GetTrustMargin(ctx context.Context, in *GetTrust
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTrustMarginResponse)
 	err := c.cc.Invoke(ctx, ExplorerService_GetTrustMargin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *explorerServiceClient) SimulateTrust(ctx context.Context, in *SimulateTrustRequest, opts ...grpc.CallOption) (*SimulateTrustResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SimulateTrustResponse)
+	err := c.cc.Invoke(ctx, ExplorerService_SimulateTrust_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +245,8 @@ type ExplorerServiceServer interface {
 	GetPeer(context.Context, *GetPeerRequest) (*GetPeerResponse, error)
 	GetTrust(context.Context, *GetTrustRequest) (*GetTrustResponse, error)
 	GetTrustMargin(context.Context, *GetTrustMarginRequest) (*GetTrustMarginResponse, error)
+	// What would become of the weights if labels changed. Nothing is changed, and no bound on steps applied.
+	SimulateTrust(context.Context, *SimulateTrustRequest) (*SimulateTrustResponse, error)
 	// What a node key signed, as far as this node holds it, newest first; at most 100 on a page.
 	ListObservations(context.Context, *ListObservationsRequest) (*ListObservationsResponse, error)
 	GetObservation(context.Context, *GetObservationRequest) (*GetObservationResponse, error)
@@ -272,6 +287,9 @@ func (UnimplementedExplorerServiceServer) GetTrust(context.Context, *GetTrustReq
 }
 func (UnimplementedExplorerServiceServer) GetTrustMargin(context.Context, *GetTrustMarginRequest) (*GetTrustMarginResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrustMargin not implemented")
+}
+func (UnimplementedExplorerServiceServer) SimulateTrust(context.Context, *SimulateTrustRequest) (*SimulateTrustResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SimulateTrust not implemented")
 }
 func (UnimplementedExplorerServiceServer) ListObservations(context.Context, *ListObservationsRequest) (*ListObservationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListObservations not implemented")
@@ -422,6 +440,24 @@ func _ExplorerService_GetTrustMargin_Handler(srv interface{}, ctx context.Contex
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ExplorerServiceServer).GetTrustMargin(ctx, req.(*GetTrustMarginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ExplorerService_SimulateTrust_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SimulateTrustRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExplorerServiceServer).SimulateTrust(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ExplorerService_SimulateTrust_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExplorerServiceServer).SimulateTrust(ctx, req.(*SimulateTrustRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -600,6 +636,10 @@ var ExplorerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTrustMargin",
 			Handler:    _ExplorerService_GetTrustMargin_Handler,
+		},
+		{
+			MethodName: "SimulateTrust",
+			Handler:    _ExplorerService_SimulateTrust_Handler,
 		},
 		{
 			MethodName: "ListObservations",

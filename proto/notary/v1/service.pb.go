@@ -177,7 +177,14 @@ type TransactionStatus struct {
 	ReceivedMs uint64 `protobuf:"varint,8,opt,name=received_ms,json=receivedMs,proto3" json:"received_ms,omitempty"`
 	FinalMs    uint64 `protobuf:"varint,9,opt,name=final_ms,json=finalMs,proto3" json:"final_ms,omitempty"`
 	// Why it was rejected or is held.
-	Rejection     *Rejection `protobuf:"bytes,10,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	Rejection *Rejection `protobuf:"bytes,10,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	// Of a FINAL transaction: the part of this node's own trust that stands behind those whose ACCEPTED made
+	// it final, and the part that should; shares of 1e9. Both 0 where this node trusts nobody of its own.
+	OwnWeight    uint64 `protobuf:"varint,11,opt,name=own_weight,json=ownWeight,proto3" json:"own_weight,omitempty"`
+	OwnThreshold uint64 `protobuf:"varint,12,opt,name=own_threshold,json=ownThreshold,proto3" json:"own_threshold,omitempty"`
+	// The group accepted it, and less than own_threshold of this node's own trust did: it is final all the same,
+	// and this node warns of the group.
+	Held          bool `protobuf:"varint,13,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,6 +287,27 @@ func (x *TransactionStatus) GetRejection() *Rejection {
 		return x.Rejection
 	}
 	return nil
+}
+
+func (x *TransactionStatus) GetOwnWeight() uint64 {
+	if x != nil {
+		return x.OwnWeight
+	}
+	return 0
+}
+
+func (x *TransactionStatus) GetOwnThreshold() uint64 {
+	if x != nil {
+		return x.OwnThreshold
+	}
+	return 0
+}
+
+func (x *TransactionStatus) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
 }
 
 // Rejection says why a transaction was refused or has to wait.
@@ -2130,7 +2158,7 @@ var File_notary_v1_service_proto protoreflect.FileDescriptor
 
 const file_notary_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x17notary/v1/service.proto\x12\tnotary.v1\x1a\x16notary/v1/reason.proto\x1a\x1bnotary/v1/transaction.proto\"\x89\x03\n" +
+	"\x17notary/v1/service.proto\x12\tnotary.v1\x1a\x16notary/v1/reason.proto\x1a\x1bnotary/v1/transaction.proto\"\xe1\x03\n" +
 	"\x11TransactionStatus\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\fR\rtransactionId\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.notary.v1.TransactionStateR\x05state\x12\x14\n" +
@@ -2144,7 +2172,11 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"receivedMs\x12\x19\n" +
 	"\bfinal_ms\x18\t \x01(\x04R\afinalMs\x122\n" +
 	"\trejection\x18\n" +
-	" \x01(\v2\x14.notary.v1.RejectionR\trejection\"\x8a\x01\n" +
+	" \x01(\v2\x14.notary.v1.RejectionR\trejection\x12\x1d\n" +
+	"\n" +
+	"own_weight\x18\v \x01(\x04R\townWeight\x12#\n" +
+	"\rown_threshold\x18\f \x01(\x04R\fownThreshold\x12\x12\n" +
+	"\x04held\x18\r \x01(\bR\x04held\"\x8a\x01\n" +
 	"\tRejection\x12)\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x11.notary.v1.ReasonR\x06reason\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x16\n" +

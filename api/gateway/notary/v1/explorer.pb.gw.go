@@ -236,6 +236,33 @@ func local_request_ExplorerService_GetTrustMargin_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
+func request_ExplorerService_SimulateTrust_0(ctx context.Context, marshaler runtime.Marshaler, client extNotaryv1.ExplorerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extNotaryv1.SimulateTrustRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.SimulateTrust(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_ExplorerService_SimulateTrust_0(ctx context.Context, marshaler runtime.Marshaler, server extNotaryv1.ExplorerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extNotaryv1.SimulateTrustRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.SimulateTrust(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 var filter_ExplorerService_ListObservations_0 = &utilities.DoubleArray{Encoding: map[string]int{"node_key": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
 func request_ExplorerService_ListObservations_0(ctx context.Context, marshaler runtime.Marshaler, client extNotaryv1.ExplorerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
@@ -670,6 +697,26 @@ func RegisterExplorerServiceHandlerServer(ctx context.Context, mux *runtime.Serv
 		}
 		forward_ExplorerService_GetTrustMargin_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_ExplorerService_SimulateTrust_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/notary.v1.ExplorerService/SimulateTrust", runtime.WithHTTPPathPattern("/v1/trust:simulate"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_ExplorerService_SimulateTrust_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ExplorerService_SimulateTrust_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ExplorerService_ListObservations_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -972,6 +1019,23 @@ func RegisterExplorerServiceHandlerClient(ctx context.Context, mux *runtime.Serv
 		}
 		forward_ExplorerService_GetTrustMargin_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_ExplorerService_SimulateTrust_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/notary.v1.ExplorerService/SimulateTrust", runtime.WithHTTPPathPattern("/v1/trust:simulate"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_ExplorerService_SimulateTrust_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ExplorerService_SimulateTrust_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ExplorerService_ListObservations_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1118,6 +1182,7 @@ var (
 	pattern_ExplorerService_GetPeer_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "peers", "peer_id"}, ""))
 	pattern_ExplorerService_GetTrust_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "trust"}, ""))
 	pattern_ExplorerService_GetTrustMargin_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "trust", "margin"}, ""))
+	pattern_ExplorerService_SimulateTrust_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "trust"}, "simulate"))
 	pattern_ExplorerService_ListObservations_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "observations", "node_key"}, ""))
 	pattern_ExplorerService_GetObservation_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "observations", "node_key", "height"}, ""))
 	pattern_ExplorerService_ListContests_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "contests"}, ""))
@@ -1135,6 +1200,7 @@ var (
 	forward_ExplorerService_GetPeer_0          = runtime.ForwardResponseMessage
 	forward_ExplorerService_GetTrust_0         = runtime.ForwardResponseMessage
 	forward_ExplorerService_GetTrustMargin_0   = runtime.ForwardResponseMessage
+	forward_ExplorerService_SimulateTrust_0    = runtime.ForwardResponseMessage
 	forward_ExplorerService_ListObservations_0 = runtime.ForwardResponseMessage
 	forward_ExplorerService_GetObservation_0   = runtime.ForwardResponseMessage
 	forward_ExplorerService_ListContests_0     = runtime.ForwardResponseMessage

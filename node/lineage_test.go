@@ -1,0 +1,141 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// history is a village whose links have become final in a store.
+type history struct {
+	*village
+	store  *store.Store
+	group  *group.Group
+	holds  utxo.Outpoint
+	seq    uint64
+	groups []*group.Group
+}
+
+// final has three of four accept a transaction in the present epoch, and commits it.
+func (h *history) final(tx *utxo.Tx, delta utxo.Delta) {
+	h.t.Helper()
+	f := store.Final{Tx: tx, Delta: delta, FinalMS: kit.StartMS, GroupEpoch: h.group.Epoch(), Link: h.group.Link()}
+	for _, s := range h.signers[:3] {
+		o := s.Observe(h.group, kit.StartMS, kit.Vote(domain.Hash{1}, observation.Pending, 0, 1), kit.Vote(tx.ID, observation.Accepted, 0, kit.StartMS))
+		if s != h.signers[0] { // its own chain is the store's to write
+			if err := h.store.SaveObservations([]*observation.Observation{o}); err != nil {
+				h.t.Fatal(err)
+			}
+		} else if err := h.store.SaveVotes(store.VoteBatch{Observation: o}); err != nil {
+			h.t.Fatal(err)
+		}
+		f.Edges = append(f.Edges, store.EdgeRef{Key: s.Head.Key, SigningEpoch: s.Head.SigningEpoch, Height: o.Header.Height, Leaf: 1})
+	}
+	if err := h.store.CommitFinal([]store.Final{f}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// link makes the next link, with some weight moved from the last member to the first.
+func (h *history) link(moved group.Weight) {
+	h.t.Helper()
+	members := append([]group.Member(nil), h.group.Members()...)
+	members[0].Weight += moved
+	members[3].Weight -= moved
+	next, err := group.New(h.genesis.ID, h.group.Epoch()+1, h.group.Link(), members, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	d, err := utxo.NewLink(h.holds, nil, next, h.genesis.EpochMS()).Build()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	tx, err := d.Sign(h.signers[0].Key).Finish()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	entry, found, err := h.store.Lookup(h.holds)
+	if err != nil || !found {
+		h.t.Fatal(found, err)
+	}
+	made := utxo.Outpoint{Tx: tx.ID}
+	h.final(tx, utxo.Delta{Tx: tx.ID, Spent: []utxo.Spent{{Outpoint: h.holds, Entry: entry}}, Created: []utxo.Created{{Outpoint: made, Output: tx.Outputs[0]}}})
+	h.group, h.holds, h.groups = next, made, append(h.groups, next)
+}
+
+// TestProofsAcrossEpochs: a node gives the links from any epoch on, from its store alone.
+func TestProofsAcrossEpochs(t *testing.T) {
+	h := &history{village: newVillage(t, nil)}
+	h.group, h.groups = h.genesis.Group, []*group.Group{h.genesis.Group}
+	h.holds = utxo.Outpoint{Tx: h.genesis.ID, Index: h.genesis.LinkIndex()}
+	var paid []*utxo.Tx
+	n := h.idle(func(s *store.Store) {
+		h.store = s
+		for epoch := range uint32(2) {
+			tx := h.pay(epoch, "paid")
+			entry, found, err := s.Lookup(tx.Inputs[0].Outpoint)
+			if err != nil || !found {
+				t.Fatal(found, err)
+			}
+			h.final(tx, utxo.Delta{
+				Tx: tx.ID, Spent: []utxo.Spent{{Outpoint: tx.Inputs[0].Outpoint, Entry: entry}},
+				Created: []utxo.Created{{Outpoint: utxo.Outpoint{Tx: tx.ID}, Output: tx.Outputs[0]}},
+			})
+			paid = append(paid, tx)
+			if epoch == 0 {
+				h.link(10_000_000)
+				h.link(10_000_000)
+				h.link(10_000_000)
+			}
+		}
+	})
+	for _, c := range []struct {
+		tx           *utxo.Tx
+		known, group uint64
+	}{{paid[0], 0, 0}, {paid[0], 2, 0}, {paid[1], 0, 3}, {paid[1], 1, 3}, {paid[1], 2, 3}, {paid[1], 3, 3}, {paid[1], 9, 3}} {
+		raw, err := n.Proof(t.Context(), c.tx.ID, true, c.known)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := observation.DecodeProof(raw, observation.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := observation.GenesisRoot(h.genesis)
+		if c.known <= 3 {
+			root = observation.NewRoot(h.groups[c.known])
+		}
+		if c.known > c.group && c.known <= 3 {
+			root = root.With(observation.Anchor{Group: h.genesis.Group})
+		}
+		v, err := p.Verify(root)
+		if err != nil || v.Conclusion != observation.Valid || v.GroupEpoch != c.group {
+			t.Errorf("epoch %d known: %s by epoch %d, %v", c.known, v.Conclusion, v.GroupEpoch, err)
+		}
+		if (len(p.Links) == 0) != (c.known == c.group || c.group == 0) {
+			t.Errorf("epoch %d known: %d links", c.known, len(p.Links))
+		}
+	}
+	l := n.sh.lineage
+	if r, err := n.prune(t.Context(), nowMS()+1<<40, nil); err != nil || r.GetProofsKept() != 0 {
+		t.Fatal(r, err)
+	}
+	l.links = map[uint64]*observation.Link{} // from the store, whose observations are gone
+	for epoch := uint64(1); epoch <= 3; epoch++ {
+		k, err := l.link(epoch)
+		if err != nil || k.Group.Link() != h.groups[epoch].Link() {
+			t.Errorf("link to epoch %d: %v", epoch, err)
+		}
+	}
+	if _, err := l.link(4); err == nil {
+		t.Error("a link that was never made")
+	}
+	if _, err := l.link(0); err == nil {
+		t.Error("a link to genesis")
+	}
+}
