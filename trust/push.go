@@ -130,13 +130,13 @@ func (f *fixing) settle(room float64) (rounds int) {
 		if f.settled(room) {
 			return rounds
 		}
-		if here.size <= f.rest.size || labels < 0 {
-			return rounds + f.sweep(room)
-		}
-		labels -= len(f.active)
 		large := f.large(here.size / float64(len(f.active)) / 2)
+		labels -= len(f.active) + len(large)
 		for _, i := range large {
 			labels -= len(f.graph.said(int(i)).ratee)
+		}
+		if here.size <= f.rest.size || labels < 0 {
+			return rounds + f.sweep(room)
 		}
 		f.push(large)
 	}
