@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -45,6 +46,12 @@ type Config struct {
 	Contests conflict.Params
 	// Announce has the peer of this node list its key, where the master key is at hand.
 	Announce bool
+	// HeldBelow is the part of this node's own trust below which what the group accepts is shown as HELD; 0 shows
+	// nothing so.
+	HeldBelow group.Weight
+	// MarginFloor is the number of peers below which a warning is given: that few could break safety together,
+	// or stop progress.
+	MarginFloor int
 	// Fees is what this node asks for before it relays or votes in round 0.
 	Fees utxo.FeePolicy
 }
@@ -70,6 +77,8 @@ func DefaultConfig() Config {
 		StallAfter:       2 * time.Second,
 		DrainPatience:    5 * time.Second,
 		Contests:         conflict.DefaultParams(),
+		HeldBelow:        group.Total / 2,
+		MarginFloor:      2,
 	}
 }
 
@@ -92,6 +101,8 @@ func (c Config) Validate() error {
 	check(c.HoldPatience > 0, "hold_patience must be positive, not %v", c.HoldPatience)
 	check(c.Shards > 0 && c.Shards <= 256 && c.Shards&(c.Shards-1) == 0, "shards must be a power of two up to 256, not %d", c.Shards)
 	check(c.StallAfter >= 100*time.Millisecond, "stall_after must be at least 100ms, not %v", c.StallAfter)
+	check(c.HeldBelow <= group.Total, "held_below must lie in 0..%d, not %d", group.Total, c.HeldBelow)
+	check(c.MarginFloor >= 0, "margin_floor must not be negative, not %d", c.MarginFloor)
 	check(c.DrainPatience >= 0, "drain_patience must not be negative, not %v", c.DrainPatience)
 	return errors.Join(append(errs, c.Contests.Validate())...)
 }

@@ -29,6 +29,9 @@ func (n *Node) Explain(ctx context.Context, id domain.Hash) (*notaryv1.ExplainTr
 	out := &notaryv1.ExplainTransactionResponse{
 		Status: s.status, Votes: voteRecords(s.votes), Account: s.tell(), RoundEndsMs: s.endsMS,
 	}
+	if s.status.GetHeld() {
+		out.Account = append(out.Account, tellHeld(s.status))
+	}
 	for i := range s.rivals {
 		out.Rivals = append(out.Rivals, s.rivals[i].id[:])
 	}

@@ -42,6 +42,8 @@ type keeper struct {
 	store   *store.Store
 	rules   utxo.Rules
 	self    domain.PrivateKey
+	peer    domain.Hash // that this node speaks for; zero where it does not hold the master key
+	floor   marginFloor
 	propose func(ctx context.Context, tx *utxo.Tx) error
 	up      <-chan struct{} // closed once the node is up: nothing is proposed before
 	log     *slog.Logger
@@ -164,8 +166,23 @@ func (k *keeper) catchUp() error {
 		}
 	}
 	fresh, _ := k.fresh()
-	k.seen.Store(newTrusted(k.state, fresh))
+	t := newTrusted(k.state, fresh, k.me(), k.log)
+	k.seen.Store(t)
+	k.floor.watch(t)
 	return nil
+}
+
+// me is this node's peer: that of its master key, or the one that its node key belongs to; zero for none.
+func (k *keeper) me() domain.Hash {
+	if !k.peer.IsZero() {
+		return k.peer
+	}
+	state := k.state
+	if t := k.seen.Load(); t != nil {
+		state = t.state
+	}
+	id, _ := state.PeerOf(k.self.Public())
+	return id
 }
 
 // follow goes one link further, if there is one.

@@ -28,6 +28,8 @@ type Metrics struct {
 	broken              prometheus.Counter
 	droppedObservations prometheus.Counter
 	evidence            *evidenceMetrics
+	held                prometheus.Counter
+	trust               *trustMetrics
 }
 
 // NewMetrics makes the collectors and registers them.
@@ -62,10 +64,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		broken:              counter("safety_breaks_total", "Final quorums seen for two rivals: more than a third of the weight is faulty."),
 		forks:               counter("forks_seen_total", "Observations that contradict another of the same key and height."),
 		evidence:            newEvidenceMetrics(r),
+		trust:               newTrustMetrics(r),
+		held:                counter("transactions_held_total", "Transactions that became final with too little of this node's own trust behind them."),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
 	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
-		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations)
+		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held)
 	return m
 }
 

@@ -148,6 +148,10 @@ func (n *Node) wireKeeper(p Parts) error {
 	sh := n.sh
 	sh.keeper = newKeeper(p.Genesis, p.Key, p.Store, sh.rules, p.Log)
 	sh.keeper.up, sh.keeper.fail = sh.up, n.fail
+	sh.keeper.floor = marginFloor{floor: sh.config.MarginFloor, metrics: sh.metrics.trust, log: p.Log}
+	if p.Master != nil {
+		sh.keeper.peer = group.PeerID(p.Master.Public())
+	}
 	sh.keeper.propose = func(ctx context.Context, tx *utxo.Tx) error {
 		_, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: "keeper"}, true)
 		return err

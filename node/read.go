@@ -89,11 +89,7 @@ func (sh *shell) statusOf(id domain.Hash, info *store.FinalInfo) *notaryv1.Trans
 		TransactionId: id[:], State: notaryv1.TransactionState_TRANSACTION_STATE_FINAL, Round: info.Round,
 		GroupEpoch: info.GroupEpoch, QuorumWeight: uint64(group.QuorumWeight), FinalMs: info.FinalMS,
 	}
-	if info.Link == sh.group.Link() {
-		for _, e := range info.Edges {
-			s.AcceptedWeight += uint64(sh.group.Share(e.Key))
-		}
-	}
+	sh.backed(s, info)
 	s.PendingWeight = s.AcceptedWeight // whoever accepts supports
 	return s
 }

@@ -32,6 +32,7 @@ type shell struct {
 
 	store      *store.Store
 	lineage    *lineage
+	held       heldLog
 	space      *space
 	net        *gossip.Net
 	flights    *directory
@@ -94,6 +95,7 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)
 		sh.keeper.learn(f.tx)
+		sh.note(f.info, time.Now())
 		sh.batcher.release(ctx, f.tx)
 		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
 		sh.metrics.finalSeconds.Observe(float64(took) / 1000)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -25,6 +26,8 @@ type trusted struct {
 	// aggregate is where the weights of the present group are going, and harm what could be done to them.
 	aggregate func() (*trust.Aggregate, error)
 	harm      func() (harm, error)
+	// own is what this node's peer trusts by labels of its own, by peer; nil where it has no view.
+	own func() map[domain.Hash]group.Weight
 }
 
 // harm is the cheapest attack found, and labels that would make it dearer.
@@ -41,7 +44,7 @@ const (
 	mendsTold   = 3
 )
 
-func newTrusted(state *epoch.State, fresh []*group.Peer) *trusted {
+func newTrusted(state *epoch.State, fresh []*group.Peer, self domain.Hash, log *slog.Logger) *trusted {
 	t := &trusted{state: state}
 	t.network = sync.OnceValues(func() (*trust.Network, error) { return state.Network(fresh) })
 	t.aggregate = sync.OnceValues(func() (*trust.Aggregate, error) {
@@ -61,6 +64,13 @@ func newTrusted(state *epoch.State, fresh []*group.Peer) *trusted {
 		}
 		h.mends, err = a.Mends(mendsTold, mendTries)
 		return h, err
+	})
+	t.own = sync.OnceValue(func() map[domain.Hash]group.Weight {
+		own, err := t.ownBy(self)
+		if err != nil {
+			log.Error("this node's own trust cannot be computed", "peer", self, "err", err)
+		}
+		return own
 	})
 	return t
 }
@@ -82,14 +92,8 @@ func (t *trusted) weights(viewer domain.Hash) ([]trust.Share, error) {
 	return v.Weights(), nil
 }
 
-// peer is this node's peer: that of its master key, or the one that its node key belongs to; zero for none.
-func (n *Node) self() domain.Hash {
-	if n.voice.master != nil {
-		return group.PeerID(n.voice.master.Public())
-	}
-	id, _ := n.sh.keeper.seen.Load().state.PeerOf(n.sh.self)
-	return id
-}
+// self is this node's peer; zero for none.
+func (n *Node) self() domain.Hash { return n.sh.keeper.me() }
 
 // Trust is what a viewer trusts, the most trusted first, beside the present group and this node's own labels;
 // with explain, how that peer's part came about. A zero viewer is this node's peer.
@@ -129,7 +133,10 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv
 			score(graph.ID(int(to))).Label = int32(labels[k])
 		}
 	}
-	out := &notaryv1.GetTrustResponse{}
+	out := &notaryv1.GetTrustResponse{Distance: uint64(trust.Distance(weights, t.state.Shares()))}
+	if !viewer.IsZero() {
+		out.Viewer = viewer[:]
+	}
 	for _, s := range scores {
 		if explain.IsZero() || domain.Hash(s.PeerId) == explain {
 			out.Scores = append(out.Scores, s)
@@ -223,12 +230,7 @@ func (n *Node) Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, er
 		SafetyWeight: uint64(m.Safety.Weight), ProgressWeight: uint64(m.Progress.Weight),
 		Distance: uint64(trust.Distance(weights, t.state.Shares())),
 	}
-	for _, id := range m.Safety.Peers {
-		out.SafetyPeers = append(out.SafetyPeers, id[:])
-	}
-	for _, id := range m.Progress.Peers {
-		out.ProgressPeers = append(out.ProgressPeers, id[:])
-	}
+	out.SafetyPeers, out.ProgressPeers = idBytes(m.Safety.Peers), idBytes(m.Progress.Peers)
 	out.Account = []string{
 		fmt.Sprintf("%s together hold %s of the group's weight: enough to make rivals final, if they were faulty.", count(len(m.Safety.Peers), "peer"), percent(m.Safety.Weight)),
 		fmt.Sprintf("Without %s, which hold %s, nothing becomes final.", count(len(m.Progress.Peers), "peer"), percent(m.Progress.Weight)),
@@ -242,8 +244,20 @@ func (n *Node) Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, er
 		return nil, err
 	default:
 		out.Account = append(out.Account, h.tell()...)
+		h.state(out)
 	}
 	return out, nil
+}
+
+// state adds the same as numbers.
+func (h harm) state(out *notaryv1.GetTrustMarginResponse) {
+	if h.found {
+		out.AttackRaters, out.AttackLabels = idBytes(h.attack.Raters), uint64(h.attack.Labels)
+	}
+	for i := range h.mends {
+		m := &h.mends[i]
+		out.Mends = append(out.Mends, &notaryv1.TrustMend{Rater: m.Rater[:], Ratee: m.Ratee[:], Score: m.Score, Relief: uint64(m.Relief)})
+	}
 }
 
 func (h harm) tell() []string {

@@ -35,7 +35,7 @@ func (a *Aggregate) Simulate(changes []Change) (*Simulation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compare(a.Weights(), after.Weights()), nil
+	return Compare(a.Weights(), after.Weights()), nil
 }
 
 // SimulateRelative is Simulate for the relative vector of one peer.
@@ -56,10 +56,11 @@ func (n *Network) SimulateRelative(peer domain.Hash, changes []Change) (*Simulat
 	if err != nil {
 		return nil, err
 	}
-	return compare(before.Weights(), after.Weights()), nil
+	return Compare(before.Weights(), after.Weights()), nil
 }
 
-func compare(before, after []Share) *Simulation {
+// Compare is the simulation of whatever led from some weights to others.
+func Compare(before, after []Share) *Simulation {
 	s := &Simulation{Before: before, After: after, Moved: Distance(before, after), MarginBefore: MarginOf(before), MarginAfter: MarginOf(after)}
 	for _, m := range moves(before, after) {
 		if m.from != m.to {

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// TestHeld: what the group accepts without those whom this node's peer trusts is final, and held here; others,
+// who trust otherwise or nobody, hold nothing.
+func TestHeld(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	before := v.pay(0, "before")
+	nodes[0].submitFinal(t, before)
+	if s, _, err := nodes[0].Transaction(t.Context(), before.ID); err != nil || s.Held || s.OwnThreshold != 0 || s.AcceptedWeight < 666_666_667 {
+		t.Errorf("without a view: %v, %v", s, err)
+	}
+	nodes[0].label(t, v.peer(3), 1000) // who does not run
+	eventually(t, "a view", func() bool { return nodes[0].sh.keeper.seen.Load().own() != nil })
+	after := v.pay(1, "after")
+	nodes[0].submitFinal(t, after)
+	for _, tx := range []domain.Hash{before.ID, after.ID} {
+		s, _, err := nodes[0].Transaction(t.Context(), tx)
+		if err != nil || s.State != notaryv1.TransactionState_TRANSACTION_STATE_FINAL || !s.Held || s.OwnWeight >= s.OwnThreshold || s.OwnThreshold != uint64(group.Total/2) {
+			t.Errorf("with a view: %v, %v", s, err)
+		}
+	}
+	if held := counterOf(t, nodes[0].sh.metrics.held); held < 1 {
+		t.Errorf("%v counted", held)
+	}
+	eventually(t, "the payment at the second node", func() bool {
+		s, _, err := nodes[1].Transaction(t.Context(), after.ID)
+		return err == nil && s.State == notaryv1.TransactionState_TRANSACTION_STATE_FINAL
+	})
+	if s, _, err := nodes[1].Transaction(t.Context(), after.ID); err != nil || s.Held || s.OwnThreshold != 0 {
+		t.Errorf("who labels nobody: %v, %v", s, err)
+	}
+	told, err := nodes[0].Trust(t.Context(), domain.Hash{}, domain.Hash{})
+	if err != nil || domain.Hash(told.Viewer) != v.peer(0) || told.Distance < uint64(group.Total/2) {
+		t.Errorf("%v, %v", told, err)
+	}
+	why, err := nodes[0].Explain(t.Context(), after.ID)
+	if err != nil || !why.Status.Held || !slices.ContainsFunc(why.Account, func(s string) bool { return strings.Contains(s, "HELD") }) {
+		t.Errorf("%v, %v", why.GetAccount(), err)
+	}
+}
+
+// TestSimulate: labels that nobody gave, and what would follow.
+func TestSimulate(t *testing.T) {
+	v, nodes := speakers(t, 1)
+	n := nodes[0]
+	ratee := v.peer(2)
+	got, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Moved == 0 || len(got.Movers) == 0 || domain.Hash(got.Movers[0].PeerId) != ratee || got.Movers[0].After <= got.Movers[0].Before {
+		t.Errorf("%v", got)
+	}
+	if len(got.Before.SafetyPeers) != 2 || got.Before.SafetyWeight != 500_000_000 {
+		t.Errorf("before: %v", got.Before)
+	}
+	if group := n.sh.keeper.seen.Load().state.Group(); group.Epoch() != 0 {
+		t.Error("a simulation made a link")
+	}
+	for name, c := range map[string]*notaryv1.LabelChange{"a label of itself": {Ratee: idBytes([]domain.Hash{v.peer(0)})[0], Score: 5}, "too good": {Ratee: ratee[:], Score: 1001}} {
+		if got, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{c}); err == nil && got.Moved != 0 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestSimulateNobody: a node that speaks for no peer is told whose label it is.
+func TestSimulateNobody(t *testing.T) {
+	v := newVillage(t, nil)
+	n := v.start(0) // without a master key, but its node key is a member's
+	v.start(1)
+	ratee := v.peer(1)
+	if _, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}}); err != nil {
+		t.Error(err)
+	}
+	v.signers = append(v.signers, &kit.Signer{Key: kit.Key(60), Head: observation.Head{Key: kit.Key(60).Public()}})
+	stranger := v.start(4)
+	_, err := stranger.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}})
+	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
+		t.Errorf("a stranger: %v", err)
+	}
+}
