@@ -26,6 +26,9 @@ type Faults struct {
 	Silent int
 	// Reject rejects every transaction that is waited for or watched, for this reason.
 	Reject notaryv1.Reason
+	// OwnWeight and OwnThreshold are the node's own trust behind what becomes final, and what it should be: a
+	// transaction is held where it is less.
+	OwnWeight, OwnThreshold uint64
 	// Proof changes the encoding of every proof that is given out.
 	Proof func([]byte) []byte
 	// Network changes the answer of GetNetwork.

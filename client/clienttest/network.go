@@ -180,6 +180,8 @@ func (n *Network) settle(r *record) error {
 	weight := uint64(n.signers()) * uint64(group.Total/Nodes)
 	r.status.State = notaryv1.TransactionState_TRANSACTION_STATE_FINAL
 	r.status.PendingWeight, r.status.AcceptedWeight, r.status.FinalMs = weight, weight, nowMS
+	r.status.OwnWeight, r.status.OwnThreshold = n.faults.OwnWeight, n.faults.OwnThreshold
+	r.status.Held = n.faults.OwnWeight < n.faults.OwnThreshold
 	n.log = append(n.log, r.tx.ID)
 	return nil
 }

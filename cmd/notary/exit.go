@@ -37,7 +37,7 @@ const exitCodesText = `Exit codes are stable; scripts may rely on them.
 
    0  done; for verify and proof verify: the proof is valid
    1  failed; for verify and proof verify: the proof is invalid or of another file
-   2  the proof is sound but too little weight stands behind it
+   2  the proof is sound but too little weight stands behind it; for tx watch: final, and held by the node
    3  no trust root: the genesis document of the proof's network is not known here
    4  wrong usage: an unknown command or flag, a bad address, amount or payment URI
    5  no node could be reached, or it is overloaded

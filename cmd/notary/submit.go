@@ -23,6 +23,7 @@ type outcome struct {
 	SpreadMS  uint64 `json:"spread_ms,omitempty"`
 	ElapsedMS int64  `json:"elapsed_ms"`
 	ProofFile string `json:"proof_file,omitempty"`
+	heldView
 
 	proof *observation.Proof
 }
@@ -134,7 +135,10 @@ func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw 
 		if err != nil {
 			return nil, fmt.Errorf("transaction %s is final, but no proof came: %w", id, err)
 		}
-		out.proof = proof
+		out.proof, out.heldView = proof, viewHeld(status)
+		if out.Held {
+			a.tell("notary: transaction %s is %s", id, out.warning())
+		}
 		for _, t := range verdict.Transactions {
 			if t.ID == id {
 				out.TimeMS, out.SpreadMS, out.Weight = t.TimeMS, t.SpreadMS, uint64(t.Weight)

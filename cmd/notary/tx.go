@@ -41,6 +41,28 @@ type statusView struct {
 	Reason         string `json:"reason,omitempty"`
 	Field          string `json:"field,omitempty"`
 	Detail         string `json:"detail,omitempty"`
+	heldView
+}
+
+// heldView says, of a final transaction, what part of the node's own trust stands behind it, in JSON. A node
+// that trusts nobody of its own says nothing.
+type heldView struct {
+	OwnWeight    uint64 `json:"own_weight,omitempty"`
+	OwnThreshold uint64 `json:"own_threshold,omitempty"`
+	Held         bool   `json:"held,omitempty"`
+}
+
+func viewHeld(s *notaryv1.TransactionStatus) heldView {
+	return heldView{s.GetOwnWeight(), s.GetOwnThreshold(), s.GetHeld()}
+}
+
+// warning is what a person should know before relying on a transaction that is held; empty otherwise.
+func (v heldView) warning() string {
+	if !v.Held {
+		return ""
+	}
+	return fmt.Sprintf("HELD: %s of what the node itself trusts stands behind it, less than %s. It is final; think twice before you rely on this group.",
+		percent(v.OwnWeight), percent(v.OwnThreshold))
 }
 
 func viewStatus(s *notaryv1.TransactionStatus) statusView {
@@ -52,11 +74,15 @@ func viewStatus(s *notaryv1.TransactionStatus) statusView {
 	if r := s.GetRejection(); r != nil {
 		v.Reason, v.Field, v.Detail = refusal.Name(r.GetReason()), r.GetField(), r.GetDetail()
 	}
+	v.heldView = viewHeld(s)
 	return v
 }
 
 func (v statusView) write(w io.Writer) {
 	fmt.Fprintf(w, "transaction %s is %s\n", v.ID, v.State)
+	if v.Held {
+		fmt.Fprintf(w, "  %s\n", v.warning())
+	}
 	table(w, func(w io.Writer) {
 		votes := "pending " + percent(v.PendingWeight) + ", accepted " + percent(v.AcceptedWeight)
 		if v.PendingWeight == 0 && v.AcceptedWeight > 0 {
@@ -165,6 +191,8 @@ func writeOutput(w io.Writer, c *client.Client, o *utxo.Output) {
 func (a *app) txWatch() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch TX", Short: "Follow a transaction until it is final or rejected", Args: cobra.ExactArgs(1),
+		Long: "Follows a transaction until it is final or rejected. The exit code is 2 where it is final and HELD: the group\n" +
+			"accepted it, and too little of what the node itself trusts did.",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := idArg(args[0])
 			if err != nil {
@@ -176,7 +204,13 @@ func (a *app) txWatch() *cobra.Command {
 					return a.undecidedWatch(ctx, id, err)
 				}
 				v := viewStatus(s)
-				return a.print(v, v.write)
+				if err := a.print(v, v.write); err != nil {
+					return err
+				}
+				if v.Held {
+					return &verdictFailed{exitWeight}
+				}
+				return nil
 			})
 		},
 	}
