@@ -278,10 +278,117 @@ func TestLargerViewAgainstTwin(t *testing.T) {
 				id := n.graph.ID(i)
 				got, reached := v.Score(i)
 				_, want := score[id]
-				if reached != want || v.Rank(i) != rank[id] || math.Abs(got-score[id]) > 1e-9 {
+				if reached != want || v.Rank(i) != rank[id] || got != score[id] {
 					t.Fatalf("seed %d, peer %s: %v (reached %v, rank %d), twin %v (%v, %d)", seed, id, got, reached, v.Rank(i), score[id], want, rank[id])
 				}
 			}
 		}
 	}
+}
+
+// An update is what a full run on the changed labels gives, whoever is convicted and whatever filters
+// the changes make.
+func TestUpdateAgainstFullRun(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, _ := drawNetwork(t, 14)
+		members := []Share{{peer(0), 3}, {peer(1), 2}, {peer(2), 1}}
+		a, err := n.Aggregate(members)
+		if errors.Is(err, ErrNoTrust) {
+			t.Skip("nobody trusts anybody")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "rounds") {
+			next, err := a.Update(drawChanges(t, 5))
+			if errors.Is(err, ErrNoTrust) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh, err := New(next.Network().Graph(), n.setting)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := fresh.Aggregate(members)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := l1(next.share, want.share); d > Precision+1e-9 || next.Classes() != want.Classes() {
+				t.Fatalf("%v away, %d classes, want %d", d, next.Classes(), want.Classes())
+			}
+			a = next
+		}
+	})
+}
+
+// Elect is the heaviest that may, and nobody who is left out is heavier than one who is in.
+func TestElectAgainstTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := drawGroup(t, "weights", 14, 10)
+		may := map[domain.Hash]bool{}
+		for i := range 14 {
+			may[peer(i)] = rapid.Bool().Draw(t, "may")
+		}
+		most := rapid.IntRange(1, 10).Draw(t, "most")
+		got := Elect(weights, func(id domain.Hash) bool { return may[id] }, most)
+		eligible, least := 0, group.Total
+		var chosen group.Weight
+		for _, s := range weights {
+			if may[s.Peer] {
+				eligible++
+			}
+			if has(got, s.Peer) {
+				least = min(least, s.Weight)
+				chosen += s.Weight
+				if !may[s.Peer] {
+					t.Fatal("one who may not is in")
+				}
+			}
+		}
+		if eligible > 0 && sumOf(got) != group.Total || len(got) > most {
+			t.Fatalf("%d of %d eligible, sum %d", len(got), eligible, sumOf(got))
+		}
+		for _, s := range weights {
+			if may[s.Peer] && !has(got, s.Peer) && s.Weight > least && len(got) == most {
+				t.Fatalf("%d is left out for %d", s.Weight, least)
+			}
+		}
+		for _, s := range got {
+			was := Behind(weights, []domain.Hash{s.Peer})
+			if want := float64(was) / float64(chosen) * 1e9; math.Abs(want-float64(s.Weight)) > 1.001 && len(got) == min(most, eligible) {
+				t.Fatalf("%d of %d became %d", was, chosen, s.Weight)
+			}
+		}
+	})
+}
+
+// stepTwin moves everybody by the same part of its way, in exact fractions.
+func stepTwin(old, target []Share, limit group.Weight) map[domain.Hash]*big.Rat {
+	part := big.NewRat(1, 1)
+	if way := Distance(old, target); way > limit {
+		part = big.NewRat(int64(limit), int64(way))
+	}
+	out := map[domain.Hash]*big.Rat{}
+	for _, s := range append(slices.Clone(old), target...) {
+		from, to := Behind(old, []domain.Hash{s.Peer}), Behind(target, []domain.Hash{s.Peer})
+		way := new(big.Rat).SetInt64(int64(to) - int64(from))
+		out[s.Peer] = way.Mul(way, part).Add(way, new(big.Rat).SetInt64(int64(from)))
+	}
+	return out
+}
+
+func TestStepAgainstTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		old, target := drawGroup(t, "old", 12, 8), drawGroup(t, "target", 12, 8)
+		limit := group.Weight(rapid.Uint64Range(0, 1e9).Draw(t, "limit"))
+		got := Step(old, target, limit, 20)
+		for id, want := range stepTwin(old, target, limit) {
+			exact, _ := want.Float64()
+			if d := exact - float64(Behind(got, []domain.Hash{id})); math.Abs(d) > 1.001 {
+				t.Fatalf("%v off %v", d, exact)
+			}
+		}
+	})
 }

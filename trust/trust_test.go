@@ -3,7 +3,6 @@ package trust
 import (
 	"fmt"
 	"math"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -95,75 +94,93 @@ func byID(g *Graph, share []float64) map[domain.Hash]float64 {
 	return out
 }
 
-// twinView is DATT by the text, over maps and with recursion by rank: slow and obvious.
+// twinView is DATT by the text of docs/trust.md, section 2, over maps and rank by rank: slow and obvious, with the
+// same whole numbers, so that scores must be the same to the last bit.
 func twinView(labels []Label, source domain.Hash, r Rule, silent map[domain.Hash]bool) (score map[domain.Hash]float64, rank map[domain.Hash]int) {
 	score, rank = map[domain.Hash]float64{}, map[domain.Hash]int{source: 0}
-	speaks := func(id domain.Hash) bool { return id == source || score[id] > 0 && !silent[id] }
-	scoreOf := func(id domain.Hash) float64 {
-		if id == source {
-			return 1
-		}
-		return score[id]
-	}
+	mean := map[domain.Hash]float64{source: 1} // before decay
+	decay := 1.0
 	for k := 1; ; k++ {
-		var reached []domain.Hash
+		if k > 1 {
+			decay *= r.Decay
+		}
+		speaks := func(id domain.Hash) bool {
+			return inRank(rank, id) && rank[id] == k-1 && (id == source || mean[id] > 0 && !silent[id])
+		}
+		reached := map[domain.Hash]bool{}
 		for _, l := range labels {
-			_, known := rank[l.Ratee]
-			if l.Rater != l.Ratee && !known && rank[l.Rater] == k-1 && inRank(rank, l.Rater) && speaks(l.Rater) && !slices.Contains(reached, l.Ratee) {
-				reached = append(reached, l.Ratee)
+			if l.Rater != l.Ratee && !inRank(rank, l.Ratee) && speaks(l.Rater) {
+				reached[l.Ratee] = true
 			}
 		}
 		if len(reached) == 0 {
 			return score, rank
 		}
-		mean := func(id domain.Hash, first map[domain.Hash]float64) float64 {
-			var sum, weight float64
-			for _, l := range labels {
-				if l.Ratee != id || l.Rater == id {
-					continue
-				}
-				s, w := 0.0, 0.0
-				if second, ok := first[l.Rater]; ok && k > 1 {
-					if second <= 0 || silent[l.Rater] {
-						continue
-					}
-					s, w = second*r.Equal, second*r.Equal
-				} else if inRank(rank, l.Rater) && rank[l.Rater] == k-1 && speaks(l.Rater) {
-					s, w = scoreOf(l.Rater), scoreOf(l.Rater)
-					if !r.ByRater {
-						w = 1
-					}
-				}
-				if l.Score < 0 {
-					s, w = s*r.Negative, w*r.Negative
-				}
-				sum += s * r.value(int16(l.Score))
-				weight += w
-			}
-			if weight == 0 {
-				return 0
-			}
-			return math.Pow(r.Decay, float64(k-1)) * sum / weight
-		}
 		first := map[domain.Hash]float64{}
-		for _, id := range reached {
-			first[id] = mean(id, nil)
-		}
-		for _, id := range reached {
-			score[id] = first[id]
-			if r.Equal > 0 && k > 1 {
-				score[id] = mean(id, first)
-				if first[id] > 0 {
-					score[id] = max(score[id], first[id]/8)
-				} else {
-					score[id] = min(score[id], first[id]/8)
+		for id := range reached {
+			first[id] = twinMean(labels, id, r, func(rater domain.Hash) (factor, weight float64) {
+				switch {
+				case !speaks(rater):
+					return 0, 0
+				case k == 1:
+					return 1, 1
+				case r.ByRater:
+					return mean[rater], mean[rater]
+				}
+				return mean[rater] * decay / r.Decay, 1
+			})
+			if k == 1 { // as the label says, to the last bit
+				for _, l := range labels {
+					if l.Rater == source && l.Ratee == id {
+						first[id] = r.value(int16(l.Score))
+					}
 				}
 			}
 		}
-		for _, id := range reached {
-			rank[id] = k
+		for id := range reached {
+			mean[id] = first[id]
+			if r.Equal > 0 && k > 1 {
+				second := twinMean(labels, id, r, func(rater domain.Hash) (factor, weight float64) {
+					if speaks(rater) {
+						return mean[rater], mean[rater]
+					}
+					if w := first[rater] * r.Decay * r.Equal; w > 0 && !silent[rater] {
+						return w, w
+					}
+					return 0, 0
+				})
+				if first[id] > 0 {
+					mean[id] = max(second, first[id]/8)
+				} else {
+					mean[id] = min(second, first[id]/8)
+				}
+			}
+		}
+		for id := range reached {
+			rank[id], score[id] = k, decay*mean[id]
 		}
 	}
+}
+
+// twinMean is sum(factor * value) / sum(weight) over the raters of a peer, in whole multiples of 2^-40.
+func twinMean(labels []Label, id domain.Hash, r Rule, of func(domain.Hash) (factor, weight float64)) float64 {
+	var sum, all int64
+	for _, l := range labels {
+		if l.Ratee != id || l.Rater == id {
+			continue
+		}
+		factor, weight := of(l.Rater)
+		heavy := 1.0
+		if l.Score < 0 {
+			heavy = r.Negative
+		}
+		sum += int64(factor * (unit * r.value(int16(l.Score)) * heavy))
+		all += int64(weight * (unit * heavy))
+	}
+	if all == 0 {
+		return 0
+	}
+	return float64(sum) / float64(all)
 }
 
 func inRank(rank map[domain.Hash]int, id domain.Hash) bool { _, ok := rank[id]; return ok }
@@ -184,7 +201,7 @@ func TestViewAgainstTwin(t *testing.T) {
 			id := g.ID(j)
 			got, reached := v.Score(j)
 			_, want := score[id]
-			if reached != want || v.Rank(j) != rank[id] || math.Abs(got-score[id]) > 1e-9 {
+			if reached != want || v.Rank(j) != rank[id] || got != score[id] {
 				t.Fatalf("peer %s: got %v (reached %v, rank %d), twin %v (%v, %d)", id, got, reached, v.Rank(j), score[id], want, rank[id])
 			}
 		}
