@@ -193,7 +193,7 @@ func (n *Network) firstScore(v *View, r int) float64 {
 		if !v.rule.ByRater {
 			score = h.Score
 		}
-		sum += h.Part * h.Value * score
+		sum += float64(h.Part * h.Value * score)
 	}
 	return sum
 }

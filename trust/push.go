@@ -216,7 +216,7 @@ func (f *fixing) sweep(room float64) (rounds int) {
 	keep := 1 - f.a
 	for f.left = all.norm; !f.settled(room); f.left = all.norm {
 		now, next = next, now
-		jump := keep * all.idle
+		jump := float64(keep * all.idle)
 		f.feed += jump
 		all = f.overChunks(func(chunk, lo, hi int) (c part) {
 			f.labels.MulChunk(next, now, f.in, chunk)
@@ -260,7 +260,7 @@ func (f *fixing) solution(was *solution, rounds int) solution {
 		}
 		return c
 	}).norm
-	unknown := was.unknown*by + float64(rounds+1)*rounding
+	unknown := float64(was.unknown*by) + float64(float64(rounds+1)*rounding)
 	return solution{share: f.x, iterations: rounds, change: left.size + math.Abs(left.sum) + 2*unknown,
 		feed: f.feed * by, residual: f.residual, left: left, unknown: unknown}
 }

@@ -32,7 +32,7 @@ func quantise(ids []domain.Hash, share []float64) []Share {
 		if s <= 0 {
 			continue
 		}
-		whole, fraction := math.Modf(s / sum * float64(group.Total))
+		whole, fraction := math.Modf(float64(s / sum * float64(group.Total))) // not fused with what follows
 		units[i] = group.Weight(whole)
 		given += units[i]
 		parts = append(parts, part{i, fraction})

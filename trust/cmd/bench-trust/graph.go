@@ -122,7 +122,7 @@ func flat(g *trust.Graph, p []float64) []float64 {
 			for k := c.start[i]; k < c.start[i+1]; k++ {
 				s += c.value[k] * t[c.column[k]]
 			}
-			next[i] = 0.9*s + 0.1*p[i]/sum
+			next[i] = (1-teleport)*s + teleport*p[i]/sum
 			change += max(next[i]-t[i], t[i]-next[i])
 		}
 		t, next = next, t

@@ -21,6 +21,9 @@ import (
 	"github.com/notarynet/notaryd/trust"
 )
 
+// teleport is a, at which the targets are stated; the default of a network is larger.
+const teleport = 0.1
+
 // figure is one line of output.
 type figure struct {
 	Kind    string  `json:"kind"`
@@ -31,14 +34,16 @@ type figure struct {
 	// CPU is the processor time of all cores, in seconds: what remains to be compared on a busy machine.
 	CPU        float64 `json:"cpu_seconds,omitempty"`
 	Iterations int     `json:"iterations"`
+	Teleport   float64 `json:"a"`
 	PeakMB     float64 `json:"peak_mb"`
 	Cores      int     `json:"cores"`
 	// Ceiling is the time that memory needs for the bytes of the same iterations, at the bandwidth
 	// measured in this run; Ratio is Seconds over Ceiling.
 	Ceiling float64 `json:"ceiling_seconds,omitempty"`
 	Ratio   float64 `json:"ratio_to_ceiling,omitempty"`
-	// ToFull is Seconds over those of the full run that it spares.
-	ToFull float64 `json:"ratio_to_full,omitempty"`
+	// ToFull is Seconds over those of the full run that it spares, and CPUToFull the same of CPU.
+	ToFull    float64 `json:"ratio_to_full,omitempty"`
+	CPUToFull float64 `json:"cpu_ratio_to_full,omitempty"`
 	// Distance is the L1 distance from a full run to 1e-12.
 	Distance float64 `json:"l1_distance,omitempty"`
 	Note     string  `json:"note,omitempty"`
@@ -83,7 +88,7 @@ func measure(peers, labels, cluster, runs int) {
 	}
 	b.graph = g
 	s := trust.DefaultSetting()
-	s.Teleport, s.Epsilon = 0.1, 1e-6
+	s.Teleport, s.Epsilon = teleport, 1e-6
 	for i := range 16 {
 		s.Seeds = append(s.Seeds, trust.Share{Peer: g.ID(i * (peers / 16)), Weight: 1})
 	}
@@ -110,6 +115,7 @@ func check(err error) {
 }
 
 func (b *bench) print(f figure) {
+	f.Teleport = teleport
 	f.Peers, f.Cluster, f.Cores, f.PeakMB = b.peers, b.cluster, runtime.GOMAXPROCS(0), peak()
 	if b.graph != nil {
 		f.Labels = b.graph.Labels()
@@ -238,7 +244,8 @@ func (b *bench) incremental(mask []bool, p []float64, full figure) {
 		for i := range b.peers {
 			f.Distance += max(want.Share(i)-after.Share(i), after.Share(i)-want.Share(i))
 		}
-		f.Kind, f.Iterations, f.ToFull, f.Note = kind, after.Iterations, f.Seconds/full.Seconds, note
+		f.Kind, f.Iterations, f.Note = kind, after.Iterations, note
+		f.ToFull, f.CPUToFull = f.Seconds/full.Seconds, f.CPU/full.CPU
 		b.print(f)
 	}
 	repair("incremental", "100 labels with another score, same p, to the L1 change of the full run", changed, b.setting.Epsilon)
