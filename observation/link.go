@@ -51,14 +51,18 @@ func Vouched(g *group.Group) *Link {
 }
 
 // NewLink is the proven link of a canonical transaction that makes a group, with its proof by the group
-// before. The transaction's bytes and links are taken out of the proof; it is refused as by DecodeLink.
+// before. Witnesses are taken out of the transaction, and the transaction and links out of the proof; it is
+// refused as by DecodeLink.
 func NewLink(transaction []byte, proof *Proof) (*Link, error) {
 	p := *proof
 	p.Links, p.Transactions = nil, slices.Clone(p.Transactions)
 	for i := range p.Transactions {
 		p.Transactions[i].Raw = nil
 	}
-	raw := appendBytes(nil, 1, transaction)
+	if err := transactionSchema.Check(transaction); err != nil {
+		return nil, refusal.Under("transaction", err)
+	}
+	raw := appendBytes(nil, 1, appendBytes(nil, 1, bodyOf(transaction)))
 	return DecodeLink(appendBytes(raw, 2, p.Encode()), Limits{})
 }
 
@@ -120,8 +124,11 @@ func (l *Link) decodeTransaction(raw []byte) error {
 		return err
 	}
 	body := bodyOf(raw)
-	if len(body) == 0 {
+	switch {
+	case len(body) == 0:
 		return missing("body")
+	case len(raw) > len(appendBytes(nil, 1, body)):
+		return refusal.New(notaryv1.Reason_REASON_NON_CANONICAL, "witnesses", "the proof makes them needless")
 	}
 	err := spends(body, func(o outpoint) { l.spends = append(l.spends, GroupOutput{Transaction: o.tx, Index: o.index}) })
 	if err != nil {

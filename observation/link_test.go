@@ -399,6 +399,7 @@ func linkForgeries() []linkForgery {
 
 		{"transaction unreadable", in(func(l links) { l[0].Transaction = []byte{0x18, 1} }), nonCanonical, "links[0].transaction"},
 		{"transaction without body", in(func(l links) { l[0].Transaction = []byte{0x12, 0} }), absent, "links[0].transaction.body"},
+		{"transaction with witnesses", in(func(l links) { l[0].Transaction = append(l[0].Transaction, 0x12, 0) }), nonCanonical, "links[0].transaction.witnesses"},
 		{"body unreadable", in(func(l links) { l[0].Transaction = []byte{0x0a, 2, 0x50, 1} }), nonCanonical, "links[0].transaction.body"},
 		{"nothing spent", txIn(func(b *notaryv1.TransactionBody) { b.Inputs = nil }), invalid, "links[0].proof.transactions[0].transaction_id"},
 		{"an outpoint of nothing", txIn(func(b *notaryv1.TransactionBody) { b.Inputs[0].Outpoint.Transaction = nil }), absent, "links[0].transaction.body.inputs.outpoint.transaction"},

@@ -84,6 +84,14 @@ func (l *link) readTransaction(at string, raw []byte) error {
 	if body == nil {
 		return refuse(at+".body", "absent")
 	}
+	signed := false
+	_ = transactionFields.walk(at, raw, func(v value, _ string) error {
+		signed = signed || v.number == 2
+		return nil
+	})
+	if signed {
+		return refuse(at+".witnesses", "needless")
+	}
 	at += ".body"
 	if len(body) > 245_760 {
 		return refuse(at, "%d bytes", len(body))

@@ -476,7 +476,7 @@ func (x *NodeKey) GetBlsKey() []byte {
 // comes next vouch for.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Canonical Transaction; absent beside `group`.
+	// Canonical Transaction without witnesses; absent beside `group`.
 	Transaction []byte `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
 	// Canonical AcceptanceProof in the epoch before, of this one transaction, without its bytes and
 	// without links of its own; absent beside `group`.
