@@ -139,3 +139,38 @@ func TestProofsAcrossEpochs(t *testing.T) {
 		t.Error("a link to genesis")
 	}
 }
+
+// TestLineageOfARealLink: a link that the network made, of labels that were given, leads a verifier that knows
+// genesis to its group, proven and vouched for.
+func TestLineageOfARealLink(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	nodes[0].label(t, v.peer(1), 900)
+	next := linked(t, nodes, 1)
+	l := nodes[1].sh.lineage
+	if next.Epoch() > 1 {
+		t.Fatalf("epoch %d", next.Epoch())
+	}
+	item := observation.Item{ID: domain.Hash{7}}
+	for i := range 3 {
+		s := &kit.Signer{Key: kit.Key(i), Head: observation.Head{Key: kit.Key(i).Public()}}
+		item.Edges = append(item.Edges, s.Observe(next, kit.StartMS, kit.Vote(item.ID, observation.Accepted, 0, kit.StartMS)).Edge(0))
+	}
+	p, err := observation.BuildProof(next, nil, []observation.Item{item})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proven, err := l.link(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, links := range map[string][]*observation.Link{"proven": {proven}, "vouched for": {observation.Vouched(next)}} {
+		p.Links = links
+		verdict, err := p.Verify(observation.GenesisRoot(v.genesis))
+		if err != nil || verdict.Conclusion != observation.Valid {
+			t.Errorf("%s: %s, %v, %v", name, verdict.Conclusion, verdict.Links, err)
+		}
+	}
+	if err := l.linkFrom(p, 1, 0); err != nil || len(p.Links) != 1 {
+		t.Errorf("%d links, %v", len(p.Links), err)
+	}
+}
