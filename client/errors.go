@@ -78,6 +78,10 @@ func (e *RejectedError) Unwrap() error {
 	return &refusal.Error{Reason: e.Reason, Field: e.Field, Detail: e.Detail}
 }
 
+// FromStatus turns what a bare gRPC service returned (API, Explorer, an operator's socket) into the errors of
+// this package.
+func FromStatus(ctx context.Context, err error) error { return fromStatus(ctx, err) }
+
 // fromStatus turns what grpc returns into an *Error, or into the context's own error where that is
 // what ended the call here.
 func fromStatus(ctx context.Context, err error) error {

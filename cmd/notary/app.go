@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.addressCommand(), a.balanceCommand(), a.utxosCommand(), a.sendCommand(), a.issueCommand(),
 		a.stampCommand(), a.verifyCommand(), a.proofCommand(), a.txCommand(),
-		a.peersCommand(), a.conflictsCommand(), a.conflictCommand(), a.evidenceCommand(),
+		a.peersCommand(), a.conflictsCommand(), a.conflictCommand(), a.evidenceCommand(), a.trustCommand(),
 		a.walletCommand(), a.networkCommand(),
 		a.faucetCommand(), a.benchCommand(), a.demoCommand(),
 		a.docsCommand(), exitCodesTopic(),

@@ -32,6 +32,7 @@ type Config struct {
 	API     API       `koanf:"api"`
 	Metrics Metrics   `koanf:"metrics"`
 	Vote    Vote      `koanf:"vote"`
+	Trust   Trust     `koanf:"trust"`
 	Limits  Limits    `koanf:"limits"`
 	Fees    Fees      `koanf:"fees"`
 	Store   StoreConf `koanf:"store"`
@@ -74,6 +75,14 @@ type Vote struct {
 	Heartbeat     time.Duration `koanf:"heartbeat"`
 }
 
+// Trust is how the node speaks for its peer.
+type Trust struct {
+	// MasterKey is the file of the master key of the node's peer; empty where it is kept elsewhere.
+	MasterKey string `koanf:"master_key"`
+	// Announce has the peer's metadata list this node's key, where the master key is here.
+	Announce bool `koanf:"announce"`
+}
+
 // Limits bound what is kept in memory, and how long transactions should take before clients are refused.
 type Limits struct {
 	InFlight      int           `koanf:"in_flight"`
@@ -114,6 +123,7 @@ func defaultConfig() Config {
 		API:     API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
 		Metrics: Metrics{Listen: "127.0.0.1:7702"},
 		Vote:    Vote{Listen: n.Listen, MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
+		Trust:   Trust{Announce: true},
 		Limits:  Limits{InFlight: n.MaxInFlight, BusyAfter: n.BusyAfter, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
 		Store:   StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
 		Log:     Log{Level: "info", Format: "text"},
@@ -221,6 +231,7 @@ func (c *Config) resolve(dir string) {
 	abs(&c.Data, dir)
 	abs(&c.Genesis, dir)
 	abs(&c.Key, dir)
+	abs(&c.Trust.MasterKey, dir)
 	abs(&c.API.Admin, c.Data)
 }
 
@@ -250,6 +261,7 @@ func (c *Config) node() node.Config {
 	n := node.DefaultConfig()
 	n.MempoolDelay, n.FlushInterval, n.Heartbeat, n.Listen = c.Vote.MempoolDelay, c.Vote.FlushInterval, c.Vote.Heartbeat, c.Vote.Listen
 	n.BusyAfter = c.Limits.BusyAfter
+	n.Announce = c.Trust.Announce
 	n.MaxInFlight, n.MaxHeld, n.MaxHeldPerOrigin = c.Limits.InFlight, c.Limits.Held, c.Limits.HeldPerOrigin
 	n.Fees.MinUnits, n.Fees.UnitsPerKiB = c.Fees.MinUnits, c.Fees.UnitsPerKiB
 	n.Fees.WaiveUnits, n.Fees.WaiveAgeMS = c.Fees.WaiveUnits, uint64(max(c.Fees.WaiveAge, 0).Milliseconds())

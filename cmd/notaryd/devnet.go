@@ -44,6 +44,7 @@ loopback, and writes a runtime file that notary finds without flags. Ctrl-C stop
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return devnet(cmd.Context(), cmd.OutOrStdout(), o) },
 	}
+	c.AddCommand(joinCommand())
 	c.Flags().IntVar(&o.nodes, "nodes", 4, "number of nodes")
 	c.Flags().IntVar(&o.port, "port", 7700, "first port: p2p, then for node i: API at port+1+10i, metrics at port+2+10i; 0 takes free ones")
 	c.Flags().StringVar(&o.state, "state", "", "folder of the network; made when it is not there, taken up again when it is")
@@ -57,6 +58,7 @@ type devnetNode struct {
 	dir    string
 	name   string
 	key    domain.PrivateKey
+	master domain.PrivateKey
 	p2p    int
 	api    int
 	metric int
@@ -169,6 +171,9 @@ func makeDevnet(dir string, o devnetOptions) (*group.Genesis, []*devnetNode, err
 		if n.key, err = newKey(); err != nil {
 			return nil, nil, err
 		}
+		if n.master, err = newKey(); err != nil {
+			return nil, nil, err
+		}
 		nodes[i] = n
 	}
 	genesis, err := devnetGenesis(nodes, faucet.Public())
@@ -179,12 +184,12 @@ func makeDevnet(dir string, o devnetOptions) (*group.Genesis, []*devnetNode, err
 	failed := make([]error, len(nodes))
 	for i, n := range nodes {
 		making.Go(func() {
-			failed[i] = initNode(n.dir, genesis, n.key, map[string]any{
-				"p2p.dht": false, "p2p.listen": []string{}, "p2p.bootstrap": []string{},
-				"store.mem_bytes": 64 << 20, "store.cache_bytes": 64 << 20, "store.reserve_bytes": 64 << 20,
-				"api.calls_per_second": 100_000, "api.call_burst": 100_000,
-				"log.format": "text",
-			})
+			settings := devnetSettings()
+			settings["trust.announce"] = false // the genesis document lists their keys
+			failed[i] = initNode(n.dir, genesis, n.key, settings)
+			if failed[i] == nil {
+				failed[i] = runtimefile.SaveKey(filepath.Join(n.dir, masterName), n.master)
+			}
 		})
 	}
 	making.Wait()
@@ -195,6 +200,16 @@ func makeDevnet(dir string, o devnetOptions) (*group.Genesis, []*devnetNode, err
 		return nil, nil, err
 	}
 	return genesis, nodes, givePorts(nodes, genesis, o.port)
+}
+
+// devnetSettings are those of every node of a devnet.
+func devnetSettings() map[string]any {
+	return map[string]any{
+		"p2p.dht": false, "p2p.listen": []string{}, "p2p.bootstrap": []string{},
+		"store.mem_bytes": 64 << 20, "store.cache_bytes": 64 << 20, "store.reserve_bytes": 64 << 20,
+		"api.calls_per_second": 100_000, "api.call_burst": 100_000,
+		"log.format": "text", "trust.master_key": masterName,
+	}
 }
 
 // givePorts finds ports for every node and checks that they are free, so that a taken one is named

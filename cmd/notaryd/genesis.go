@@ -18,25 +18,28 @@ const (
 	coin          = 1_000_000_000
 )
 
+// What a devnet asks of peers and how fast it goes: work that takes no time, and links after 15 seconds.
+const (
+	devnetWorkBits = 8
+	devnetEpochMS  = 15_000
+)
+
 // devnetGenesis gives every node the same weight and the faucet all coins.
 func devnetGenesis(nodes []*devnetNode, faucet domain.PublicKey) (*group.Genesis, error) {
 	doc := &notaryv1.Genesis{
 		Name: "devnet", AddressPrefix: "dnota", TimeMs: uint64(time.Now().UnixMilli()),
 		Rewards: &notaryv1.RewardSchedule{},
+		Limits:  &notaryv1.NetworkLimits{WorkBits: devnetWorkBits, EpochMs: devnetEpochMS},
 	}
 	weights := group.Split(len(nodes))
 	var seeds []group.Member
 	secrets := make(map[domain.PublicKey]bls.PrivateKey, len(nodes))
 	for i, n := range nodes {
-		master, err := newKey()
-		if err != nil {
-			return nil, err
-		}
-		key, secret := master.Public(), bls.Derive(n.key)
+		secret := bls.Derive(n.key)
 		secrets[n.key.Public()] = secret
 		public := secret.Public()
 		seeds = append(seeds, group.Member{
-			PeerID: domain.Sum(domain.TagPeer, key[:]), Weight: weights[i],
+			PeerID: group.PeerID(n.master.Public()), Weight: weights[i],
 			Keys: []group.NodeKey{{Key: n.key.Public(), BLS: public[:]}},
 		})
 	}

@@ -19,6 +19,9 @@ import (
 // configName is the file that `notaryd run DIR` looks for.
 const configName = "notaryd.toml"
 
+// masterName is the file of the master key that init makes.
+const masterName = "master.key"
+
 // configPath is the configuration file of a folder, or the file itself.
 func configPath(dirOrFile string) string {
 	if info, err := os.Stat(dirOrFile); err == nil && info.IsDir() {
@@ -28,40 +31,80 @@ func configPath(dirOrFile string) string {
 }
 
 func initCommand() *cobra.Command {
-	var genesis string
+	var genesis, master string
+	var cold bool
 	c := &cobra.Command{
 		Use:   "init DIR --genesis FILE",
 		Short: "Make a node: its key, its configuration and an empty store",
 		Long: `init makes a folder with all that a node needs: a fresh node key (node.key, keep it secret and in
 one place only), a configuration (notaryd.toml) and a store that holds the genesis outputs. Nothing
-that is there is overwritten. The node votes once a group of the network lists its key.`,
+that is there is overwritten.
+
+A node belongs to a peer, a set of nodes under one master key, and votes once a link lists its key among those of
+a peer that members trust. Without flags init makes the master key of a new peer (master.key), with which the
+node lists its own key and signs the labels that you set. --master FILE takes that of a peer of yours that has other nodes.
+--cold makes none: the master key stays where you keep it, and signs there.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			doc, err := os.ReadFile(genesis)
+			g, err := readGenesis(genesis)
 			if err != nil {
 				return err
-			}
-			g, err := group.DecodeGenesis(doc)
-			if err != nil {
-				return fmt.Errorf("%s: %w", genesis, err)
 			}
 			key, err := newKey()
 			if err != nil {
 				return err
 			}
-			if err := initNode(args[0], g, key, map[string]any{"log.level": "info"}); err != nil {
+			var own domain.PrivateKey
+			switch {
+			case cold:
+			case master != "":
+				own, err = runtimefile.LoadKey(master)
+			default:
+				own, err = newKey()
+			}
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "network   %s (%s)\nnode key  %s\n\nnext: edit %s, then: notaryd run %s\n",
-				g.ID, g.Doc.Name, key.Public(), filepath.Join(args[0], configName), args[0])
+			settings := map[string]any{"log.level": "info"}
+			if !cold {
+				settings["trust.master_key"] = masterName
+			}
+			if err := initNode(args[0], g, key, settings); err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "network   %s (%s)\nnode key  %s\n", g.ID, g.Doc.Name, key.Public())
+			if !cold {
+				if err := runtimefile.SaveKey(filepath.Join(args[0], masterName), own); err != nil {
+					return err
+				}
+				fmt.Fprintf(out, "peer      %s\n", group.PeerID(own.Public()))
+			}
+			fmt.Fprintf(out, "\nnext: edit %s, then: notaryd run %s\n", filepath.Join(args[0], configName), args[0])
 			return nil
 		},
 	}
 	c.Flags().StringVar(&genesis, "genesis", "", "genesis document of the network (canonical binary)")
+	c.Flags().StringVar(&master, "master", "", "file of the master key of an existing peer, to be copied")
+	c.Flags().BoolVar(&cold, "cold", false, "keep the master key elsewhere")
+	c.MarkFlagsMutuallyExclusive("master", "cold")
 	if err := c.MarkFlagRequired("genesis"); err != nil {
 		panic(err)
 	}
 	return c
+}
+
+// readGenesis reads a genesis document.
+func readGenesis(path string) (*group.Genesis, error) {
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	g, err := group.DecodeGenesis(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return g, nil
 }
 
 // newKey draws a key.

@@ -20,7 +20,7 @@ func testNetwork(t *testing.T) (*group.Genesis, domain.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := devnetGenesis([]*devnetNode{{key: key}}, key.Public())
+	g, err := devnetGenesis([]*devnetNode{{key: key, master: key}}, key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestDevnetGenesis(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nodes = append(nodes, &devnetNode{key: key})
+		nodes = append(nodes, &devnetNode{key: key, master: key})
 	}
 	g, err := devnetGenesis(nodes, nodes[0].key.Public())
 	if err != nil {

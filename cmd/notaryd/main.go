@@ -35,7 +35,7 @@ func main() {
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(initCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(),
+	root.AddCommand(initCommand(), certifyCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(),
 		backupCommand(), restoreCommand(), pruneCommand(), trustEvalCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)

@@ -63,6 +63,10 @@ func run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	master, err := masterKey(config)
+	if err != nil {
+		return err
+	}
 	st, err := openStore(config, genesis, key, false, log)
 	if err != nil {
 		return err
@@ -70,7 +74,7 @@ func run(ctx context.Context, config Config) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), node.NewStoreMetrics(st))
 	n, err := node.New(config.node(), node.Parts{
-		Genesis: genesis, Key: key, Store: st, Gossip: gossipConfig(config, genesis, key),
+		Genesis: genesis, Key: key, Master: master, Store: st, Gossip: gossipConfig(config, genesis, key),
 		GossipMetrics: gossip.NewMetrics(registry), Metrics: node.NewMetrics(registry), Log: log, Version: version,
 	})
 	if err != nil {
@@ -173,6 +177,18 @@ func identity(config Config) (*group.Genesis, domain.PrivateKey, error) {
 		return nil, domain.PrivateKey{}, fmt.Errorf("node key: %w", err)
 	}
 	return genesis, key, nil
+}
+
+// masterKey reads the master key of the node's peer; nil where it is kept elsewhere.
+func masterKey(config Config) (*domain.PrivateKey, error) {
+	if config.Trust.MasterKey == "" {
+		return nil, nil
+	}
+	key, err := runtimefile.LoadKey(config.Trust.MasterKey)
+	if err != nil {
+		return nil, fmt.Errorf("trust.master_key: %w", err)
+	}
+	return &key, nil
 }
 
 // openStore opens the data directory, or makes it.

@@ -3,6 +3,7 @@ package group
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strconv"
 
 	"github.com/notarynet/notaryd/proto/bls"
@@ -52,7 +53,10 @@ type Label struct {
 	Score int32
 }
 
-var peerSchema = canonical.MustCompile(&notaryv1.PeerMetadata{}, MaxPeerBytes)
+var (
+	peerSchema = canonical.MustCompile(&notaryv1.PeerMetadata{}, MaxPeerBytes)
+	keySchema  = canonical.MustCompile(&notaryv1.CertifiedKey{}, 256)
+)
 
 // PeerID is the id of the peer of a master key.
 func PeerID(master domain.PublicKey) domain.Hash { return domain.Sum(domain.TagPeer, master[:]) }
@@ -150,17 +154,37 @@ func (p *Peer) addLabel(l *notaryv1.Label) error {
 	return nil
 }
 
+// DecodeCertifiedKey reads the canonical encoding of one certified key.
+func DecodeCertifiedKey(b []byte) (CertifiedKey, error) {
+	var k notaryv1.CertifiedKey
+	if err := keySchema.Unmarshal(b, &k); err != nil {
+		return CertifiedKey{}, err
+	}
+	return certifiedKey(&k)
+}
+
+// Encode is the canonical encoding.
+func (c CertifiedKey) Encode() ([]byte, error) { return canonical.Marshal(c.proto()) }
+
+func (c *CertifiedKey) proto() *notaryv1.CertifiedKey {
+	return &notaryv1.CertifiedKey{
+		Key:        &notaryv1.NodeKey{Key: c.Key[:], SigningEpoch: c.SigningEpoch, BlsKey: c.BLS},
+		Membership: c.Membership[:], BlsPossession: c.Possession,
+	}
+}
+
+// SortKeys puts certified keys in the order that metadata lists them in.
+func SortKeys(keys []CertifiedKey) {
+	slices.SortFunc(keys, func(a, b CertifiedKey) int { return a.Key.Compare(b.Key) })
+}
+
 // Encode is the canonical encoding. Keys and labels must be ascending already.
 func (p *Peer) Encode() ([]byte, error) {
 	m := &notaryv1.PeerMetadata{
 		MasterKey: p.Master[:], Version: p.Version, WorkNonce: p.Nonce, Name: p.Name, Addresses: p.Addresses,
 	}
 	for i := range p.Keys {
-		k := &p.Keys[i]
-		m.Keys = append(m.Keys, &notaryv1.CertifiedKey{
-			Key:        &notaryv1.NodeKey{Key: k.Key[:], SigningEpoch: k.SigningEpoch, BlsKey: k.BLS},
-			Membership: k.Membership[:], BlsPossession: k.Possession,
-		})
+		m.Keys = append(m.Keys, p.Keys[i].proto())
 	}
 	for i := range p.Labels {
 		m.Labels = append(m.Labels, &notaryv1.Label{PeerId: p.Labels[i].Peer[:], Score: p.Labels[i].Score})
