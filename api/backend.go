@@ -95,8 +95,8 @@ type Watcher interface {
 	// WatchTransaction yields the present status first, then changes, and ends after FINAL or REJECTED.
 	WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
 	// WatchAcceptances yields every transaction that becomes final here, each with a cursor to resume
-	// right after it, and with its proof where that was asked for.
-	WatchAcceptances(ctx context.Context, cursor string, withProofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
+	// right after it, and with its proof where that was asked for, links as in Proof.
+	WatchAcceptances(ctx context.Context, cursor string, withProofs bool, knownEpoch uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
 	// WatchAddress yields every output of an address that is created or spent.
 	WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error]
 }

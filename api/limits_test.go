@@ -101,7 +101,7 @@ func TestOpenStreamsPerClient(t *testing.T) {
 	config := quick()
 	config.Limits.OpenStreamsPerClient = 2
 	n := serve(t, config, &script{
-		watchAcceptances: func(ctx context.Context, _ string, _ bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+		watchAcceptances: func(ctx context.Context, _ string, _ bool, _ uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 			return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
 				if yield(&notaryv1.WatchAcceptancesResponse{}, nil) {
 					<-ctx.Done()

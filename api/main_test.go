@@ -40,7 +40,7 @@ type script struct {
 	unspent          func(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error)
 	balance          func(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error)
 	watchTransaction func(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
-	watchAcceptances func(ctx context.Context, cursor string, proofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
+	watchAcceptances func(ctx context.Context, cursor string, proofs bool, known uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
 	watchAddress     func(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error]
 	network          func(ctx context.Context) (*notaryv1.GetNetworkResponse, error)
 	drain            func(ctx context.Context) (uint64, error)
@@ -111,11 +111,11 @@ func (s *script) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2
 	return s.watchTransaction(ctx, id)
 }
 
-func (s *script) WatchAcceptances(ctx context.Context, cursor string, proofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+func (s *script) WatchAcceptances(ctx context.Context, cursor string, proofs bool, known uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 	if s.watchAcceptances == nil {
 		return failing[*notaryv1.WatchAcceptancesResponse](errScript)
 	}
-	return s.watchAcceptances(ctx, cursor, proofs)
+	return s.watchAcceptances(ctx, cursor, proofs, known)
 }
 
 func (s *script) WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error] {

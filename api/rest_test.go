@@ -280,7 +280,7 @@ func TestRESTListsPage(t *testing.T) {
 func TestRESTStreams(t *testing.T) {
 	left := make(chan struct{})
 	n := serve(t, quick(), &script{
-		watchAcceptances: func(ctx context.Context, cursor string, proofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+		watchAcceptances: func(ctx context.Context, cursor string, proofs bool, _ uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 			return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
 				if !yield(&notaryv1.WatchAcceptancesResponse{Cursor: cursor + "+1", Proof: []byte(fmt.Sprint(proofs))}, nil) {
 					return

@@ -250,7 +250,7 @@ func TestGracefulStop(t *testing.T) {
 	g := newGate()
 	n := serve(t, quick(), &script{
 		submit: g.submit,
-		watchAcceptances: func(ctx context.Context, _ string, _ bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+		watchAcceptances: func(ctx context.Context, _ string, _ bool, _ uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 			return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
 				if yield(&notaryv1.WatchAcceptancesResponse{Cursor: "1"}, nil) {
 					<-ctx.Done()

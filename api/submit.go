@@ -37,7 +37,7 @@ func (s *notaryService) SubmitTransaction(ctx context.Context, req *notaryv1.Sub
 	if err != nil {
 		return nil, fmt.Errorf("status of a final transaction: %w", err)
 	}
-	if answer.Proof, err = s.backends.Reader.Proof(ctx, id, true, 0); err != nil {
+	if answer.Proof, err = s.backends.Reader.Proof(ctx, id, true, req.GetKnownEpoch()); err != nil {
 		return nil, withStatus{err, status}
 	}
 	return answer, nil

@@ -47,7 +47,7 @@ func (s *notaryService) WatchAcceptances(req *notaryv1.WatchAcceptancesRequest, 
 		return err
 	}
 	note(ctx, slog.String("cursor", req.GetCursor()))
-	if err := forward(stream, s.backends.Watcher.WatchAcceptances(ctx, req.GetCursor(), req.GetWithProofs())); err != nil {
+	if err := forward(stream, s.backends.Watcher.WatchAcceptances(ctx, req.GetCursor(), req.GetWithProofs(), req.GetKnownEpoch())); err != nil {
 		return err
 	}
 	return ctxEnded(ctx)

@@ -51,7 +51,7 @@ func TestWatchTransactionEndsWhereItDoesNotChangeAnyMore(t *testing.T) {
 
 func TestWatchRefusals(t *testing.T) {
 	n := serve(t, quick(), &script{
-		watchAcceptances: func(_ context.Context, cursor string, _ bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+		watchAcceptances: func(_ context.Context, cursor string, _ bool, _ uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 			if cursor == "end" {
 				return func(func(*notaryv1.WatchAcceptancesResponse, error) bool) {}
 			}
@@ -99,8 +99,8 @@ func TestWatchRefusals(t *testing.T) {
 }
 
 // endless is a log that never ends; it counts what was pulled.
-func endless(pulled *atomic.Int64, closed chan<- struct{}) func(context.Context, string, bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
-	return func(ctx context.Context, cursor string, _ bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+func endless(pulled *atomic.Int64, closed chan<- struct{}) func(context.Context, string, bool, uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+	return func(ctx context.Context, cursor string, _ bool, _ uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 		from, _ := strconv.Atoi(cursor)
 		return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
 			defer func() { closed <- struct{}{} }()

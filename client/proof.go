@@ -61,7 +61,7 @@ func (c *Client) proofFrom(ctx context.Context, id domain.Hash, epoch uint64) (*
 	if err != nil {
 		return nil, observation.Verdict{}, err
 	}
-	return c.verified(id, answer.GetProof())
+	return c.Verify(id, answer.GetProof())
 }
 
 // CompactProof has the node make the compact proof of a final transaction, and verifies it as Proof does.
@@ -92,8 +92,9 @@ func tooWeak(v observation.Verdict) error {
 	return &ProofError{Conclusion: v.Conclusion, Err: reason}
 }
 
-// verified decodes and verifies what should prove one transaction.
-func (c *Client) verified(id domain.Hash, raw []byte) (*observation.Proof, observation.Verdict, error) {
+// Verify decodes and verifies what should prove one transaction, such as a proof of WatchAcceptances, and
+// remembers the groups that it leads to.
+func (c *Client) Verify(id domain.Hash, raw []byte) (*observation.Proof, observation.Verdict, error) {
 	proof, err := observation.DecodeProof(raw, observation.Limits{})
 	if err != nil {
 		return nil, observation.Verdict{}, &ProofError{Err: err}

@@ -62,7 +62,7 @@ func (c *Client) SubmitFinal(ctx context.Context, tx *Transaction) (*Receipt, er
 	if err != nil {
 		return nil, err
 	}
-	proof, verdict, err := c.verified(tx.ID, answer.GetProof())
+	proof, verdict, err := c.Verify(tx.ID, answer.GetProof())
 	if err != nil {
 		return nil, err
 	}

@@ -245,6 +245,9 @@ func TestWatchAcceptancesResumes(t *testing.T) {
 		if string(m.GetTransactionId()) != string(want[i][:]) {
 			t.Fatalf("number %d is %x, want %s", i, m.GetTransactionId(), want[i])
 		}
+		if _, v, err := c.Verify(want[i], m.GetProof()); err != nil || v.Conclusion != observation.Valid {
+			t.Fatalf("number %d: %s, %v", i, v.Conclusion, err)
+		}
 		if i++; i == len(want) {
 			break
 		}

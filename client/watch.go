@@ -31,11 +31,11 @@ func (c *Client) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2
 
 // WatchAcceptances yields every transaction that becomes final at the node, from a cursor on: "" starts
 // with the next one, "0" with the first that the node holds. A broken stream is taken up again after the
-// last element, so nothing is left out or repeated; CURSOR_GAP says that this is impossible. Proofs are not
-// verified here: see Verify.
+// last element, so nothing is left out or repeated; CURSOR_GAP says that this is impossible. Proofs carry
+// the links from the latest group known here, and are not verified: see Verify.
 func (c *Client) WatchAcceptances(ctx context.Context, cursor string, withProofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[notaryv1.WatchAcceptancesResponse], error) {
-		return c.api.WatchAcceptances(ctx, &notaryv1.WatchAcceptancesRequest{Cursor: cursor, WithProofs: withProofs})
+		return c.api.WatchAcceptances(ctx, &notaryv1.WatchAcceptancesRequest{Cursor: cursor, WithProofs: withProofs, KnownEpoch: c.Known().Epoch()})
 	}
 	return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
 		for m, err := range follow(ctx, c.retry, open) {

@@ -68,8 +68,8 @@ func ended(s *notaryv1.TransactionStatus) bool {
 const logPage = 256
 
 // WatchAcceptances yields every transaction that becomes final here, from a cursor on. A cursor is the
-// place in the log of finals after which to go on.
-func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+// place in the log of finals after which to go on. Proofs carry the links from a known epoch on, as in Proof.
+func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs bool, known uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 	sh := n.sh
 	from, err := n.start(cursor) // now, not at the first pull: what becomes final in between is not missed
 	return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
@@ -85,7 +85,7 @@ func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs b
 			for _, e := range page {
 				r := &notaryv1.WatchAcceptancesResponse{Cursor: strconv.FormatUint(e.Seq, 10), TransactionId: e.Tx[:]}
 				if withProofs {
-					if r.Proof, err = n.Proof(ctx, e.Tx, true, 0); pruned(err) {
+					if r.Proof, err = n.Proof(ctx, e.Tx, true, known); pruned(err) {
 						return false, refusal.New(notaryv1.Reason_REASON_CURSOR_GAP, "cursor", "the proof of %s was pruned here", e.Tx)
 					} else if err != nil {
 						return false, err

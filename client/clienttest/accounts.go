@@ -29,7 +29,12 @@ func (n *Network) WatchAcceptances(req *notaryv1.WatchAcceptancesRequest, stream
 			id := n.log[i]
 			m = &notaryv1.WatchAcceptancesResponse{Cursor: strconv.Itoa(i + 1), TransactionId: id[:]}
 			if req.GetWithProofs() {
-				m.Proof = n.records[id].proof.Encode()
+				p, err := n.linked(n.records[id].proof, req.GetKnownEpoch())
+				if err != nil {
+					n.mu.Unlock()
+					return err
+				}
+				m.Proof = p.Encode()
 			}
 		}
 		n.mu.Unlock()

@@ -388,7 +388,9 @@ type SubmitTransactionRequest struct {
 	Transaction []byte    `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
 	WaitFor     WaitLevel `protobuf:"varint,2,opt,name=wait_for,json=waitFor,proto3,enum=notary.v1.WaitLevel" json:"wait_for,omitempty"`
 	// With wait_for FINAL: answer with the acceptance proof too.
-	WithProof     bool `protobuf:"varint,3,opt,name=with_proof,json=withProof,proto3" json:"with_proof,omitempty"`
+	WithProof bool `protobuf:"varint,3,opt,name=with_proof,json=withProof,proto3" json:"with_proof,omitempty"`
+	// With a proof: as in GetAcceptanceProofRequest.
+	KnownEpoch    uint64 `protobuf:"varint,4,opt,name=known_epoch,json=knownEpoch,proto3" json:"known_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -442,6 +444,13 @@ func (x *SubmitTransactionRequest) GetWithProof() bool {
 		return x.WithProof
 	}
 	return false
+}
+
+func (x *SubmitTransactionRequest) GetKnownEpoch() uint64 {
+	if x != nil {
+		return x.KnownEpoch
+	}
+	return 0
 }
 
 type SubmitTransactionResponse struct {
@@ -1032,8 +1041,10 @@ func (x *GetAcceptanceProofResponse) GetCompactProof() []byte {
 type WatchAcceptancesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty starts with what becomes final next; "0" with the first that this node holds.
-	Cursor        string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	WithProofs    bool   `protobuf:"varint,2,opt,name=with_proofs,json=withProofs,proto3" json:"with_proofs,omitempty"`
+	Cursor     string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	WithProofs bool   `protobuf:"varint,2,opt,name=with_proofs,json=withProofs,proto3" json:"with_proofs,omitempty"`
+	// With proofs: as in GetAcceptanceProofRequest.
+	KnownEpoch    uint64 `protobuf:"varint,3,opt,name=known_epoch,json=knownEpoch,proto3" json:"known_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1080,6 +1091,13 @@ func (x *WatchAcceptancesRequest) GetWithProofs() bool {
 		return x.WithProofs
 	}
 	return false
+}
+
+func (x *WatchAcceptancesRequest) GetKnownEpoch() uint64 {
+	if x != nil {
+		return x.KnownEpoch
+	}
+	return 0
 }
 
 type WatchAcceptancesResponse struct {
@@ -2181,12 +2199,14 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\x0e2\x11.notary.v1.ReasonR\x06reason\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12$\n" +
-	"\x0eretry_after_ms\x18\x04 \x01(\x04R\fretryAfterMs\"\x8c\x01\n" +
+	"\x0eretry_after_ms\x18\x04 \x01(\x04R\fretryAfterMs\"\xad\x01\n" +
 	"\x18SubmitTransactionRequest\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\fR\vtransaction\x12/\n" +
 	"\bwait_for\x18\x02 \x01(\x0e2\x14.notary.v1.WaitLevelR\awaitFor\x12\x1d\n" +
 	"\n" +
-	"with_proof\x18\x03 \x01(\bR\twithProof\"g\n" +
+	"with_proof\x18\x03 \x01(\bR\twithProof\x12\x1f\n" +
+	"\vknown_epoch\x18\x04 \x01(\x04R\n" +
+	"knownEpoch\"g\n" +
 	"\x19SubmitTransactionResponse\x124\n" +
 	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\x12\x14\n" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\"\x8a\x01\n" +
@@ -2220,11 +2240,13 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\acompact\x18\x04 \x01(\bR\acompact\"W\n" +
 	"\x1aGetAcceptanceProofResponse\x12\x14\n" +
 	"\x05proof\x18\x01 \x01(\fR\x05proof\x12#\n" +
-	"\rcompact_proof\x18\x02 \x01(\fR\fcompactProof\"R\n" +
+	"\rcompact_proof\x18\x02 \x01(\fR\fcompactProof\"s\n" +
 	"\x17WatchAcceptancesRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12\x1f\n" +
 	"\vwith_proofs\x18\x02 \x01(\bR\n" +
-	"withProofs\"o\n" +
+	"withProofs\x12\x1f\n" +
+	"\vknown_epoch\x18\x03 \x01(\x04R\n" +
+	"knownEpoch\"o\n" +
 	"\x18WatchAcceptancesResponse\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12%\n" +
 	"\x0etransaction_id\x18\x02 \x01(\fR\rtransactionId\x12\x14\n" +
