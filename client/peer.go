@@ -29,6 +29,12 @@ func (c *Client) TrustMargin(ctx context.Context) (*notaryv1.GetTrustMarginRespo
 	return call(ctx, c, c.Explorer().GetTrustMargin, &notaryv1.GetTrustMarginRequest{})
 }
 
+// SimulateTrust tells what would become of the weights if labels changed; a rater that is left out is the
+// node's own peer.
+func (c *Client) SimulateTrust(ctx context.Context, changes []*notaryv1.LabelChange) (*notaryv1.SimulateTrustResponse, error) {
+	return call(ctx, c, c.Explorer().SimulateTrust, &notaryv1.SimulateTrustRequest{Changes: changes})
+}
+
 // Label sets or replaces what a peer thinks of another.
 func Label(p *group.Peer, peer domain.Hash, score int32) {
 	at, found := slices.BinarySearchFunc(p.Labels, peer, func(l group.Label, id domain.Hash) int { return l.Peer.Compare(id) })

@@ -33,6 +33,7 @@ type witness struct {
 	contest  *notaryv1.GetContestResponse
 	evidence [][]byte
 	online   uint64
+	labels   map[string]int32 // of the node's own peer, by peer id in hex
 }
 
 func (s *witness) ExplainTransaction(context.Context, *notaryv1.ExplainTransactionRequest) (*notaryv1.ExplainTransactionResponse, error) {

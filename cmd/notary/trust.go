@@ -29,7 +29,7 @@ func (a *app) trustCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.trustList(), a.trustExplain(), a.trustMargin(), a.trustSet(), a.trustRemove(), a.trustPublish())
+	c.AddCommand(a.trustList(), a.trustExplain(), a.trustMargin(), a.trustSimulate(), a.trustSet(), a.trustRemove(), a.trustPublish())
 	return c
 }
 
@@ -77,7 +77,10 @@ func (a *app) trustList() *cobra.Command {
 					return err
 				}
 				list := viewTrust(answer.GetScores())
-				return a.print(list, func(w io.Writer) { writeTrust(w, list) })
+				return a.print(list, func(w io.Writer) {
+					writeTrust(w, list)
+					fmt.Fprintf(w, "the group is %s what is trusted here\n", percent(uint64(group.Total)-min(answer.GetDistance(), uint64(group.Total))))
+				})
 			})
 		},
 	}
@@ -133,15 +136,30 @@ func (a *app) trustMargin() *cobra.Command {
 					ProgressWeight uint64   `json:"progress_weight"`
 					ProgressPeers  []string `json:"progress_peers"`
 					Distance       uint64   `json:"distance"`
-					Account        []string `json:"account"`
+					// AttackRaters would hand a third of the weight to accomplices by changing AttackLabels.
+					AttackRaters []string   `json:"attack_raters"`
+					AttackLabels uint64     `json:"attack_labels"`
+					Mends        []mendView `json:"mends"`
+					Account      []string   `json:"account"`
 				}{
 					answer.GetSafetyWeight(), hexes(answer.GetSafetyPeers()), answer.GetProgressWeight(), hexes(answer.GetProgressPeers()),
-					answer.GetDistance(), answer.GetAccount(),
+					answer.GetDistance(), hexes(answer.GetAttackRaters()), answer.GetAttackLabels(), []mendView{}, answer.GetAccount(),
+				}
+				for _, m := range answer.GetMends() {
+					view.Mends = append(view.Mends, mendView{hex.EncodeToString(m.GetRater()), hex.EncodeToString(m.GetRatee()), m.GetScore(), m.GetRelief()})
 				}
 				return a.print(view, func(w io.Writer) { writeAccount(w, view.Account) })
 			})
 		},
 	}
+}
+
+// mendView is a label that would help, in JSON.
+type mendView struct {
+	Rater  string `json:"rater"`
+	Ratee  string `json:"ratee"`
+	Score  int32  `json:"score"`
+	Relief uint64 `json:"relief"`
 }
 
 // speaking are the ways to make a peer say something.

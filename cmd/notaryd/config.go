@@ -18,6 +18,7 @@ import (
 
 	"github.com/notarynet/notaryd/api"
 	"github.com/notarynet/notaryd/node"
+	"github.com/notarynet/notaryd/proto/group"
 )
 
 // Config is all that an operator can set, in one TOML file, by NOTARYD_* variables or by --set. Paths
@@ -75,12 +76,17 @@ type Vote struct {
 	Heartbeat     time.Duration `koanf:"heartbeat"`
 }
 
-// Trust is how the node speaks for its peer.
+// Trust is how the node speaks for its peer, and what it warns of.
 type Trust struct {
 	// MasterKey is the file of the master key of the node's peer; empty where it is kept elsewhere.
 	MasterKey string `koanf:"master_key"`
 	// Announce has the peer's metadata list this node's key, where the master key is here.
 	Announce bool `koanf:"announce"`
+	// HeldBelow is the percentage of the peer's own trust below which what the group accepts is shown as held; 0 for
+	// never.
+	HeldBelow uint `koanf:"held_below"`
+	// MarginFloor is how many peers there should be at least in every set that could harm the group.
+	MarginFloor int `koanf:"margin_floor"`
 }
 
 // Limits bound what is kept in memory, and how long transactions should take before clients are refused.
@@ -123,7 +129,7 @@ func defaultConfig() Config {
 		API:     API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
 		Metrics: Metrics{Listen: "127.0.0.1:7702"},
 		Vote:    Vote{Listen: n.Listen, MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
-		Trust:   Trust{Announce: true},
+		Trust:   Trust{Announce: true, HeldBelow: uint(n.HeldBelow / (group.Total / 100)), MarginFloor: n.MarginFloor},
 		Limits:  Limits{InFlight: n.MaxInFlight, BusyAfter: n.BusyAfter, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
 		Store:   StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
 		Log:     Log{Level: "info", Format: "text"},
@@ -247,6 +253,9 @@ func (c *Config) Validate() error {
 	if len(c.API.Admin) > 100 {
 		errs = append(errs, fmt.Errorf("api.admin: a Unix socket's path has at most 100 bytes, %q has %d", c.API.Admin, len(c.API.Admin)))
 	}
+	if c.Trust.HeldBelow > 100 {
+		errs = append(errs, fmt.Errorf("trust.held_below: at most 100 percent, not %d", c.Trust.HeldBelow))
+	}
 	if _, err := logLevel(c.Log.Level); err != nil {
 		errs = append(errs, err)
 	}
@@ -262,6 +271,7 @@ func (c *Config) node() node.Config {
 	n.MempoolDelay, n.FlushInterval, n.Heartbeat, n.Listen = c.Vote.MempoolDelay, c.Vote.FlushInterval, c.Vote.Heartbeat, c.Vote.Listen
 	n.BusyAfter = c.Limits.BusyAfter
 	n.Announce = c.Trust.Announce
+	n.HeldBelow, n.MarginFloor = group.Total/100*group.Weight(c.Trust.HeldBelow), c.Trust.MarginFloor
 	n.MaxInFlight, n.MaxHeld, n.MaxHeldPerOrigin = c.Limits.InFlight, c.Limits.Held, c.Limits.HeldPerOrigin
 	n.Fees.MinUnits, n.Fees.UnitsPerKiB = c.Fees.MinUnits, c.Fees.UnitsPerKiB
 	n.Fees.WaiveUnits, n.Fees.WaiveAgeMS = c.Fees.WaiveUnits, uint64(max(c.Fees.WaiveAge, 0).Milliseconds())
