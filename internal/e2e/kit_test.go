@@ -60,6 +60,9 @@ type setup struct {
 	api   func(*api.Config)
 	down  []int // nodes not started at first
 	disks bool  // the stores lie on disks whose power can be cut
+	// speak gives nodes the master keys of their peers, which are their node keys. Links follow each other
+	// after a second.
+	speak bool
 }
 
 // network is a network of nodes that all have the same weight.
@@ -76,6 +79,7 @@ type notary struct {
 	net   *network
 	index int
 	key   domain.PrivateKey
+	peer  *domain.PrivateKey // the master key, where the node holds it
 	dir   string
 	p2p   int  // TCP port, kept across restarts
 	made  bool // its store exists
@@ -112,6 +116,11 @@ func start(t testing.TB, count int, s setup) *network {
 			net: n, index: i, key: keyOf(byte(100 + i)), dir: filepath.Join(t.TempDir(), "store"), p2p: freeport.Port(t),
 		})
 	}
+	if s.speak {
+		for _, v := range n.nodes {
+			v.peer = &v.key
+		}
+	}
 	if s.disks {
 		for i, v := range n.nodes {
 			v.disk = crashdisk.New(uint64(i))
@@ -137,6 +146,9 @@ func makeGenesis(t testing.TB, n *network) *group.Genesis {
 	doc := &notaryv1.Genesis{
 		Name: "e2e", AddressPrefix: "etest", TimeMs: uint64(time.Now().UnixMilli()),
 		Rewards: &notaryv1.RewardSchedule{Epochs: 2, UnitsPerEpoch: 1_000_000 * coin},
+	}
+	if n.setup.speak {
+		doc.Limits = &notaryv1.NetworkLimits{WorkBits: 4, EpochMs: 1000}
 	}
 	var seeds []group.Member
 	for i, w := range group.Split(len(n.nodes)) {
@@ -215,7 +227,7 @@ func (v *notary) launch() error {
 	v.made = true
 	registry := prometheus.NewRegistry()
 	nd, err := node.New(v.nodeConfig(), node.Parts{
-		Genesis: n.genesis, Key: v.key, Store: st, Gossip: v.gossipConfig(), GossipMetrics: gossip.NewMetrics(registry),
+		Genesis: n.genesis, Key: v.key, Master: v.peer, Store: st, Gossip: v.gossipConfig(), GossipMetrics: gossip.NewMetrics(registry),
 		Metrics: node.NewMetrics(registry), Log: log, Version: "e2e",
 	})
 	if err != nil {
