@@ -49,6 +49,9 @@ type Config struct {
 	// HeldBelow is the part of this node's own trust below which what the group accepts is shown as HELD; 0 shows
 	// nothing so.
 	HeldBelow group.Weight
+	// HeldPatience is how long a transaction that is final waits for more votes before it is called held: the quorum
+	// is whoever was quickest. Who waits for finality waits for that too.
+	HeldPatience time.Duration
 	// MarginFloor is the number of peers below which a warning is given: that few could break safety together,
 	// or stop progress.
 	MarginFloor int
@@ -78,6 +81,7 @@ func DefaultConfig() Config {
 		DrainPatience:    5 * time.Second,
 		Contests:         conflict.DefaultParams(),
 		HeldBelow:        group.Total / 2,
+		HeldPatience:     2 * time.Second,
 		MarginFloor:      2,
 	}
 }
@@ -102,6 +106,7 @@ func (c Config) Validate() error {
 	check(c.Shards > 0 && c.Shards <= 256 && c.Shards&(c.Shards-1) == 0, "shards must be a power of two up to 256, not %d", c.Shards)
 	check(c.StallAfter >= 100*time.Millisecond, "stall_after must be at least 100ms, not %v", c.StallAfter)
 	check(c.HeldBelow <= group.Total, "held_below must lie in 0..%d, not %d", group.Total, c.HeldBelow)
+	check(c.HeldPatience >= 0 && c.HeldPatience <= 30*time.Second, "held_patience must lie in 0s..30s, not %v", c.HeldPatience)
 	check(c.MarginFloor >= 0, "margin_floor must not be negative, not %d", c.MarginFloor)
 	check(c.DrainPatience >= 0, "drain_patience must not be negative, not %v", c.DrainPatience)
 	return errors.Join(append(errs, c.Contests.Validate())...)

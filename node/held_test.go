@@ -1,9 +1,16 @@
 package node
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/store"
 
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
@@ -91,5 +98,79 @@ func TestSimulateNobody(t *testing.T) {
 	_, err := stranger.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}})
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
 		t.Errorf("a stranger: %v", err)
+	}
+}
+
+// TestLateVoteBacks: the quorum was complete without the peer that this node trusts, whose vote comes a moment
+// later: nothing is held.
+func TestLateVoteBacks(t *testing.T) {
+	v, nodes := speakers(t, 4)
+	for _, n := range nodes[:3] {
+		n.label(t, v.peer(3), 1000)
+	}
+	eventually(t, "a view", func() bool { return nodes[0].sh.keeper.seen.Load().own() != nil })
+	tx := v.pay(0, "paid")
+	nodes[0].submitFinal(t, tx)
+	s, _, err := nodes[0].Transaction(t.Context(), tx.ID)
+	if err != nil || s.Held || s.OwnWeight < s.OwnThreshold || s.OwnThreshold == 0 {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s.AcceptedWeight < uint64(group.QuorumWeight)+1 {
+		t.Errorf("accepted weight %d", s.AcceptedWeight)
+	}
+	if waits := nodes[0].sh.backers.waits(tx.ID); waits != nil {
+		t.Error("it is not settled")
+	}
+}
+
+// TestBackersSettle: late votes settle at once, others when the patience is over; what is remembered is bounded.
+func TestBackersSettle(t *testing.T) {
+	net := kit.New("backers", kit.Equal(4)...)
+	key := func(i int) domain.PublicKey { return net.Signers[i].Head.Key }
+	registry := prometheus.NewRegistry()
+	b := newBackers(time.Second, NewMetrics(registry), slog.New(slog.DiscardHandler))
+	b.backing = func(_ *store.FinalInfo, late []domain.PublicKey) backing {
+		if slices.Contains(late, key(3)) {
+			return backing{weight: 1, threshold: 1}
+		}
+		return backing{threshold: 1}
+	}
+	info := &store.FinalInfo{Round: 1, Link: net.Group.Link(), Edges: []store.EdgeRef{{Key: key(0)}, {Key: key(1)}, {Key: key(2)}}}
+	vote := func(voter int, state observation.State, round uint32) conflict.Vote {
+		return conflict.Vote{State: state, Round: round, Group: net.Group, Voter: voter}
+	}
+	start := time.Unix(1000, 0)
+	b.note(domain.Hash{1}, info, start)
+	b.note(domain.Hash{2}, info, start)
+	first, second := b.waits(domain.Hash{1}), b.waits(domain.Hash{2})
+	closed := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	for _, votes := range [][]conflict.Vote{nil, {vote(0, observation.Accepted, 1)}, {vote(3, observation.Pending, 1)}, {vote(3, observation.Accepted, 0)}} {
+		b.look(domain.Hash{1}, votes, start.Add(time.Second-1))
+		if closed(first) {
+			t.Fatalf("settled by %v", votes)
+		}
+	}
+	b.look(domain.Hash{1}, []conflict.Vote{vote(3, observation.Accepted, 1)}, start)
+	if late := b.lateFor(domain.Hash{1}); !closed(first) || len(late) != 1 || late[0] != key(3) {
+		t.Errorf("late: %v", late)
+	}
+	b.look(domain.Hash{2}, nil, start.Add(time.Second))
+	if !closed(second) || b.lateFor(domain.Hash{2}) != nil || counterOf(t, b.metrics.held) != 1 {
+		t.Error("the second is not held")
+	}
+	for i := range keptBackers + 5 {
+		id := domain.Hash{3, byte(i), byte(i >> 8), byte(i >> 16)}
+		b.note(id, info, start)
+		b.look(id, []conflict.Vote{vote(3, observation.Accepted, 1)}, start)
+	}
+	if len(b.late) != keptBackers || len(b.kept) != keptBackers || len(b.open) != 0 {
+		t.Errorf("%d remembered", len(b.late))
 	}
 }

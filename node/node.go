@@ -62,7 +62,7 @@ func New(c Config, p Parts) (*Node, error) {
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
 		admission: newAdmission(c.MaxInFlight, c.BusyAfter), alarms: newAlarms(), news: newNews(), hands: newHands(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), ready: n.ready, fail: n.fail,
-		lineage: newLineage(p.Genesis, p.Store),
+		lineage: newLineage(p.Genesis, p.Store), backers: newBackers(c.HeldPatience, p.Metrics, p.Log),
 	}
 	if sh.obsRules.MaxLeaves == 0 {
 		sh.obsRules.MaxLeaves = observation.MaxLeaves
@@ -148,6 +148,7 @@ func (n *Node) wireKeeper(p Parts) error {
 	sh := n.sh
 	sh.keeper = newKeeper(p.Genesis, p.Key, p.Store, sh.rules, p.Log)
 	sh.keeper.up, sh.keeper.fail = sh.up, n.fail
+	sh.backers.votes, sh.backers.backing = sh.counting.votes, sh.backing
 	sh.keeper.floor = marginFloor{floor: sh.config.MarginFloor, metrics: sh.metrics.trust, log: p.Log}
 	if p.Master != nil {
 		sh.keeper.peer = group.PeerID(p.Master.Public())
@@ -263,7 +264,7 @@ func (n *Node) running() []func(context.Context) {
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
 		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep,
-		sh.keeper.run, n.announce,
+		sh.keeper.run, n.announce, sh.backers.run,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

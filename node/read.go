@@ -89,7 +89,7 @@ func (sh *shell) statusOf(id domain.Hash, info *store.FinalInfo) *notaryv1.Trans
 		TransactionId: id[:], State: notaryv1.TransactionState_TRANSACTION_STATE_FINAL, Round: info.Round,
 		GroupEpoch: info.GroupEpoch, QuorumWeight: uint64(group.QuorumWeight), FinalMs: info.FinalMS,
 	}
-	sh.backed(s, info)
+	sh.backed(id, s, info)
 	s.PendingWeight = s.AcceptedWeight // whoever accepts supports
 	return s
 }

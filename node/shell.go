@@ -32,7 +32,7 @@ type shell struct {
 
 	store      *store.Store
 	lineage    *lineage
-	held       heldLog
+	backers    *backers
 	space      *space
 	net        *gossip.Net
 	flights    *directory
@@ -86,6 +86,7 @@ func (sh *shell) publishObservation(raw []byte) {
 // finals is told of every group commit: winners wake their children and end their rivals, and whoever
 // follows the log of finals has news.
 func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final) {
+	now, viewing := time.Now(), sh.viewing()
 	for i, f := range fs {
 		f.mu.Lock()
 		f.info = &store.FinalInfo{
@@ -95,7 +96,9 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)
 		sh.keeper.learn(f.tx)
-		sh.note(f.info, time.Now())
+		if viewing {
+			sh.backers.note(f.tx.ID, f.info, now)
+		}
 		sh.batcher.release(ctx, f.tx)
 		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
 		sh.metrics.finalSeconds.Observe(float64(took) / 1000)

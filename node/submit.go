@@ -45,6 +45,9 @@ func (sh *shell) await(ctx context.Context, f *flight, level notaryv1.WaitLevel)
 		case state == lifecycle.Rejected:
 			return sh.status(ctx, f), err
 		case reached(state, level):
+			if state == lifecycle.Final {
+				sh.settle(ctx, f.tx.ID)
+			}
 			return sh.status(ctx, f), nil
 		}
 		select {

@@ -35,6 +35,10 @@ func (n *Node) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*
 				_, changed, _ = f.snapshot()
 			}
 			s, _, err := n.Transaction(ctx, id)
+			if err == nil && s.GetHeld() {
+				sh.settle(ctx, id)
+				s, _, err = n.Transaction(ctx, id)
+			}
 			if err != nil {
 				yield(nil, err)
 				return
