@@ -38,11 +38,11 @@ func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionSta
 		var err error
 		if info != nil {
 			s = sh.statusOf(f.tx.ID, info)
+			s.ReceivedMs = f.receivedMS
 		} else {
 			s, err = sh.finalStatus(f.tx.ID) // it was final before this flight began
 		}
 		if s != nil && err == nil {
-			s.ReceivedMs = f.receivedMS
 			return s
 		}
 	}
