@@ -74,7 +74,7 @@ func (a *app) forge(path, genesisFile string) (*forgeView, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j, err := a.judge(p, genesisFile); err != nil || j.Conclusion != observation.Valid {
+	if j, err := a.judge(p, checking{genesis: genesisFile}); err != nil || j.Conclusion != observation.Valid {
 		return nil, errors.Join(usage("demo forge: %s is not a valid proof to begin with", path), err)
 	}
 	var whole notaryv1.AcceptanceProof

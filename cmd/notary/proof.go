@@ -104,7 +104,7 @@ func writeAs(path, format string, p encoded) error {
 }
 
 func (a *app) proofVerify() *cobra.Command {
-	var genesisFile string
+	var k checking
 	c := &cobra.Command{
 		Use: "verify FILE", Short: "Check a proof file offline",
 		Long: "Checks every signature and path of a proof, binary or JSON, without any node. Exit codes: 0 valid,\n" +
@@ -119,7 +119,7 @@ func (a *app) proofVerify() *cobra.Command {
 			case err != nil:
 				return err
 			default:
-				if j, err = a.judge(p, genesisFile); err != nil {
+				if j, err = a.judge(p, k); err != nil {
 					return err
 				}
 			}
@@ -137,6 +137,6 @@ func (a *app) proofVerify() *cobra.Command {
 			return j.exit()
 		},
 	}
-	c.Flags().StringVar(&genesisFile, "genesis", "", "trust this genesis `file` instead of the networks trusted here")
+	k.flags(c)
 	return c
 }

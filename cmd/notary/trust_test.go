@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/notarynet/notaryd/client/clienttest"
 	"github.com/notarynet/notaryd/client/runtimefile"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
@@ -140,5 +141,17 @@ func TestTrustTranscript(t *testing.T) {
 	w.refused(exitUsage, "USAGE", "trust", "simulate", second[:6])
 	w.refused(exitUsage, "USAGE", "trust", "simulate", ":"+second[:6]+"=5")
 	w.refused(exitUsage, "USAGE", "trust", "simulate", second[:6]+"=much")
+	w.write("mine.json", w.want(exitOK, "trust", "list", "--json"))
+	w.want(exitOK, "wallet", "restore", "--words-file", "words.txt")
+	w.write("note.txt", "Believe it or not.\n")
+	w.want(exitOK, "stamp", "note.txt")
+	w.want(exitOK, "verify", "note.txt", "--trust", "mine.json")
+	w.want(exitOK, "proof", "verify", "note.txt.notary", "--trust", "mine.json", "--trust-share", "80", "--json")
+	w.net.Set(clienttest.Faults{Silent: 1})
+	w.write("note.txt", "Believe it.\n")
+	w.want(exitOK, "stamp", "note.txt", "--force")
+	w.want(exitOK, "proof", "verify", "note.txt.notary", "--trust", "mine.json", "--trust-share", "90")
+	w.refused(exitUsage, "USAGE", "verify", "note.txt", "--trust", "note.txt")
+	w.refused(exitUsage, "USAGE", "verify", "note.txt", "--trust", "mine.json", "--trust-share", "101")
 	w.golden("trust")
 }

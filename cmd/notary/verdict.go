@@ -54,9 +54,9 @@ func (j *judgement) invalid(err error) {
 }
 
 // judge verifies a proof without any node, against the genesis file given or the networks trusted here.
-func (a *app) judge(p *proofFile, genesisFile string) (*judgement, error) {
+func (a *app) judge(p *proofFile, k checking) (*judgement, error) {
 	j := &judgement{Network: p.Network.String()}
-	root, g, remember, err := a.trustRoot(p, genesisFile)
+	root, g, remember, err := a.trustRoot(p, k.genesis)
 	if errors.Is(err, wallet.ErrUnknownNetwork) {
 		j.Conclusion, j.Reason = observation.NoTrustRoot, "NO_TRUST_ROOT"
 		j.Message = "the genesis document of network " + j.Network + " is not known here"
@@ -66,6 +66,9 @@ func (a *app) judge(p *proofFile, genesisFile string) (*judgement, error) {
 		return nil, err
 	}
 	j.NetworkName = g.Doc.GetName()
+	if root.Own, err = k.ownTrust(); err != nil {
+		return nil, err
+	}
 	verdict, err := p.verify(root)
 	if err != nil {
 		j.invalid(err)
@@ -164,6 +167,9 @@ func (j *judgement) writeTransaction(w io.Writer, t *observation.TransactionVerd
 			fmt.Fprintf(w, ", %s missing", percent(uint64(t.Missing)))
 		}
 		fmt.Fprintf(w, "\n  network\t%s (%s)\n", j.NetworkName, j.Network)
+		if t.Own != nil {
+			fmt.Fprintf(w, "  own trust\t%s\n", tellOwn(t.Own))
+		}
 		if j.GroupEpoch > 0 {
 			fmt.Fprintf(w, "  group\tepoch %d, %s\n", j.GroupEpoch, wayTo(j.Links))
 		}

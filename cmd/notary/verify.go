@@ -33,14 +33,15 @@ type verifyView struct {
 }
 
 func (a *app) verifyCommand() *cobra.Command {
-	var proofFile, genesisFile string
+	var proofFile string
+	var k checking
 	c := &cobra.Command{
 		Use: "verify FILE", GroupID: "proofs", Short: "Check offline that a file is the one that was stamped",
 		Long: "Reads FILE and its proof FILE.notary and checks, without any node, that the network notarised exactly\n" +
 			"this content, and when. Exit codes: 0 valid, 1 invalid, 2 not enough weight, 3 no trust root.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := a.verifyFile(args[0], proofFile, genesisFile)
+			v, err := a.verifyFile(args[0], proofFile, k)
 			if err != nil {
 				return err
 			}
@@ -51,11 +52,11 @@ func (a *app) verifyCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&proofFile, "proof", "", "the proof, where it is not in FILE.notary")
-	c.Flags().StringVar(&genesisFile, "genesis", "", "trust this genesis `file` instead of the networks trusted here")
+	k.flags(c)
 	return c
 }
 
-func (a *app) verifyFile(path, proofFile, genesisFile string) (*verifyView, error) {
+func (a *app) verifyFile(path, proofFile string, k checking) (*verifyView, error) {
 	// Whoever names the proof means the file beside it.
 	if document, isProof := strings.CutSuffix(path, proofSuffix); isProof && proofFile == "" {
 		path, proofFile = document, path
@@ -79,7 +80,7 @@ func (a *app) verifyFile(path, proofFile, genesisFile string) (*verifyView, erro
 	if err != nil {
 		return nil, err
 	}
-	if v.judgement, err = a.judge(p, genesisFile); err != nil {
+	if v.judgement, err = a.judge(p, k); err != nil {
 		return nil, err
 	}
 	if v.Verdict != nil {
