@@ -38,7 +38,6 @@ func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionSta
 		var err error
 		if info != nil {
 			s = sh.statusOf(f.tx.ID, info)
-			s.ReceivedMs = f.receivedMS
 		} else {
 			s, err = sh.finalStatus(f.tx.ID) // it was final before this flight began
 		}
