@@ -65,6 +65,15 @@ type search struct {
 }
 
 func (s *search) run() ([]*Link, error) {
+	// The usual case, which needs no search and one link of the history: every other chain ends in a link that
+	// holds the same group, and more.
+	last, err := s.history(s.proof.GroupEpoch)
+	if err != nil {
+		return nil, err
+	}
+	if group.Quorum(s.proof.weightIn(s.known, last.Group)) {
+		return []*Link{Vouched(last.Group)}, nil
+	}
 	s.reach(s.known.Epoch(), nil)
 	for len(s.open) > 0 {
 		at := heap.Pop(&s.open).(*stop)
