@@ -8,8 +8,10 @@ import (
 
 	"github.com/notarynet/notaryd/internal/freeport"
 	"github.com/notarynet/notaryd/node"
+	"github.com/notarynet/notaryd/node/epoch"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -104,4 +106,107 @@ func TestFifthNode(t *testing.T) {
 		n.verify(t, fifth.proof(t, tx.ID), tx.ID)
 	}
 	n.equalLedgers(t)
+}
+
+// links is what the links that a node holds final have come to, and where the last group is.
+func (v *notary) links(t *testing.T) (*epoch.State, utxo.Outpoint) {
+	t.Helper()
+	state, at := epoch.Start(v.net.genesis.Group), utxo.FirstLink(v.net.genesis)
+	for {
+		entry, found, err := v.running.store.Lookup(at)
+		if err != nil || !found {
+			t.Fatalf("no link at %s: %v", at, err)
+		}
+		if entry.SpentBy.IsZero() {
+			return state, at
+		}
+		stored, _, err := v.running.store.Transaction(entry.SpentBy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := utxo.Decode(stored.Raw, utxo.RulesOf(v.net.genesis))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read []*group.Peer
+		for _, o := range tx.Reads() {
+			entry, _, err := v.running.store.Lookup(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := group.DecodePeer(entry.Output.Data.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read = append(read, p)
+		}
+		state, at = state.After(tx.Link, read), utxo.Outpoint{Tx: tx.ID}
+	}
+}
+
+// link is what a node could propose next, computed from some of the metadata that no link has read.
+func (v *notary) link(t *testing.T, state *epoch.State, at utxo.Outpoint, of ...*notary) *utxo.Tx {
+	t.Helper()
+	var read []*group.Peer
+	var cut []utxo.Outpoint
+	for _, other := range of {
+		m, found, err := v.running.store.PeerMetadata(other.id())
+		if err != nil || !found {
+			t.Fatalf("no metadata of node %d: %v", other.index, err)
+		}
+		read, cut = append(read, m.Peer), append(cut, m.Outpoint)
+	}
+	next, err := state.Next(read, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.net.sign(utxo.NewLink(at, cut, next, v.net.genesis.EpochMS()), v.key)
+}
+
+// TestRivalLinks: two links of one epoch, both right, each from labels that the other has not read, are a double
+// spend: one becomes final everywhere, and the links after it take up what it left out.
+func TestRivalLinks(t *testing.T) {
+	n := start(t, 4, setup{coins: 4, speak: true})
+	a, b := n.nodes[0], n.nodes[1]
+	a.label(t, n.nodes[2], 100)
+	n.each(t, "the first link", func(v *notary) bool { s, _ := v.links(t); return s.Group().Epoch() == 1 })
+	// Within the second before the next link may come.
+	state, at := a.links(t)
+	a.label(t, n.nodes[2], 900)
+	b.label(t, n.nodes[3], 900)
+	for _, v := range n.nodes {
+		for _, speaker := range []*notary{a, b} {
+			eventually(t, "the labels everywhere", func() bool {
+				m, found, err := v.running.store.PeerMetadata(speaker.id())
+				return err == nil && found && len(m.Peer.Labels) == 1 && m.Peer.Labels[0].Score == 900
+			})
+		}
+	}
+	one, other := a.link(t, state, at, a), b.link(t, state, at, b)
+	if one.ID == other.ID || one.Spends()[0] != other.Spends()[0] {
+		t.Fatal("no rivals")
+	}
+	for v, tx := range map[*notary]*utxo.Tx{a: one, b: other} {
+		// On a machine that has much to do the second may be over.
+		if _, err := v.submit(t, tx.Raw, waitNone); err != nil && reasonOf(err) != notaryv1.Reason_REASON_OUTPOINT_SPENT {
+			t.Fatal(err)
+		}
+	}
+	n.each(t, "a link of epoch 2", func(v *notary) bool { s, _ := v.links(t); return s.Group().Epoch() >= 2 })
+	n.each(t, "both labels in the cut", func(v *notary) bool {
+		s, _ := v.links(t)
+		for _, speaker := range []*notary{a, b} {
+			if p := s.Read(speaker.id()); p == nil || p.Labels[0].Score != 900 {
+				return false
+			}
+		}
+		return true
+	})
+	eventually(t, "equal links", func() bool {
+		s, _ := a.links(t)
+		return !slices.ContainsFunc(n.nodes, func(v *notary) bool { o, _ := v.links(t); return o.Group().Link() != s.Group().Link() })
+	})
+	if a.final(t, one.ID) && a.final(t, other.ID) {
+		t.Error("two links of one epoch are final")
+	}
 }
