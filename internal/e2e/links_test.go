@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/internal/freeport"
 	"github.com/notarynet/notaryd/node"
 	"github.com/notarynet/notaryd/node/epoch"
@@ -209,4 +210,15 @@ func TestRivalLinks(t *testing.T) {
 	if a.final(t, one.ID) && a.final(t, other.ID) {
 		t.Error("two links of one epoch are final")
 	}
+}
+
+// TestOthersPropose: where the facilitator of the LINK outpoint is away, another member proposes the link.
+func TestOthersPropose(t *testing.T) {
+	n := start(t, 4, setup{coins: 4, speak: true})
+	first := n.genesis.Group.Voters()[conflict.FacilitatorOf(n.genesis.Group, utxo.FirstLink(n.genesis), 1)].Key
+	at := slices.IndexFunc(n.nodes, func(v *notary) bool { return v.key.Public() == first })
+	n.nodes[at].kill(t)
+	up := n.up()
+	up[0].label(t, up[1], 900)
+	n.each(t, "a link", func(v *notary) bool { s, _ := v.links(t); return s.Group().Epoch() > 0 })
 }
