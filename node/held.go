@@ -34,12 +34,17 @@ func (sh *shell) backing(info *store.FinalInfo, late []domain.PublicKey) backing
 		return backing{}
 	}
 	var b backing
-	signed := make(map[domain.Hash]group.Weight, len(info.Edges)+len(late))
+	var signed map[domain.Hash]group.Weight // by peer, where there is a view to hold it against
+	if sh.viewing() {
+		b.threshold, signed = sh.config.HeldBelow, make(map[domain.Hash]group.Weight, len(info.Edges)+len(late))
+	}
 	add := func(key domain.PublicKey) {
 		if at, ok := g.Voter(key); ok {
 			v := &g.Voters()[at]
-			signed[v.PeerID] += v.Share
 			b.accepted += v.Share
+			if signed != nil {
+				signed[v.PeerID] += v.Share
+			}
 		}
 	}
 	for _, e := range info.Edges {
@@ -48,11 +53,10 @@ func (sh *shell) backing(info *store.FinalInfo, late []domain.PublicKey) backing
 	for _, key := range late {
 		add(key)
 	}
-	if !sh.viewing() {
+	if signed == nil {
 		return b
 	}
 	own := sh.keeper.seen.Load().own()
-	b.threshold = sh.config.HeldBelow
 	for _, m := range g.Members() {
 		if w := signed[m.PeerID]; w > 0 {
 			b.weight += own[m.PeerID] * w / m.Weight

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/notarynet/notaryd/proto/group"
@@ -50,4 +51,19 @@ func TestEpochsTranscript(t *testing.T) {
 	w.want(exitFailed, "verify", "other.txt")
 	w.want(exitFailed, "verify", "other.txt", "--json")
 	w.golden("epochs")
+}
+
+// TestForgedWithLinks: no part of a proof with links can be changed, the links least of all.
+func TestForgedWithLinks(t *testing.T) {
+	w := newWorld(t).withWallet()
+	for _, weight := range []group.Weight{300_000_000, 280_000_000} {
+		if err := w.net.NextEpoch(weight); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write("lease.txt", "Two rooms.\n")
+	w.want(exitOK, "stamp", "lease.txt")
+	if out := w.want(exitOK, "demo", "forge", "lease.txt.notary", "--genesis", "genesis.bin"); !strings.Contains(out, "links[0]") {
+		t.Errorf("links were not forged: %s", out)
+	}
 }
