@@ -84,7 +84,7 @@ func (c *Client) CompactProof(ctx context.Context, id domain.Hash) (*observation
 	case proof.Tx != id:
 		return nil, verdict, &ProofError{Err: refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "it proves another transaction")}
 	}
-	return proof, verdict, nil
+	return proof, verdict, c.known.learn(c.genesis.ID, verdict.Anchors)
 }
 
 func tooWeak(v observation.Verdict) error {

@@ -35,7 +35,8 @@ func (sh *shell) backing(info *store.FinalInfo, late []domain.PublicKey) backing
 	}
 	var b backing
 	var signed map[domain.Hash]group.Weight // by peer, where there is a view to hold it against
-	if sh.viewing() {
+	own := sh.keeper.seen.Load().own()
+	if own != nil && sh.config.HeldBelow > 0 {
 		b.threshold, signed = sh.config.HeldBelow, make(map[domain.Hash]group.Weight, len(info.Edges)+len(late))
 	}
 	add := func(key domain.PublicKey) {
@@ -56,7 +57,6 @@ func (sh *shell) backing(info *store.FinalInfo, late []domain.PublicKey) backing
 	if signed == nil {
 		return b
 	}
-	own := sh.keeper.seen.Load().own()
 	for _, m := range g.Members() {
 		if w := signed[m.PeerID]; w > 0 {
 			b.weight += own[m.PeerID] * w / m.Weight
