@@ -7,12 +7,17 @@ bin=$PWD/bin
 work=$(mktemp -d "${TMPDIR:-/tmp}/notary-demo-XXXXXX")
 export NOTARY_RUNTIME=$work/runtime.json NOTARY_HOME=$work/wallets NOTARY_PASSPHRASE=demo
 devnet=
+fifth=
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
 finish() {
 	code=$?
 	trap - EXIT INT TERM
+	if [ -n "$fifth" ] && kill -0 "$fifth" 2>/dev/null; then
+		kill -TERM "$fifth"
+		wait "$fifth" || true
+	fi
 	if [ -n "$devnet" ] && kill -0 "$devnet" 2>/dev/null; then
 		kill -INT "$devnet"
 		wait "$devnet" || true
@@ -55,6 +60,30 @@ say "spending coins twice, each side at another half of the network"
 "$bin/notary" demo double-spend
 "$bin/notary" demo double-spend --pairs 50
 
+say "a fifth notary joins: the four label each other, two of them label it, and a link gives it weight"
+"$bin/notaryd" devnet join "$work/state/node5" | tee "$work/join.txt"
+"$bin/notaryd" run "$work/state/node5" >"$work/state/node5.log" 2>&1 &
+fifth=$!
+peer5=$(awk '/^peer/{print $2}' "$work/join.txt")
+apis=$(sed -n 's/.*"api": "\([^"]*\)".*/\1/p' "$NOTARY_RUNTIME")
+peers=$("$bin/notary" peers --json | sed -n 's/.*"peer_id": "\([^"]*\)".*/\1/p')
+for api in $apis; do
+	for peer in $peers; do
+		"$bin/notary" --node "$api" trust set "$peer" 1000 >/dev/null 2>&1 || true # none labels itself
+	done
+done
+for api in $(echo "$apis" | head -n 2); do
+	"$bin/notary" --node "$api" trust set "$peer5" 1000
+done
+for _ in $(seq 150); do
+	"$bin/notary" trust list >"$work/trust.txt"
+	grep "^$peer5" "$work/trust.txt" | grep -qv ' 0\.0 % *[-0-9]*$' && break
+	sleep 0.2
+done
+cat "$work/trust.txt"
+grep "^$peer5" "$work/trust.txt" | grep -qv ' 0\.0 % *[-0-9]*$' || { echo "the fifth notary has no weight" >&2; exit 1; }
+"$bin/notary" trust margin
+
 say "how fast it is"
 "$bin/notary" bench --sequential 50
 
@@ -77,7 +106,9 @@ done
 [ "$counts" = 1 ] || { echo "the nodes hold different ledgers" >&2; exit 1; }
 
 say "stopping every node"
-kill -TERM "$back" && wait "$back" || true
+kill -TERM "$back" "$fifth"
+wait "$back" "$fifth" || true
+fifth=
 kill -INT "$devnet"
 wait "$devnet" || true
 devnet=
