@@ -566,6 +566,56 @@ func TestLinksTwin(t *testing.T) {
 	})
 }
 
+// TestForgersDoNotLead: whoever has no more than 2/3 of the weight of a known group, and as many keys of its own as it
+// likes, leads its verifier to no group of its own, by whatever links.
+func TestForgersDoNotLead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		honest := drawAge(t)
+		known := honest.At(rapid.Uint64Range(0, honest.Group.Epoch()).Draw(t, "known"))
+		var stolen []int // positions among the voters of the known group
+		var weight group.Weight
+		for _, v := range rapid.Permutation(known.Everybody()).Draw(t, "victims") {
+			if share := known.Group.Voters()[v].Share; !group.Quorum(weight + share) {
+				stolen, weight = append(stolen, v), weight+share
+			}
+		}
+		slices.Sort(stolen)
+		forger := known.Fork()
+		members := equals(forger, 500, 501, 502)
+		for _, v := range stolen {
+			key := known.Group.Voters()[v].Key
+			members[0].Keys = append(members[0].Keys, group.NodeKey{Key: key, SigningEpoch: 1})
+		}
+		made := forger.Next(members...)
+		var links []*observation.Link
+		switch rapid.IntRange(0, 2).Draw(t, "how") {
+		case 0: // what only stolen keys accepted
+			if len(stolen) == 0 {
+				return
+			}
+			tx := forger.LinkTx(forger.Output, made)
+			links = []*observation.Link{must(observation.NewLink(tx.Raw, forger.Prove(tx, 0, stolen...)))}
+			forger.Enter(links[0])
+		case 1: // vouched for by stolen keys and its own
+			links = []*observation.Link{observation.Vouched(made)}
+			forger.Enter(links[0])
+		case 2: // the same, with one proven link more
+			forger.Enter(observation.Vouched(made))
+			second := forger.Grow(forger.Next(equals(forger, 500, 501, 502)...))
+			links = []*observation.Link{observation.Vouched(made), second}
+		}
+		p := payment(forger)
+		p.Links = links
+		v, err := again(t, p).Verify(observation.NewRoot(known.Group))
+		if v.Conclusion == observation.Valid || len(v.Anchors) > 0 {
+			t.Fatalf("led to %v by %d of the weight", v.Links, weight)
+		}
+		if err == nil && v.Conclusion != observation.NoTrustRoot {
+			t.Fatalf("%s", v.Conclusion)
+		}
+	})
+}
+
 func bytesOf(links []*observation.Link) (n int) {
 	for _, l := range links {
 		n += len(l.Raw)

@@ -48,6 +48,18 @@ func (a *Age) Fork() *Age {
 	return b
 }
 
+// At is a fork that begins at an earlier epoch.
+func (a *Age) At(epoch uint64) *Age {
+	b := a.Fork()
+	b.Links, b.Groups, b.Group = b.Links[:epoch], b.Groups[:epoch+1], b.Groups[epoch]
+	b.Output = observation.GroupOutput{Transaction: b.Genesis.ID, Index: b.Genesis.LinkIndex()}
+	if epoch > 0 {
+		b.Output = b.Links[epoch-1].Output
+	}
+	b.enter()
+	return b
+}
+
 // Root knows the genesis document.
 func (a *Age) Root() observation.Root { return observation.GenesisRoot(a.Genesis) }
 
