@@ -35,8 +35,9 @@ func (b *ballot) of(s observation.State) *count { return &b.counts[s-observation
 // certified reports whether the ballot holds a certificate: PENDING from more than 2/3 of the weight.
 func (b *ballot) certified() bool { return quorum(b.of(observation.Pending).weight) }
 
-// quorum is what makes certificates and finality.
-func quorum(w group.Weight) bool { return group.Quorum(w) || plantedQuorum && 3*w >= 2*group.Total }
+// quorum is what makes certificates and finality. The whole is no multiple of 3, so that >= for > makes no difference
+// unless the division is carried out.
+func quorum(w group.Weight) bool { return group.Quorum(w) || plantedQuorum && w >= 2*group.Total/3 }
 
 // hollow reports whether not even one honest voter is sure to stand behind the ballot.
 func (b *ballot) hollow() bool {

@@ -18,11 +18,12 @@ const (
 	Usurper    = "facilitator"   // is early in the next round, with another choice for each half
 	Schemer    = "schemer"       // gives one rival's certificate to one node alone, its weight to another rival, and so on in turn
 	Turncoat   = "turncoat"      // in every round one rival's certificate for one node, its weight for another rival for the rest
+	Plotter    = "plotter"       // plans with the others which node sees which of their votes, and when (plotter.go)
 	Poisoner   = "poisoner"      // corrupts the witnesses of what it passes on, and is silent else
 )
 
 // Kinds are all kinds of Byzantine nodes.
-var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Poisoner}
+var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Plotter, Poisoner}
 
 // liar is a Byzantine node. It signs with its own key alone; everything else it may do as it likes.
 type liar struct {
@@ -32,6 +33,9 @@ type liar struct {
 	heads map[int]observation.Head // its chain forks by branch
 	said  map[saying]bool
 	txs   map[domain.Hash]*utxo.Tx
+
+	sealed map[saying]*observation.Observation // what a plotter has signed
+	plots  map[caseRound]bool                  // that it takes part in
 }
 
 type saying struct {
@@ -42,7 +46,10 @@ type saying struct {
 }
 
 func newLiar(w *world, id int) *liar {
-	l := &liar{world: w, id: id, kind: w.config.Kind, heads: make(map[int]observation.Head), said: make(map[saying]bool), txs: make(map[domain.Hash]*utxo.Tx)}
+	l := &liar{
+		world: w, id: id, kind: w.config.Kind, heads: make(map[int]observation.Head), said: make(map[saying]bool), txs: make(map[domain.Hash]*utxo.Tx),
+		sealed: make(map[saying]*observation.Observation), plots: make(map[caseRound]bool),
+	}
 	if l.kind == "" {
 		l.kind = Kinds[w.rng.Intn(len(Kinds))]
 	}

@@ -38,6 +38,16 @@ func (n *node) handOverWinners(tx *utxo.Tx) (found bool) {
 	return found
 }
 
+// lose takes what a rejected transaction lost to into the contests: one that is in there must hear of it, and whoever
+// still votes for it is helped along.
+func (n *node) lose(tx *utxo.Tx) {
+	if n.joined[tx.ID] || len(n.tally.Votes(tx.ID)) > 0 {
+		if n.handOverWinners(tx) && !n.joined[tx.ID] {
+			n.join(tx, false, nil)
+		}
+	}
+}
+
 func (n *node) join(tx *utxo.Tx, inWindow bool, final *conflict.Finality) {
 	n.joined[tx.ID] = true
 	n.contest(conflict.Join{

@@ -73,7 +73,24 @@ func (d *disk) sync(n int) {
 // crash loses what was not synced.
 func (d *disk) crash() { d.unsynced = nil }
 
-// prune drops what others signed: it can be fetched again.
+// prune drops what others signed and can be fetched again: all but the certificates behind this node's ACCEPTED, which
+// it must serve until the matter is decided.
 func (d *disk) prune() {
-	d.observations = slices.DeleteFunc(d.observations, func(o *observation.Observation) bool { return o.Header.Key != d.head.Key })
+	accepted := make(map[domain.Hash]bool)
+	for _, r := range d.records {
+		if r.State == observation.Accepted {
+			accepted[r.Tx] = true
+		}
+	}
+	d.observations = slices.DeleteFunc(d.observations, func(o *observation.Observation) bool {
+		if o.Header.Key == d.head.Key {
+			return false
+		}
+		for i := range int(o.Header.LeafCount) {
+			if accepted[o.Leaf(i).Subject] {
+				return false
+			}
+		}
+		return true
+	})
 }

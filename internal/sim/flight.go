@@ -175,8 +175,10 @@ func (n *node) report(f *flight, e lifecycle.Report) {
 	n.rejectedAt(n, id)
 	if changed := n.guard.Reject(id, f.tx.Spends()); len(changed) > 0 {
 		n.disk.put(write{records: changed})
+		n.contest(conflict.Freed{Spends: f.tx.Spends(), Records: n.ownRecords(f.tx)})
 	}
 	n.claims.Release(id)
+	n.lose(f.tx)
 }
 
 // verify really checks signatures, once for all nodes.
@@ -250,15 +252,22 @@ func (n *node) seal() {
 	w.own = o
 	n.waiting, n.batch, n.voted = nil, write{}, nil
 	publish := func() {
-		n.published(n, o)
+		n.overheard(n, o)
 		for to := range n.nodes {
 			n.deliver(n.id, to, o)
 		}
 	}
 	if planted == "send-before-save" {
+		n.published(n, o)
 		publish()
 	}
 	n.save(w, func() {
+		if planted != "send-before-save" {
+			n.published(n, o) // or will be, whatever happens now: it is on disk
+		}
+		if n.strike != nil && n.strike(n, o) {
+			return
+		}
 		if planted != "send-before-save" {
 			publish()
 		}

@@ -12,8 +12,7 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// ledger is the genesis of a network of n equal peers, with coins for every seed to spend. It is the same for all
-// seeds with the same n.
+// ledger is the genesis of a network of peers, with coins for every seed to spend. Seeds share it.
 type ledger struct {
 	genesis *group.Genesis
 	delta   utxo.Delta
@@ -32,8 +31,14 @@ const (
 	startMS = 1_800_000_000_000
 )
 
+// variants is how many different distributions of unequal weight there are.
+const variants = 16
+
+// ledgerKey is what ledgers are shared by; variant 0 is equal weights.
+type ledgerKey struct{ nodes, variant int }
+
 var (
-	ledgers   = make(map[int]*ledger)
+	ledgers   = make(map[ledgerKey]*ledger)
 	ledgersMu sync.Mutex
 )
 
@@ -44,28 +49,52 @@ func seedKey(kind byte, n int) domain.PrivateKey {
 	return domain.NewPrivateKey(seed)
 }
 
-func newLedger(n int) *ledger {
+func newLedger(n int, unequal bool, seed int64) *ledger {
+	key := ledgerKey{nodes: n}
+	if unequal {
+		key.variant = 1 + int(uint64(seed)%variants)
+	}
 	ledgersMu.Lock()
 	defer ledgersMu.Unlock()
-	l := ledgers[n]
+	l := ledgers[key]
 	if l == nil {
-		l = makeLedger(n)
-		ledgers[n] = l
+		l = makeLedger(key)
+		ledgers[key] = l
 	}
 	fresh := *l
 	return &fresh
 }
 
-func makeLedger(n int) *ledger {
+// shares are weights that sum to the whole: equal ones, or at random ones that differ tenfold.
+func (key ledgerKey) shares() []group.Weight {
+	parts := make([]group.Weight, key.nodes)
+	rng := rand.New(rand.NewSource(int64(key.variant)))
+	var sum group.Weight
+	for i := range parts {
+		parts[i] = 1
+		if key.variant > 0 {
+			parts[i] = group.Weight(10 + rng.Intn(90))
+		}
+		sum += parts[i]
+	}
+	left := group.Total
+	for i := range parts {
+		share := left * parts[i] / sum
+		sum -= parts[i]
+		left -= share
+		parts[i] = share
+	}
+	return parts
+}
+
+func makeLedger(key ledgerKey) *ledger {
+	n := key.nodes
 	l := &ledger{owner: seedKey('o', 0), nodes: make(map[domain.PublicKey]int)}
 	doc := &notaryv1.Genesis{Name: fmt.Sprintf("sim-%d", n), AddressPrefix: "sim", TimeMs: startMS}
-	left := group.Total
-	for i := range n {
+	for i, share := range key.shares() {
 		key := seedKey('k', i)
 		l.keys = append(l.keys, key)
 		l.nodes[key.Public()] = i
-		share := left / group.Weight(n-i)
-		left -= share
 		id := domain.Hash{0: byte(i >> 8), 1: byte(i)}
 		public := key.Public()
 		doc.Seeds = append(doc.Seeds, &notaryv1.Member{

@@ -8,7 +8,8 @@ type network struct {
 	rng          *rand.Rand
 	minHop, span uint64
 	loss         float64
-	side         []int // by node; messages cross only within one side
+	side         []int      // by node; messages cross only within one side
+	lag          [][]uint64 // by sender and receiver: what a hop may take longer
 	sent, lost   int
 }
 
@@ -21,7 +22,26 @@ func (n *network) send(from, to int, deliver func()) {
 	case n.side[from] != n.side[to] || n.loss > 0 && n.rng.Float64() < n.loss:
 		n.lost++
 	default:
-		n.after(n.hop(), deliver)
+		n.after(n.hop()+n.lagging(from, to), deliver)
+	}
+}
+
+func (n *network) lagging(from, to int) uint64 {
+	if len(n.lag) == 0 || n.lag[from][to] == 0 {
+		return 0
+	}
+	return uint64(n.rng.Int63n(int64(n.lag[from][to])))
+}
+
+// hinder makes each direction between two nodes anew: as it should be, slow, or nearly dead. Nothing is lost, but what
+// is sent comes in any order.
+func (n *network) hinder() {
+	n.lag = make([][]uint64, len(n.side))
+	for from := range n.lag {
+		n.lag[from] = make([]uint64, len(n.side))
+		for to := range n.lag[from] {
+			n.lag[from][to] = []uint64{0, 0, 0, 0, 500 * ms, 1500 * ms, 5 * second}[n.rng.Intn(7)]
+		}
 	}
 }
 
@@ -34,4 +54,7 @@ func (n *network) cut() {
 	}
 }
 
-func (n *network) heal() { clear(n.side) }
+func (n *network) heal() {
+	clear(n.side)
+	n.lag = nil
+}

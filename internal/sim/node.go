@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/observation"
@@ -132,6 +135,10 @@ func (n *node) restore() {
 			records = append(records, r)
 		}
 	}
+	slices.SortFunc(records, func(a, b conflict.Record) int {
+		keyA, keyB := a.Key(), b.Key()
+		return bytes.Compare(keyA[:], keyB[:])
+	})
 	n.guard.Restore(records)
 	for id, tx := range n.disk.txs {
 		n.known[id] = tx
@@ -176,10 +183,7 @@ func (n *node) must(err error) {
 	}
 }
 
-// submit takes a transaction from a client.
-func (n *node) submit(tx *utxo.Tx) { n.receive(tx) }
-
-// receive takes a transaction from anybody. A copy with a corrupt witness leaves no trace but its own verdict.
+// receive takes a transaction from a client or a peer. A copy with a corrupt witness leaves no trace but its own verdict.
 func (n *node) receive(tx *utxo.Tx) {
 	if n.flights[tx.ID] != nil || n.ended(tx.ID) || n.verdict(tx) != nil {
 		return

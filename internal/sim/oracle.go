@@ -28,6 +28,7 @@ type oracle struct {
 	votes        map[int]map[utxo.Outpoint][]publicVote // published by honest nodes, in their order
 	caseOf       map[domain.Hash]*workload
 	contradicted int
+	highest      uint32 // round that anybody honest voted in
 
 	uncontestedMS, contestedMS []float64
 }
@@ -59,6 +60,12 @@ func (o *oracle) violate(format string, args ...any) {
 	o.w.logf("VIOLATION %s", s)
 }
 
+// runaway reports a run that does not come to an end.
+func (o *oracle) runaway(format string, args ...any) {
+	o.Undecided++
+	o.violate("runaway: "+format, args...)
+}
+
 // published looks at what an honest node shows to others: one header for each height, and no votes that convict it.
 func (o *oracle) published(n *node, ob *observation.Observation) {
 	key := headerKey{n.id, ob.Header.Height}
@@ -80,6 +87,7 @@ func (o *oracle) voted(n *node, v publicVote) {
 	if c == nil {
 		return
 	}
+	o.highest = max(o.highest, v.round)
 	o.runsAhead(n, c, v)
 	o.heard(n.voter, c, v)
 	tx := n.known[v.tx]

@@ -25,16 +25,16 @@ func Plant(name string) error {
 	return conflict.Plant(name)
 }
 
-// PlantedConfig is the run in which a bug should show.
-func PlantedConfig(bug string, seed int64) Config {
-	c := Config{Seed: seed, Nodes: 7, Faulty: 2, Chaos: true}
-	switch bug {
-	case "quorum-at-least":
-		c.Nodes = 6 // 2 of 6 are exactly a third
-	case "latest-lock":
-		c.Crashes = 12 // lives that know nothing but their own votes
-	case "no-pull", "kept-locks":
-		c.Kind = Schemer
+// catchers are the scenarios in which a bug shows, the quickest first.
+var catchers = map[string][]string{}
+
+// Catchers are the scenarios to look for a bug in, most promising first: all of them, as none may miss what it could see.
+func Catchers(bug string) (names []string) {
+	names = slices.Clone(catchers[bug])
+	for _, s := range Scenarios {
+		if s.Name != "race" && !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
 	}
-	return c
+	return names
 }

@@ -24,26 +24,24 @@ type Result struct {
 	UncontestedMS, ContestedMS []float64
 }
 
-// Limits of a run, in simulated time.
+// Limits of a run. One that exceeds them is undecided, and that is a violation.
 const (
-	healAt   = 12 * second
-	deadline = 240 * second
+	deadline  = 240 * second // of simulated time
+	maxEvents = 4_000_000
+	maxRound  = 300 // that anybody honest votes in
 )
 
 // Run simulates one network.
 func Run(config Config) (r Result) {
 	w := newWorld(config)
+	config = w.config
 	defer func() {
 		if p := recover(); p != nil {
 			r.Violations = append(w.violations, fmt.Sprint("panic: ", p))
 		}
 	}()
 	w.populate()
-	if config.Chaos {
-		w.chaos()
-	} else {
-		w.race()
-	}
+	w.scenario.play(w)
 	w.finish()
 	w.verdict()
 	return Result{
@@ -53,14 +51,17 @@ func Run(config Config) (r Result) {
 	}
 }
 
-// finish runs until everything is decided after the heal, or until the deadline.
+// finish runs until everything is decided after the heal, or until a limit.
 func (w *world) finish() {
-	quiet := uint64(0)
-	if w.config.Chaos {
-		quiet = healAt
-	}
-	for i := 0; w.step(deadline); i++ {
-		if i%64 == 0 && w.now > quiet && w.allDecided() {
+	for i := 1; w.step(deadline); i++ {
+		switch {
+		case i%64 == 0 && w.now > w.scenario.healAt && w.allDecided():
+			return
+		case i > maxEvents:
+			w.runaway("%d events", i)
+			return
+		case w.highest > maxRound:
+			w.runaway("round %d", w.highest)
 			return
 		}
 	}
@@ -87,11 +88,7 @@ func (w *world) chaos() {
 		w.after(at, func() { w.cut(); w.count("partition", 1) })
 		w.after(at+lasts, w.heal)
 	}
-	crashes := w.config.Crashes
-	if crashes == 0 {
-		crashes = 1 + w.rng.Intn(4)
-	}
-	for range crashes {
+	for range 1 + w.rng.Intn(4) {
 		w.after(uint64(w.rng.Intn(10*second)), w.crashOne)
 	}
 	for _, n := range w.nodes {
@@ -101,19 +98,24 @@ func (w *world) chaos() {
 	}
 	for range 2 {
 		w.after(uint64(w.rng.Intn(10*second)), func() {
-			w.honest().skewMS = int64(w.rng.Intn(20_000) - 10_000)
-			w.count("clock jump", 1)
+			if n := w.honest(); n != nil {
+				n.skewMS = int64(w.rng.Intn(20_000) - 10_000)
+				w.count("clock jump", 1)
+			}
 		})
 	}
-	w.after(healAt, w.recover)
+	w.after(w.scenario.healAt, w.recover)
 }
 
 // crashOne stops a node as soon as it has unsynced writes, so that something is lost.
 func (w *world) crashOne() {
 	n := w.honest()
+	if n == nil {
+		return
+	}
 	for try := range 200 {
 		w.after(uint64(try)*ms, func() {
-			if n.up && (len(n.disk.unsynced) > 0 || try == 199) && n.now < healAt && !n.crashing {
+			if n.up && (len(n.disk.unsynced) > 0 || try == 199) && n.now < n.scenario.healAt && !n.crashing {
 				n.crashing = true
 				w.count("crash", 1)
 				if len(n.disk.unsynced) > 0 {
@@ -142,8 +144,17 @@ func (w *world) recover() {
 	}
 	for _, c := range w.cases {
 		for _, tx := range c.txs {
-			w.honest().submit(tx)
+			w.submit(tx)
 		}
+	}
+}
+
+// submit sends a transaction to some node that is up, as soon as there is one.
+func (w *world) submit(tx *utxo.Tx) {
+	if n := w.honest(); n != nil {
+		n.receive(tx)
+	} else {
+		w.after(50*ms, func() { w.submit(tx) })
 	}
 }
 
@@ -165,28 +176,7 @@ func (w *world) anyCase() *workload {
 	case 7:
 		return w.conflicts([]int{0}, []int{0, 1}, []int{1, 2})
 	}
-	var spends [][]int
-	for range 4 + w.rng.Intn(5) {
-		spends = append(spends, w.rng.Perm(5)[:1+w.rng.Intn(3)])
-	}
-	return w.conflicts(spends...)
-}
-
-// family is a payment and its child, which spends what the parent pays.
-func (w *world) family() *workload {
-	parent := w.ledger.spend(w.rng, w.ledger.coin())
-	child := w.ledger.spend(w.rng, utxo.Outpoint{Tx: parent.ID})
-	return &workload{txs: []*utxo.Tx{parent, child}}
-}
-
-// closing is a double spend whose windows close while it is voted on.
-func (w *world) closing() *workload {
-	coin := w.ledger.coin()
-	c := &workload{contested: true}
-	for range 2 {
-		c.txs = append(c.txs, w.ledger.spendUntil(w.rng, startMS+w.now/ms+uint64(60+w.rng.Intn(40)), coin))
-	}
-	return c
+	return w.randomGraph(4 + w.rng.Intn(5))
 }
 
 // Percentile is the value below which p percent of the sample lie, 0 of an empty one. The sample is sorted.

@@ -13,7 +13,7 @@ func TestChaos(t *testing.T) {
 		t.Run(fmt.Sprintf("%d of %d faulty", c.faulty, c.nodes), func(t *testing.T) {
 			t.Parallel()
 			for seed := range int64(6) {
-				r := Run(Config{Seed: seed, Nodes: c.nodes, Faulty: c.faulty, Chaos: true})
+				r := Run(Config{Seed: seed, Nodes: c.nodes, Faulty: c.faulty, Scenario: "chaos"})
 				for _, v := range r.Violations {
 					t.Errorf("seed %d: %s", seed, v)
 				}
@@ -28,7 +28,7 @@ func TestLiars(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			for seed := range int64(3) {
-				r := Run(Config{Seed: seed, Nodes: 7, Faulty: 2, Kind: kind, Chaos: true})
+				r := Run(Config{Seed: seed, Nodes: 7, Faulty: 2, Kind: kind, Scenario: "chaos"})
 				for _, v := range r.Violations {
 					t.Errorf("seed %d: %s", seed, v)
 				}
@@ -44,7 +44,7 @@ func TestLiars(t *testing.T) {
 func TestSeedReplays(t *testing.T) {
 	run := func() (string, Result) {
 		var log bytes.Buffer
-		r := Run(Config{Seed: 5, Nodes: 7, Faulty: 2, Chaos: true, Log: &log})
+		r := Run(Config{Seed: 5, Nodes: 7, Faulty: 2, Scenario: "chaos", Log: &log})
 		return log.String(), r
 	}
 	logA, a := run()
@@ -60,7 +60,7 @@ func TestSeedReplays(t *testing.T) {
 // The oracles can fail: with more than 1/3 of the weight faulty they do.
 func TestTooManyLiars(t *testing.T) {
 	for seed := range int64(40) {
-		if r := Run(Config{Seed: seed, Nodes: 10, Faulty: 4, Chaos: true}); len(r.Violations) > 0 {
+		if r := Run(Config{Seed: seed, Nodes: 10, Faulty: 4, Scenario: "chaos"}); len(r.Violations) > 0 {
 			return
 		}
 	}
@@ -100,6 +100,6 @@ func TestPercentile(t *testing.T) {
 
 func BenchmarkChaos(b *testing.B) {
 	for seed := int64(0); b.Loop(); seed++ {
-		Run(Config{Seed: seed, Nodes: 20, Faulty: 4, Chaos: true})
+		Run(Config{Seed: seed, Nodes: 20, Faulty: 4, Scenario: "chaos"})
 	}
 }

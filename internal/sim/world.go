@@ -1,29 +1,30 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand"
+	"slices"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
 // Config is one run.
 type Config struct {
-	Seed  int64
-	Nodes int
-	// Faulty is the number of Byzantine nodes.
-	Faulty int
-	// Kind of the Byzantine nodes; empty for a mixture.
+	Seed int64
+	// Scenario is the name of one; empty for race.
+	Scenario string
+	// Nodes and, of these, Byzantine ones; with no Nodes as many as the scenario has.
+	Nodes, Faulty int
+	// Kind of the Byzantine nodes; empty for that of the scenario, which may be a mixture.
 	Kind string
-	// Chaos adds cuts, crashes, slow disks, wrong clocks and a mixture of all conflicts. Without it, one payment and one
-	// double spend are timed on a network that loses Loss of its messages.
-	Chaos bool
-	Loss  float64
-	// Crashes is how many nodes crash in chaos; 0 for a few.
-	Crashes int
+	// Loss is the share of messages lost from the start.
+	Loss float64
 	// Log receives a transcript, where not nil.
 	Log io.Writer
 }
@@ -31,17 +32,21 @@ type Config struct {
 // world is all there is in one run.
 type world struct {
 	*network
-	config Config
-	ledger *ledger
-	params conflict.Params
-	nodes  []*node // nil where a liar is
-	liars  []*liar // nil where a node is
+	config   Config
+	scenario Scenario
+	ledger   *ledger
+	params   conflict.Params
+	nodes    []*node // nil where a liar is
+	liars    []*liar // nil where a node is
 	oracle
 
 	stall, antiEntropy uint64
 	signatures         map[domain.Hash]error // verdicts by full hash
 	names              map[domain.Hash]string
 	cases              []*workload
+	style              style // of plotters
+	// strike may crash a node whose observation is on disk and on its way, and reports whether it did.
+	strike func(*node, *observation.Observation) bool
 }
 
 // workload is a set of transactions, connected by their conflicts.
@@ -53,6 +58,8 @@ type workload struct {
 
 	confidants []int                      // whom schemers trust, by round
 	pending    map[ballotKey]map[int]bool // who was PENDING where
+	planned    map[uint32]bool            // rounds that plotters have plans for
+	plans      map[showing]uint64
 }
 
 // ballotKey is a transaction and a round.
@@ -62,26 +69,42 @@ type ballotKey struct {
 }
 
 func newWorld(config Config) *world {
+	scenario, err := ScenarioNamed(cmp.Or(config.Scenario, "race"))
+	if err != nil {
+		panic(err)
+	}
+	if config.Nodes == 0 {
+		size := scenario.Sizes[uint64(config.Seed)%uint64(len(scenario.Sizes))]
+		config.Nodes, config.Faulty = size[0], size[1]
+	}
+	config.Kind = cmp.Or(config.Kind, scenario.Kind)
 	c := &clock{}
 	rng := rand.New(rand.NewSource(config.Seed))
 	w := &world{
 		network: &network{clock: c, rng: rng, minHop: 20 * ms, span: 80 * ms, side: make([]int, config.Nodes), loss: config.Loss},
-		config:  config, ledger: newLedger(config.Nodes), params: conflict.DefaultParams(),
+		config:  config, scenario: scenario, ledger: newLedger(config.Nodes, scenario.Unequal, config.Seed), params: conflict.DefaultParams(),
 		nodes: make([]*node, config.Nodes), liars: make([]*liar, config.Nodes),
 		stall: 3 * second, antiEntropy: 500 * ms,
 		signatures: make(map[domain.Hash]error), names: make(map[domain.Hash]string),
 	}
 	w.oracle = newOracle(w)
+	w.style = w.drawStyle()
 	return w
 }
 
-// populate starts the nodes: the liars at random places.
+// populate starts the nodes: the liars at random places, below 1/3 of the weight unless more of them are asked for.
 func (w *world) populate() {
-	places := w.rng.Perm(w.config.Nodes)
-	for i, id := range places {
-		if i < w.config.Faulty {
-			w.liars[id] = newLiar(w, id)
+	var faulty group.Weight
+	bounded := w.scenario.Unequal || 3*w.config.Faulty <= w.config.Nodes
+	left := w.config.Faulty
+	for _, id := range w.rng.Perm(w.config.Nodes) {
+		share := w.ledger.genesis.Group.Voters()[w.ledger.voters[id]].Share
+		if left == 0 || bounded && 3*(faulty+share) >= group.Total {
+			continue
 		}
+		left--
+		faulty += share
+		w.liars[id] = newLiar(w, id)
 	}
 	for id := range w.nodes {
 		if w.liars[id] == nil {
@@ -90,13 +113,13 @@ func (w *world) populate() {
 	}
 }
 
-// honest is a random node that is up and no liar.
+// honest is a random node that is up and no liar; nil where all are down.
 func (w *world) honest() *node {
-	for {
-		if n := w.nodes[w.rng.Intn(len(w.nodes))]; n != nil && n.up {
-			return n
-		}
+	up := slices.DeleteFunc(slices.Clone(w.nodes), func(n *node) bool { return n == nil || !n.up })
+	if len(up) == 0 {
+		return nil
 	}
+	return up[w.rng.Intn(len(up))]
 }
 
 // add names the transactions of a case and submits each to some node.
@@ -105,14 +128,22 @@ func (w *world) add(c *workload) {
 	c.heard = make([]uint64, len(w.nodes))
 	c.pending = make(map[ballotKey]map[int]bool)
 	for i, tx := range c.txs {
-		w.names[tx.ID] = fmt.Sprintf("%d%c", len(w.cases), 'A'+i)
+		w.names[tx.ID] = fmt.Sprintf("%d%s", len(w.cases), letter(i))
 		w.caseOf[tx.ID] = c
 	}
 	w.cases = append(w.cases, c)
 	for _, tx := range c.txs {
 		w.logf("submit %s spending %v", w.name(tx.ID), spendNames(tx))
-		w.after(uint64(w.rng.Intn(20*ms)), func() { w.honest().submit(tx) })
+		w.after(uint64(w.rng.Intn(20*ms)), func() { w.submit(tx) })
 	}
+}
+
+// letter is A, B .. Z, AA, AB and so on.
+func letter(i int) string {
+	if i >= 26 {
+		return letter(i/26-1) + letter(i%26)
+	}
+	return string(rune('A' + i))
 }
 
 func spendNames(tx *utxo.Tx) (out []uint32) {
