@@ -77,7 +77,7 @@ sim: ## Simulated networks that try to break the rules: SEEDS=200 FAULTY=0.2
 
 .PHONY: sim-planted
 sim-planted: ## Every planted bug must be caught by the simulator
-	$(GO) run -tags planted ./internal/sim/cmd/sim -planted
+	$(GO) run -tags planted ./internal/sim/cmd/sim -planted -seeds 1000
 
 .PHONY: soak
 soak: ## Power cuts and kill -9 under load: POWER=200 KILLS=20 (the long form: 10000 and 1000)

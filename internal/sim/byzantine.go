@@ -10,20 +10,21 @@ import (
 
 // Kinds of Byzantine nodes. All of them know what every liar knows, and answer no requests but for transactions.
 const (
-	Silent     = "silent"        // says nothing
-	Halves     = "halves"        // tells each half of the nodes another story, in all rounds
-	Everything = "everything"    // votes for everything in every round, to all
-	Late       = "late revealer" // votes for everything, shows each vote to one node, and to the rest seconds later
-	Whisper    = "whisperer"     // shows PENDING and ACCEPTED for one rival to one node only
-	Usurper    = "facilitator"   // is early in the next round, with another choice for each half
-	Schemer    = "schemer"       // gives one rival's certificate to one node alone, its weight to another rival, and so on in turn
-	Turncoat   = "turncoat"      // in every round one rival's certificate for one node, its weight for another rival for the rest
-	Plotter    = "plotter"       // plans with the others which node sees which of their votes, and when (plotter.go)
-	Poisoner   = "poisoner"      // corrupts the witnesses of what it passes on, and is silent else
+	Silent     = "silent"                // says nothing
+	Halves     = "halves"                // tells each half of the nodes another story, in all rounds
+	Everything = "everything"            // votes for everything in every round, to all
+	Late       = "late revealer"         // votes for everything, shows each vote to one node, and to the rest seconds later
+	Whisper    = "whisperer"             // shows PENDING and ACCEPTED for one rival to one node only
+	Usurper    = "facilitator"           // is early in the next round, with another choice for each half
+	Schemer    = "schemer"               // gives one rival's certificate to one node alone, its weight to another rival, and so on in turn
+	Turncoat   = "turncoat"              // in every round one rival's certificate for one node, its weight for another rival for the rest
+	Conductor  = "colluding facilitator" // leads the others away from one victim (conductor.go)
+	Plotter    = "plotter"               // plans with the others which node sees which of their votes, and when (plotter.go)
+	Poisoner   = "poisoner"              // corrupts the witnesses of what it passes on, and is silent else
 )
 
 // Kinds are all kinds of Byzantine nodes.
-var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Plotter, Poisoner}
+var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Plotter, Conductor, Poisoner}
 
 // liar is a Byzantine node. It signs with its own key alone; everything else it may do as it likes.
 type liar struct {

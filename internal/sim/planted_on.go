@@ -25,12 +25,29 @@ func Plant(name string) error {
 	return conflict.Plant(name)
 }
 
-// catchers are the scenarios in which a bug shows, the quickest first.
-var catchers = map[string][]string{}
+// catchers are the scenarios that steer towards what a bug needs in order to show.
+var catchers = map[string]string{
+	"quorum-at-least":     "thirds",    // liars of all but 1/3 who vote for both sides
+	"guard-by-contest":    "chains",    // contests that end while outpoints of theirs live on
+	"latest-lock":         "conducted", // certificates of two rounds at a blow, the lower one last
+	"no-pull":             "schemes",   // locks whose certificates one node alone has seen
+	"kept-locks":          "conducted", // a lock on what loses against something that its other rival does not touch
+	"no-support":          "windows",   // finality by votes that one node was not shown
+	"lost-timers":         "cut",       // splits while nobody hears a quorum
+	"carried-votes":       "plots",
+	"free-timers":         "cut",
+	"window-gates-rounds": "windows",
+	"send-before-save":    "chaos",     // crashes with unsynced writes
+	"lock-lost":           "conducted", // crashes between an ACCEPTED and the network
+	"drop-forked":         "amnesia",
+	"verdict-by-id":       "poison",
+}
 
-// Catchers are the scenarios to look for a bug in, most promising first: all of them, as none may miss what it could see.
+// Catchers are the scenarios to look for a bug in: first the one made for it, then all others.
 func Catchers(bug string) (names []string) {
-	names = slices.Clone(catchers[bug])
+	if first := catchers[bug]; first != "" {
+		names = append(names, first)
+	}
 	for _, s := range Scenarios {
 		if s.Name != "race" && !slices.Contains(names, s.Name) {
 			names = append(names, s.Name)

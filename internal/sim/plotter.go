@@ -118,17 +118,25 @@ func (l *liar) reveal(id domain.Hash, s observation.State, round uint32, to int)
 	l.arrive(l.id, to, o)
 }
 
-// overheard tells plotters of what an honest node publishes, before anybody else hears it.
+// overheard tells plotters and conductors of what an honest node publishes, before anybody else hears it.
 func (w *world) overheard(n *node, o *observation.Observation) {
-	for _, l := range w.liars {
-		if l == nil || l.kind != Plotter {
+	for i := range int(o.Header.LeafCount) {
+		leaf := o.Leaf(i)
+		c := w.caseOf[leaf.Subject]
+		if c == nil {
 			continue
 		}
-		for i := range int(o.Header.LeafCount) {
-			leaf := o.Leaf(i)
-			if c := w.caseOf[leaf.Subject]; c != nil {
-				l.plot(c, leaf.Round)
-				l.hoard(c, n, publicVote{leaf.Subject, leaf.State, leaf.Round})
+		v := publicVote{leaf.Subject, leaf.State, leaf.Round}
+		conducted := false
+		for _, l := range w.liars {
+			switch {
+			case l == nil:
+			case l.kind == Plotter:
+				l.plot(c, v.round)
+				l.hoard(c, n, v)
+			case l.kind == Conductor && !conducted:
+				conducted = true
+				w.conduct(c, v)
 			}
 		}
 	}

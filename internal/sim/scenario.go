@@ -42,6 +42,14 @@ var Scenarios = []Scenario{
 		healAt: 8 * second, play: (*world).amnesia,
 	},
 	{
+		Name: "conducted", About: "colluding facilitators and one victim", Sizes: [][2]int{{4, 1}, {7, 2}}, Kind: Conductor,
+		healAt: 6 * second, play: (*world).conducted,
+	},
+	{
+		Name: "schemes", About: "private certificates of rivals in turn", Sizes: [][2]int{{4, 1}, {7, 2}}, Kind: Schemer, healAt: 6 * second,
+		play: (*world).schemes,
+	},
+	{
 		Name: "windows", About: "plots while windows close", Sizes: [][2]int{{4, 1}, {7, 2}}, Kind: Plotter, healAt: 8 * second,
 		play: (*world).windows,
 	},
@@ -98,10 +106,38 @@ func (w *world) plots() {
 	w.after(w.scenario.healAt, w.recover)
 }
 
+// conducted has hubs, which all leaves are rivals of, and other tangles; victims may crash with what they alone know.
+func (w *world) conducted() {
+	for range 4 {
+		w.after(uint64(w.rng.Intn(3*second)), func() {
+			if w.rng.Intn(3) == 0 {
+				w.add(w.tangle())
+			} else {
+				w.add(w.conflicts([]int{0, 1, 2}, []int{0}, []int{1}, []int{2}))
+			}
+		})
+	}
+	if w.rng.Intn(2) == 0 {
+		w.forgetful(3)
+	}
+	w.after(w.scenario.healAt, w.recover)
+}
+
+func (w *world) schemes() {
+	for range 4 {
+		w.after(uint64(w.rng.Intn(3*second)), func() { w.add(w.tangle()) })
+	}
+	w.trouble()
+}
+
 // amnesia is plots, and nodes crash between the disk and the network: what they ACCEPTED is known to them alone.
 func (w *world) amnesia() {
 	w.plots()
-	left := 2 + w.rng.Intn(4)
+	w.forgetful(2 + w.rng.Intn(4))
+}
+
+// forgetful crashes nodes, so many times, between the disk and the network.
+func (w *world) forgetful(left int) {
 	w.strike = func(n *node, o *observation.Observation) bool {
 		if left == 0 || w.now > w.scenario.healAt || w.rng.Intn(2) == 0 {
 			return false

@@ -60,6 +60,7 @@ type workload struct {
 	pending    map[ballotKey]map[int]bool // who was PENDING where
 	planned    map[uint32]bool            // rounds that plotters have plans for
 	plans      map[showing]uint64
+	conducting *conducting
 }
 
 // ballotKey is a transaction and a round.

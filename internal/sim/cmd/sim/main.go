@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/notarynet/notaryd/internal/sim"
 )
@@ -24,19 +25,16 @@ type report struct {
 	ConflictingFinals int            `json:"conflicting_finals"`
 	Reversed          int            `json:"reversed"`
 	Undecided         int            `json:"undecided"`
-	OtherViolations   int            `json:"other_violations"`
 	UncontestedP50MS  float64        `json:"uncontested_p50_ms"`
 	UncontestedP99MS  float64        `json:"uncontested_p99_ms"`
 	ContestedP50MS    float64        `json:"contested_p50_ms"`
 	ContestedP99MS    float64        `json:"contested_p99_ms"`
-	LossyP50MS        float64        `json:"contested_lossy_p50_ms"`
-	LossyP99MS        float64        `json:"contested_lossy_p99_ms"`
 }
 
 type options struct {
 	seeds, first, nodes int
 	faulty              float64
-	kind                string
+	kind, scenario      string
 	trace               bool
 	planted             bool
 	bug                 string
@@ -49,102 +47,155 @@ func main() {
 	flag.IntVar(&o.nodes, "nodes", 20, "nodes of equal weight")
 	flag.Float64Var(&o.faulty, "faulty", 0.2, "share of Byzantine nodes")
 	flag.StringVar(&o.kind, "kind", "", "kind of all Byzantine nodes; empty for a mixture")
-	flag.BoolVar(&o.trace, "trace", false, "print a transcript of each run in chaos")
+	flag.StringVar(&o.scenario, "scenario", "", "this scenario alone, with as many nodes as it has unless -nodes is given too; list names them")
+	flag.BoolVar(&o.trace, "trace", false, "print transcripts")
 	flag.BoolVar(&o.planted, "planted", false, "try every planted bug (build with -tags planted)")
 	flag.StringVar(&o.bug, "bug", "", "with -planted: one bug alone")
 	flag.Parse()
-	if o.planted {
+	switch {
+	case o.scenario == "list":
+		for _, s := range sim.Scenarios {
+			fmt.Printf("%-10s %s\n", s.Name, s.About)
+		}
+	case o.planted:
 		os.Exit(runPlanted(o))
+	default:
+		os.Exit(run(o))
 	}
-	os.Exit(run(o))
 }
 
-// configs are the runs of one seed: chaos, and the timing of a double spend without and with lost messages.
-func (o *options) configs(seed int) []sim.Config {
-	c := sim.Config{Seed: int64(seed), Nodes: o.nodes, Faulty: int(math.Floor(float64(o.nodes)*o.faulty + 1e-9)), Kind: o.kind}
-	chaos, race, lossy := c, c, c
-	chaos.Chaos = true
-	lossy.Loss = 0.03
+// configs are the runs of one seed: the timing of a double spend without and with lost messages, chaos, liars that are of
+// one mind, and one of the scenarios with few nodes in turn. One scenario alone where it is named.
+func (o *options) configs(seed int) (out []sim.Config) {
+	base := sim.Config{Seed: int64(seed), Nodes: o.nodes, Faulty: o.liars(o.nodes), Kind: o.kind}
 	if o.trace {
-		chaos.Log = os.Stdout
-		return []sim.Config{chaos}
+		base.Log = os.Stdout
 	}
-	return []sim.Config{chaos, race, lossy}
+	add := func(scenario string, change func(*sim.Config)) {
+		c := base
+		c.Scenario = scenario
+		if change != nil {
+			change(&c)
+		}
+		out = append(out, c)
+	}
+	if o.scenario != "" {
+		given := false
+		flag.Visit(func(f *flag.Flag) { given = given || f.Name == "nodes" })
+		add(o.scenario, func(c *sim.Config) {
+			if !given {
+				c.Nodes, c.Faulty = 0, 0
+			}
+		})
+		return out
+	}
+	add("race", nil)
+	add("race", func(c *sim.Config) { c.Loss = 0.03 })
+	add("chaos", nil)
+	add("thirds", nil)
+	small := sim.Scenarios[seed%len(sim.Scenarios)]
+	if small.Name != "race" && small.Name != "chaos" && small.Name != "thirds" {
+		add(small.Name, func(c *sim.Config) {
+			c.Nodes = small.Sizes[seed/len(sim.Scenarios)%len(small.Sizes)][0]
+			c.Faulty = o.liars(c.Nodes)
+		})
+	}
+	return out
+}
+
+// liars is how many of so many nodes are Byzantine.
+func (o *options) liars(nodes int) int { return int(math.Floor(float64(nodes)*o.faulty + 1e-9)) }
+
+// total adds up what runs came to.
+type total struct {
+	report
+	uncontested, contested, lossy []float64
+	violations                    int
 }
 
 func run(o options) int {
-	results := make([][]sim.Result, o.seeds)
+	t := total{report: report{Seeds: o.seeds, Faulty: o.faulty, Faults: make(map[string]int)}}
+	var mu sync.Mutex
 	var group sync.WaitGroup
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
+	var next, done atomic.Int64
+	for range workers(o) {
 		group.Go(func() {
-			for i := range next {
+			for i := int(next.Add(1)) - 1; i < o.seeds; i = int(next.Add(1)) - 1 {
 				for _, c := range o.configs(o.first + i) {
-					results[i] = append(results[i], sim.Run(c))
+					r := sim.Run(c)
+					mu.Lock()
+					t.add(o, c, r)
+					mu.Unlock()
+				}
+				if n := done.Add(1); n%100 == 0 {
+					fmt.Fprintf(os.Stderr, "%d of %d seeds\n", n, o.seeds)
 				}
 			}
 		})
 	}
-	for i := range o.seeds {
-		next <- i
-		if (i+1)%100 == 0 {
-			fmt.Fprintf(os.Stderr, "seed %d of %d\n", i+1, o.seeds)
-		}
-	}
-	close(next)
 	group.Wait()
-	return summarise(o, results)
+	return t.tell(o)
 }
 
-func summarise(o options, results [][]sim.Result) int {
-	r := report{Seeds: o.seeds, Faulty: o.faulty, Faults: make(map[string]int)}
-	var uncontested, contested, lossy []float64
-	violations := 0
-	for _, seed := range results {
-		for i, x := range seed {
-			r.SimHours += x.SimMS / 3_600_000
-			r.ConflictingFinals += x.ConflictingFinals
-			r.Reversed += x.Reversed
-			r.Undecided += x.Undecided
-			violations += len(x.Violations)
-			for kind, n := range x.Faults {
-				r.Faults[kind] += n
-			}
-			switch i {
-			case 1:
-				uncontested, contested = append(uncontested, x.UncontestedMS...), append(contested, x.ContestedMS...)
-			case 2:
-				lossy = append(lossy, x.ContestedMS...)
-			}
-			if len(x.Violations) > 0 {
-				fmt.Printf("seed %d run %d: %s\n  replay: go run ./internal/sim/cmd/sim -seed %d -seeds 1 -nodes %d -faulty %v -kind=%q -trace\n",
-					x.Seed, i, x.Violations[0], x.Seed, o.nodes, o.faulty, o.kind)
-			}
-		}
+func workers(o options) int {
+	if o.trace {
+		return 1
 	}
-	r.OtherViolations = violations - r.ConflictingFinals - r.Reversed - r.Undecided
-	r.UncontestedP50MS, r.UncontestedP99MS = sim.Percentile(uncontested, 50), sim.Percentile(uncontested, 99)
-	r.ContestedP50MS, r.ContestedP99MS = sim.Percentile(contested, 50), sim.Percentile(contested, 99)
-	r.LossyP50MS, r.LossyP99MS = sim.Percentile(lossy, 50), sim.Percentile(lossy, 99)
-	missing := missingFaults(o, r.Faults)
+	return runtime.GOMAXPROCS(0)
+}
+
+func (t *total) add(o options, c sim.Config, r sim.Result) {
+	t.SimHours += r.SimMS / 3_600_000
+	t.ConflictingFinals += r.ConflictingFinals
+	t.Reversed += r.Reversed
+	t.Undecided += r.Undecided
+	t.violations += len(r.Violations)
+	for kind, n := range r.Faults {
+		t.Faults[kind] += n
+	}
+	switch {
+	case c.Scenario != "race":
+	case c.Loss == 0:
+		t.uncontested, t.contested = append(t.uncontested, r.UncontestedMS...), append(t.contested, r.ContestedMS...)
+	default:
+		t.lossy = append(t.lossy, r.ContestedMS...)
+	}
+	if len(r.Violations) > 0 {
+		fmt.Printf("seed %d, %s: %s\n  replay: go run ./internal/sim/cmd/sim -scenario %s -seed %d -seeds 1 -nodes %d -faulty %v -kind=%q -trace\n",
+			r.Seed, c.Scenario, r.Violations[0], c.Scenario, r.Seed, c.Nodes, o.faulty, o.kind)
+	}
+}
+
+// tell prints the report and returns the exit status.
+func (t *total) tell(o options) int {
+	t.UncontestedP50MS, t.UncontestedP99MS = sim.Percentile(t.uncontested, 50), sim.Percentile(t.uncontested, 99)
+	t.ContestedP50MS, t.ContestedP99MS = sim.Percentile(t.contested, 50), sim.Percentile(t.contested, 99)
+	if len(t.lossy) > 0 {
+		fmt.Printf("contested with 3 %% of messages lost: p50 %.0f ms, p99 %.0f ms\n", sim.Percentile(t.lossy, 50), sim.Percentile(t.lossy, 99))
+	}
+	fmt.Printf("violations: %d\n", t.violations)
+	missing := o.missing(t.Faults)
 	if len(missing) > 0 {
 		fmt.Println("never injected:", missing)
 	}
-	line, err := json.Marshal(r)
+	line, err := json.Marshal(t.report)
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println(string(line))
-	if violations > 0 || len(missing) > 0 && o.seeds >= 100 {
+	if t.violations > 0 || len(missing) > 0 {
 		return 1
 	}
 	return 0
 }
 
-// missingFaults are the kinds that should have happened and did not.
-func missingFaults(o options, faults map[string]int) (missing []string) {
+// missing are the kinds of faults that should have happened and did not. Few seeds, or one scenario, may well miss some.
+func (o *options) missing(faults map[string]int) (missing []string) {
+	if o.seeds < 100 || o.scenario != "" {
+		return nil
+	}
 	want := slices.Clone(sim.ChaosFaults)
-	if int(float64(o.nodes)*o.faulty+1e-9) > 0 {
+	if o.liars(o.nodes) > 0 {
 		if o.kind != "" {
 			want = append(want, o.kind)
 		} else {
