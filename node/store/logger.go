@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -45,10 +47,15 @@ func (l *logger) Fatalf(format string, args ...any) {
 	l.exit(1)
 }
 
-// background counts errors of flushes and compactions, which pebble tries again.
+// background takes errors of flushes and compactions. Pebble tries them again for ever. For want of room that is
+// right, since there may be some again; else the disk cannot be trusted, and it ends the process.
 func (l *logger) background(err error) {
 	l.backgroundErrors.Add(1)
-	l.log.Error("store: background error, will be tried again", "error", err)
+	if errors.Is(err, syscall.ENOSPC) {
+		l.log.Error("store: no room in the background, will be tried again", "error", err.Error())
+		return
+	}
+	l.Fatalf("in the background: %v", err)
 }
 
 func (l *logger) stallBegin(info pebble.WriteStallBeginInfo) {
