@@ -122,7 +122,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 		return sh.verifier.submit(ctx, request{f.tx.Checks(), f.verdict}) == nil
 	case lifecycle.Relay:
 		if !f.origin.gossiped() {
-			sh.publish(f.tx.Raw)
+			sh.relay(f)
 		}
 	case lifecycle.Claim:
 		var ok bool

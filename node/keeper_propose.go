@@ -80,6 +80,7 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 	k.log.Info("proposing a link", "epoch", next.Epoch(), "tx", tx.ID, "reads", len(cut), "removes", len(acted), "members", len(next.Members()))
 	if err := k.propose(ctx, tx); err != nil {
 		k.log.Warn("the link was not taken in", "tx", tx.ID, "err", err)
+		return proposePatience, nil
 	}
 	return proposers * proposePatience, nil
 }

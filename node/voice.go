@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -154,14 +153,6 @@ func samePeer(a, b *group.Peer) bool {
 		})
 }
 
-// neighbourAgain is how often the node looks whether anybody listens.
-const neighbourAgain = 50 * time.Millisecond
-
-// neighboured reports whether a peer is connected that relays transactions.
-func (sh *shell) neighboured() bool {
-	return slices.ContainsFunc(sh.net.Peers(), func(p gossip.Peer) bool { return p.Topics > 0 })
-}
-
 // announceAgain is how long the node waits before it tries again to have its key listed.
 const announceAgain = 10 * time.Second
 
@@ -169,13 +160,6 @@ const announceAgain = 10 * time.Second
 func (n *Node) announce(ctx context.Context) {
 	if n.voice.master == nil || !n.sh.config.Announce || n.sh.begun(ctx) != nil {
 		return
-	}
-	for !n.sh.neighboured() { // what is published to nobody is lost: nobody sees a vote by a node without weight
-		select {
-		case <-time.After(neighbourAgain):
-		case <-ctx.Done():
-			return
-		}
 	}
 	for {
 		err := n.say(ctx, func(*group.Peer) error { return nil })

@@ -53,8 +53,13 @@ func (n *network) join(t *testing.T) *notary {
 	v.tune = func(c *node.Config) { c.Announce = true }
 	n.nodes = append(n.nodes, v)
 	v.start(t)
-	n.meet(t)
 	return v
+}
+
+// TestBeforeAnybodyListens: what a node without weight is given before it has met anybody reaches the others.
+func TestBeforeAnybodyListens(t *testing.T) {
+	n := start(t, 4, setup{coins: 4})
+	n.allFinal(t, n.join(t).pays(t, bob, 0, 0))
 }
 
 // each waits until something holds at every running node.
@@ -77,6 +82,7 @@ func TestFifthNode(t *testing.T) {
 	}
 	paid := []*utxo.Tx{n.nodes[0].pays(t, bob, 0, 0)}
 	fifth := n.join(t)
+	n.meet(t)
 	n.nodes[0].label(t, fifth, group.MaxScore)
 	n.nodes[1].label(t, fifth, group.MaxScore)
 	n.each(t, "the fifth node to carry weight", func(v *notary) bool { return v.weight(t, fifth) > uint64(group.Total)/100 })
