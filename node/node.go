@@ -70,6 +70,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.config.MaxLeaves = min(c.MaxLeaves, sh.obsRules.MaxLeaves) // others refuse more
 	n.sh = sh
 	sh.space = &space{room: p.Store.Room, log: p.Log, tell: func(problem string) { n.ready.say(aboutDisk, problem) }}
+	sh.space.look()
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
 	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.settled, sh.pulledID, sh.pulled
 	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observe

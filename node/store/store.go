@@ -27,6 +27,8 @@ type Store struct {
 	// durable is the greatest sequence number of the final log that is known to be on disk.
 	durable atomic.Uint64
 
+	ballasted atomic.Bool // the ballast was looked for
+
 	// mu orders writes. A batch is handed to pebble under mu, and only the wait for the disk is outside,
 	// so that several batches share one sync.
 	mu      sync.Mutex
@@ -98,6 +100,9 @@ func (s *Store) openLocked() error {
 	if !found.Exists && !s.options.Create {
 		return ErrNoVotes
 	}
+	if err := s.dropBallast(); err != nil {
+		return s.fail(err)
+	}
 	shared := s.options.Cache
 	if shared == nil {
 		shared = NewCache(s.options.CacheBytes)
@@ -112,7 +117,11 @@ func (s *Store) openLocked() error {
 	if err := s.identify(); err != nil {
 		return err
 	}
-	return s.load()
+	if err := s.load(); err != nil {
+		return err
+	}
+	s.makeBallast()
+	return nil
 }
 
 // Close waits for calls in progress, iterators included, and closes the directory. It must not be
@@ -204,13 +213,18 @@ func (s *Store) closeBatch(b *pebble.Batch) error {
 	return nil
 }
 
-// Room reports ErrFull where votes and observations would be refused for want of space.
+// Room reports ErrFull where votes and observations would be refused for want of space. Where there is some again
+// it takes the ballast out of it.
 func (s *Store) Room() error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	return s.room(s.options.ReserveBytes)
+	if err := s.room(s.options.ReserveBytes); err != nil {
+		return err
+	}
+	s.makeBallast()
+	return nil
 }
 
 // room reports ErrFull where fewer than want bytes are free. A file system that cannot say has room.
