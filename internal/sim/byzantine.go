@@ -20,11 +20,13 @@ const (
 	Turncoat   = "turncoat"              // in every round one rival's certificate for one node, its weight for another rival for the rest
 	Conductor  = "colluding facilitator" // leads the others away from one victim (conductor.go)
 	Plotter    = "plotter"               // plans with the others which node sees which of their votes, and when (plotter.go)
+	Spammer    = "evidence spam"         // forges evidence against honest nodes, and is silent else (evidence.go)
+	Omitter    = "shadow omission"       // votes honestly, and pretends never to have seen half of the transactions
 	Poisoner   = "poisoner"              // corrupts the witnesses of what it passes on, and is silent else
 )
 
 // Kinds are all kinds of Byzantine nodes.
-var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Plotter, Conductor, Poisoner}
+var Kinds = []string{Silent, Halves, Everything, Late, Whisper, Usurper, Schemer, Turncoat, Plotter, Conductor, Spammer, Omitter, Poisoner}
 
 // liar is a Byzantine node. It signs with its own key alone; everything else it may do as it likes.
 type liar struct {
@@ -78,6 +80,9 @@ func (l *liar) see(o *observation.Observation) {
 	if l.liars[l.ledger.nodes[o.Header.Key]] != nil {
 		return // or they would drive each other on
 	}
+	if l.kind == Spammer {
+		l.spam(o)
+	}
 	for i := range int(o.Header.LeafCount) {
 		if leaf := o.Leaf(i); leaf.Type == observation.SubjectTx {
 			l.act(leaf.Subject, leaf.Round)
@@ -87,10 +92,13 @@ func (l *liar) see(o *observation.Observation) {
 
 // serve sends a transaction that it was asked for.
 func (l *liar) serve(id domain.Hash, to int) {
-	if tx := l.txs[id]; tx != nil && l.kind != Silent && l.kind != Poisoner {
+	if tx := l.txs[id]; tx != nil && l.kind != Silent && l.kind != Poisoner && !l.omits(id) {
 		l.send(l.id, to, func() { l.arriveTx(to, tx) })
 	}
 }
+
+// omits reports whether this liar pretends never to have seen a transaction.
+func (l *liar) omits(id domain.Hash) bool { return l.kind == Omitter && id[4]&1 == 0 }
 
 // act says what a liar of its kind says about a transaction that somebody voted on in a round.
 func (l *liar) act(id domain.Hash, round uint32) {
@@ -115,6 +123,12 @@ func (l *liar) act(id domain.Hash, round uint32) {
 		one := int(id[2]) % len(l.nodes)
 		l.say(id, observation.Pending, round, one, []int{one})
 		l.say(id, observation.Accepted, round, one, []int{one})
+	case Omitter:
+		if l.omits(id) {
+			l.count(Omitter, 1)
+			return
+		}
+		l.say(id, observation.Pending, round, 0, l.every(1, 0))
 	case Schemer:
 		l.scheme(id, round)
 	case Turncoat:

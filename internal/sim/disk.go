@@ -30,6 +30,7 @@ type disk struct {
 	observations []*observation.Observation
 	txs          map[domain.Hash]*utxo.Tx
 	finals       []finalWrite
+	evidence     map[conviction]*observation.Evidence
 	head         observation.Head
 	unsynced     []write
 	durable      int // writes synced
@@ -38,7 +39,7 @@ type disk struct {
 type recordKey [conflict.RecordKeySize]byte
 
 func newDisk(head observation.Head) *disk {
-	return &disk{records: make(map[recordKey]conflict.Record), txs: make(map[domain.Hash]*utxo.Tx), head: head}
+	return &disk{records: make(map[recordKey]conflict.Record), txs: make(map[domain.Hash]*utxo.Tx), evidence: make(map[conviction]*observation.Evidence), head: head}
 }
 
 // put adds a write, and returns how many there were with it: what sync must be asked for.

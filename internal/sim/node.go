@@ -43,6 +43,9 @@ type node struct {
 	chains   *observation.Chains
 	archive  map[domain.PublicKey]map[uint64][]*observation.Observation
 	verdicts map[domain.Hash]error // on signatures, by hash of the full bytes
+	witness  *conflict.Witness
+	// overheardOn are all votes on a transaction that are in the archive, copies and contradictions too.
+	overheardOn map[domain.Hash][]conflict.Vote
 
 	head    observation.Head
 	waiting []observation.Leaf
@@ -111,6 +114,8 @@ func (n *node) start() {
 	n.guard = conflict.NewGuard()
 	n.chains = observation.NewChains(1<<12, 1<<10)
 	n.archive = make(map[domain.PublicKey]map[uint64][]*observation.Observation)
+	n.witness = conflict.NewWitness(conflict.MaxWitnessed)
+	n.overheardOn = make(map[domain.Hash][]conflict.Vote)
 	n.head, n.waiting, n.batch, n.voted, n.sealing = n.disk.head, nil, write{}, nil, false
 	contests, err := conflict.NewContests(n.params, n.key, n.group())
 	if err != nil {
@@ -148,10 +153,18 @@ func (n *node) restore() {
 		n.follow(o, -1)
 		n.eachVote(o, func(v conflict.Vote) {
 			n.tally.Count(v, nil)
+			n.overheardOn[v.Tx] = append(n.overheardOn[v.Tx], v)
 			n.want(v.Tx, n.ledger.nodes[v.Key()])
 		})
 	}
-	var open []domain.Hash
+	var ids, open []domain.Hash
+	for id := range n.disk.txs {
+		ids = append(ids, id)
+	}
+	sortHashes(ids)
+	for _, id := range ids {
+		n.watch(n.known[id])
+	}
 	for id := range n.disk.txs {
 		if _, ok := n.finals[id]; !ok {
 			open = append(open, id)
@@ -200,6 +213,7 @@ func (n *node) begin(tx *utxo.Tx, again bool) {
 	f := &flight{tx: tx, machine: lifecycle.NewMachine(tx, utxo.FeePolicy{})}
 	n.flights[tx.ID] = f
 	n.known[tx.ID] = tx
+	n.watch(tx)
 	n.tally.Know(tx.ID)
 	delete(n.late, tx.ID)
 	if again {

@@ -288,6 +288,9 @@ func (o *oracle) verdict() {
 			}
 		}
 		o.conserved(n)
+		if n.up {
+			o.impunity(n)
+		}
 	}
 	o.proven()
 }
@@ -304,22 +307,25 @@ func (o *oracle) conserved(n *node) {
 	}
 }
 
-// proven builds and verifies, with real signatures, the proof of one final transaction of each node.
+// proven builds and verifies, with real signatures, the proof of every final transaction, each at another node that holds
+// it final.
 func (o *oracle) proven() {
-	for _, n := range o.w.nodes {
-		if n == nil || !n.up {
-			continue
-		}
-		for _, c := range o.w.cases {
-			tx := c.txs[int(o.w.now)%len(c.txs)]
-			at, final := n.finals[tx.ID]
-			if !final {
-				continue
+	turn := 0
+	for _, c := range o.w.cases {
+		for _, tx := range c.txs {
+			for range o.w.nodes {
+				turn++
+				n := o.w.nodes[turn%len(o.w.nodes)]
+				if n == nil || !n.up {
+					continue
+				}
+				if at, final := n.finals[tx.ID]; final {
+					if err := o.prove(n, tx, at); err != nil {
+						o.violate("n%d cannot prove %s: %v", n.id, o.w.name(tx.ID), err)
+					}
+					break
+				}
 			}
-			if err := o.prove(n, tx, at); err != nil {
-				o.violate("n%d cannot prove %s: %v", n.id, o.w.name(tx.ID), err)
-			}
-			break
 		}
 	}
 }
@@ -327,9 +333,7 @@ func (o *oracle) proven() {
 func (o *oracle) prove(n *node, tx *utxo.Tx, at conflict.Finality) error {
 	item := observation.Item{ID: tx.ID, Raw: tx.Raw, Round: at.Round}
 	for _, ob := range n.holding(tx.ID, at.Round, observation.Accepted) {
-		key := o.w.ledger.keys[o.w.ledger.nodes[ob.Header.Key]]
-		signed := *ob
-		signed.Signature = domain.Sign(key, domain.TagObservation, ob.Header.Network, ob.Hash)
+		signed := o.w.withSignature(ob)
 		for i := range int(ob.Header.LeafCount) {
 			if l := ob.Leaf(i); l.Subject == tx.ID && l.State == observation.Accepted && l.Round == at.Round {
 				item.Edges = append(item.Edges, signed.Edge(i))

@@ -48,6 +48,9 @@ func (n *node) archived(o *observation.Observation) bool {
 		return false
 	}
 	chain[o.Header.Height] = append(at, o)
+	if len(at) > 0 {
+		n.forked(at[0], o)
+	}
 	return true
 }
 
@@ -58,7 +61,13 @@ func (n *node) observe(o *observation.Observation, from int) {
 		from = -1
 	}
 	forked := n.follow(o, from)
-	if !fresh || forked && planted == "drop-forked" {
+	if fresh {
+		n.eachVote(o, func(v conflict.Vote) {
+			n.overheardOn[v.Tx] = append(n.overheardOn[v.Tx], v)
+			n.witnessed(v)
+		})
+	}
+	if !fresh || planted == "drop-forked" && (forked || n.disk.convicts(o.Header.Chain())) {
 		return
 	}
 	if n.ledger.nodes[o.Header.Key] != n.id {
@@ -190,6 +199,7 @@ func (n *node) answer(to int, heads []observation.Head) {
 		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, domain.PublicKey.Compare)
+	n.remind(to)
 	for _, key := range keys {
 		for h := at[key] + 1; len(n.archive[key][h]) > 0 && h <= at[key]+20; h++ {
 			for _, o := range n.archive[key][h] {

@@ -40,6 +40,25 @@ func TestLiars(t *testing.T) {
 	}
 }
 
+// Liars are convicted, by evidence that anybody checks; what spammers forge is refused. That nobody honest is convicted, and
+// no liar gets away with what a node has seen, are oracles of every run.
+func TestEvidence(t *testing.T) {
+	found := make(map[string]int)
+	for seed := range int64(6) {
+		for _, kind := range []string{Halves, Everything, Spammer} {
+			r := Run(Config{Seed: seed, Nodes: 7, Faulty: 2, Kind: kind, Scenario: "chaos"})
+			for _, v := range r.Violations {
+				t.Errorf("seed %d: %s", seed, v)
+			}
+			found[kind+" convicted"] += r.Faults["convictions"]
+			found[kind+" refused"] += r.Faults["evidence refused"]
+		}
+	}
+	if found[Halves+" convicted"] == 0 || found[Everything+" convicted"] == 0 || found[Spammer+" refused"] == 0 || found[Spammer+" convicted"] > 0 {
+		t.Errorf("convictions and refusals: %v", found)
+	}
+}
+
 // A seed decides everything: the same transcript, line by line.
 func TestSeedReplays(t *testing.T) {
 	run := func() (string, Result) {
@@ -57,14 +76,28 @@ func TestSeedReplays(t *testing.T) {
 	}
 }
 
-// The oracles can fail: with more than 1/3 of the weight faulty they do.
+// The oracles can fail: with more than 1/3 of the weight faulty, double spends become final.
 func TestTooManyLiars(t *testing.T) {
 	for seed := range int64(40) {
-		if r := Run(Config{Seed: seed, Nodes: 10, Faulty: 4, Scenario: "chaos"}); len(r.Violations) > 0 {
+		if r := Run(Config{Seed: seed, Nodes: 10, Faulty: 4, Scenario: "thirds"}); r.ConflictingFinals > 0 {
 			return
 		}
 	}
-	t.Error("40 % faulty weight did no harm in 40 seeds")
+	t.Error("40 % faulty weight made no rivals final in 40 seeds")
+}
+
+// Under every scenario honest nodes keep the rules.
+func TestScenarios(t *testing.T) {
+	for _, s := range Scenarios {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range int64(8) {
+				for _, v := range Run(Config{Seed: seed, Scenario: s.Name}).Violations {
+					t.Errorf("seed %d: %s", seed, v)
+				}
+			}
+		})
+	}
 }
 
 // Without liars and loss a double spend is over in a few hops.

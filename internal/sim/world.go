@@ -42,6 +42,8 @@ type world struct {
 
 	stall, antiEntropy uint64
 	signatures         map[domain.Hash]error // verdicts by full hash
+	judged             map[domain.Hash]error // evidence by hash
+	signed             map[domain.Hash]*observation.Observation
 	names              map[domain.Hash]string
 	cases              []*workload
 	style              style // of plotters
@@ -86,6 +88,7 @@ func newWorld(config Config) *world {
 		config:  config, scenario: scenario, ledger: newLedger(config.Nodes, scenario.Unequal, config.Seed), params: conflict.DefaultParams(),
 		nodes: make([]*node, config.Nodes), liars: make([]*liar, config.Nodes),
 		stall: 3 * second, antiEntropy: 500 * ms,
+		judged: make(map[domain.Hash]error), signed: make(map[domain.Hash]*observation.Observation),
 		signatures: make(map[domain.Hash]error), names: make(map[domain.Hash]string),
 	}
 	w.oracle = newOracle(w)
