@@ -17,7 +17,6 @@ type history struct {
 	store  *store.Store
 	group  *group.Group
 	holds  utxo.Outpoint
-	seq    uint64
 	groups []*group.Group
 }
 
