@@ -110,7 +110,8 @@ a node that is down.
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "store          %s\nnode key       %s\nsigning epoch  %d\n\n"+
 				"The node follows and does not vote until a link names this signing epoch of its key:\n"+
-				"certify it with the master key (peer metadata), then: notaryd run %s\n", config.Data, key.Public(), now.Unix(), args[0])
+				"have the master key certify it (notaryd certify %s --peer ID --signing-epoch %d), then: notaryd run %s\n",
+				config.Data, key.Public(), now.Unix(), args[0], now.Unix(), args[0])
 			return nil
 		},
 	}
