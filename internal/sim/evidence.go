@@ -115,14 +115,9 @@ func (n *node) remind(to int) {
 	}
 }
 
-// convicts reports whether there is any evidence against a chain.
-func (d *disk) convicts(chain observation.ChainID) bool {
-	for key := range d.evidence {
-		if key.chain == chain {
-			return true
-		}
-	}
-	return false
+// convicts reports whether there is evidence of one of these kinds against a chain.
+func (d *disk) convicts(chain observation.ChainID, kinds ...notaryv1.EvidenceKind) bool {
+	return slices.ContainsFunc(kinds, func(k notaryv1.EvidenceKind) bool { return d.evidence[conviction{chain, k}] != nil })
 }
 
 func (w *world) sendEvidence(to int, raw []byte) {
@@ -186,15 +181,10 @@ func (o *oracle) impunity(n *node) {
 			continue
 		}
 		chain := observation.ChainID{Key: o.w.ledger.keys[id].Public()}
-		must := func(kind notaryv1.EvidenceKind) {
-			if n.disk.evidence[conviction{chain, kind}] == nil {
-				o.violate("n%d does not convict n%d: %v", n.id, id, kind)
-			}
-		}
 		byCase := make(map[*workload][]placedVote)
 		for height, at := range n.archive[chain.Key] {
-			if len(at) > 1 {
-				must(notaryv1.EvidenceKind_EVIDENCE_KIND_FORKED_CHAIN)
+			if len(at) > 1 && n.disk.evidence[conviction{chain, notaryv1.EvidenceKind_EVIDENCE_KIND_FORKED_CHAIN}] == nil {
+				o.violate("n%d does not convict n%d of its fork at height %d", n.id, id, height)
 			}
 			for _, ob := range at {
 				for i := range int(ob.Header.LeafCount) {
@@ -206,13 +196,17 @@ func (o *oracle) impunity(n *node) {
 			}
 		}
 		for _, c := range o.w.cases {
-			if kinds := o.contradictions(n, byCase[c]); len(kinds) > 0 {
-				for _, kind := range kinds {
-					must(kind)
-				}
+			if kind := contradiction(n, byCase[c]); kind != 0 && !n.disk.convicts(chain, kinds[1:]...) {
+				o.violate("n%d does not convict n%d of its votes, as of %v", n.id, id, kind)
 			}
 		}
 	}
+}
+
+// kinds of evidence, forks first.
+var kinds = []notaryv1.EvidenceKind{
+	notaryv1.EvidenceKind_EVIDENCE_KIND_FORKED_CHAIN, notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_PENDING,
+	notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_ACCEPTED, notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING,
 }
 
 // placedVote is a vote and its place in a chain.
@@ -222,9 +216,9 @@ type placedVote struct {
 	leaf   int
 }
 
-// contradictions are the kinds of which there is a pair, ascending.
-func (o *oracle) contradictions(n *node, votes []placedVote) (kinds []notaryv1.EvidenceKind) {
-	found := make(map[notaryv1.EvidenceKind]bool)
+// contradiction is the kind of some pair of votes that contradict each other, 0 where there is none. Of a chain that
+// contradicts itself in several ways a witness promises to find the first.
+func contradiction(n *node, votes []placedVote) notaryv1.EvidenceKind {
 	for _, a := range votes {
 		for _, b := range votes {
 			if a.tx == b.tx || !shares(n.known[a.tx], n.known[b.tx]) {
@@ -233,19 +227,15 @@ func (o *oracle) contradictions(n *node, votes []placedVote) (kinds []notaryv1.E
 			earlier := a.height < b.height || a.height == b.height && a.leaf < b.leaf
 			switch {
 			case a.state == observation.Pending && b.state == observation.Pending && a.round == b.round:
-				found[notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_PENDING] = true
+				return notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_PENDING
 			case a.state == observation.Accepted && b.state == observation.Accepted && a.round == b.round:
-				found[notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_ACCEPTED] = true
+				return notaryv1.EvidenceKind_EVIDENCE_KIND_CONFLICTING_ACCEPTED
 			case a.state == observation.Pending && b.state == observation.Accepted && a.round > b.round && earlier:
-				found[notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING] = true
+				return notaryv1.EvidenceKind_EVIDENCE_KIND_ACCEPTED_AFTER_PENDING
 			}
 		}
 	}
-	for kind := range found {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	return kinds
+	return 0
 }
 
 func shares(a, b *utxo.Tx) bool {

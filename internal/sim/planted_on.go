@@ -39,7 +39,7 @@ var catchers = map[string]string{
 	"window-gates-rounds": "windows",
 	"send-before-save":    "chaos",     // crashes with unsynced writes
 	"lock-lost":           "conducted", // crashes between an ACCEPTED and the network
-	"drop-forked":         "amnesia",
+	"drop-forked":         "conducted", // certificates behind which there are liars' votes
 	"verdict-by-id":       "poison",
 }
 

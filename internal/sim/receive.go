@@ -67,7 +67,7 @@ func (n *node) observe(o *observation.Observation, from int) {
 			n.witnessed(v)
 		})
 	}
-	if !fresh || planted == "drop-forked" && (forked || n.disk.convicts(o.Header.Chain())) {
+	if !fresh || planted == "drop-forked" && (forked || n.disk.convicts(o.Header.Chain(), kinds...)) {
 		return
 	}
 	if n.ledger.nodes[o.Header.Key] != n.id {
