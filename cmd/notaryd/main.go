@@ -36,11 +36,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(initCommand(), certifyCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(),
-		backupCommand(), restoreCommand(), pruneCommand(), trustEvalCommand(), versionCommand())
+		backupCommand(), doctorCommand(), restoreCommand(), pruneCommand(), trustEvalCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return
+	}
+	if code := exitCode(0); errors.As(err, &code) {
+		os.Exit(int(code))
 	}
 	fmt.Fprintln(os.Stderr, "notaryd:", err)
 	if errors.As(err, new(usageError)) {

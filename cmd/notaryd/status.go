@@ -37,11 +37,15 @@ func statusCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("node at %s: %w", t, err)
 				}
+				problems, err := readiness(cmd.Context(), t)
+				if err != nil {
+					return fmt.Errorf("node at %s: %w", t, err)
+				}
 				if asJSON {
 					fmt.Fprintln(cmd.OutOrStdout(), protojson.Format(info))
 					continue
 				}
-				printStatus(cmd.OutOrStdout(), t, info)
+				printStatus(cmd.OutOrStdout(), t, info, problems)
 			}
 			return nil
 		},
@@ -80,13 +84,18 @@ func networkOf(ctx context.Context, target string) (*notaryv1.GetNetworkResponse
 	return notaryv1.NewNotaryServiceClient(conn).GetNetwork(ctx, &notaryv1.GetNetworkRequest{})
 }
 
-func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse) {
+func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse, problems []string) {
 	id, _ := domain.HashFrom(n.NetworkId)
 	key, _ := domain.HashFrom(n.NodeKey)
 	percent := func(w uint64) string {
 		return fmt.Sprintf("%d.%01d %%", w*100/uint64(group.Total), w*1000/uint64(group.Total)%10)
 	}
 	fmt.Fprintf(w, "node       %s, version %s\n", target, n.Version)
+	state := "ready"
+	if len(problems) > 0 {
+		state = "not ready: " + sentence(problems)
+	}
+	fmt.Fprintf(w, "state      %s\n", state)
 	fmt.Fprintf(w, "network    %s (%s), epoch %d\n", n.Name, id, n.GroupEpoch)
 	fmt.Fprintf(w, "node key   %s, %s of the weight\n", key, percent(n.NodeWeight))
 	fmt.Fprintf(w, "online     %s of the weight heard from, more than 66.6 %% needed; %d peers\n", percent(n.OnlineWeight), n.ConnectedPeers)
