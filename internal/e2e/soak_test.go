@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -305,6 +306,7 @@ func TestPowerLoss(t *testing.T) {
 	for _, pair := range l.rivals {
 		n.winner(t, pair[:]...)
 	}
+	n.settled(t)
 	n.equalLedgers(t)
 	contradictions := n.contradictions(t)
 	tell(t, map[string]any{
@@ -343,4 +345,17 @@ func TestPowerLossControl(t *testing.T) {
 	if finals == 0 || votes == 0 {
 		t.Errorf("lost %d accepted transactions and %d votes without syncing: the test cannot fail", finals, votes)
 	}
+}
+
+// settled waits until nothing is on its way at any node and all have as much final: what clients sent and got no
+// answer to before a cut may become final long after, and reach the last node later still.
+func (n *network) settled(t *testing.T) {
+	t.Helper()
+	eventually(t, "nothing to be on its way", func() bool {
+		finals := n.up()[0].running.store.Counts().Finals
+		return !slices.ContainsFunc(n.up(), func(v *notary) bool {
+			stats, err := v.running.node.Stats(t.Context())
+			return err != nil || stats.InFlight != 0 || stats.FinalTransactions != finals
+		})
+	})
 }
