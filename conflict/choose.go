@@ -14,7 +14,7 @@ import (
 // candidate is a contender that N1-N4 let this node vote for, with all that rule 6 ranks it by.
 type candidate struct {
 	*contender
-	justified   CertRound // the highest certificate below the round, for N3
+	justified   CertRound // the highest certificate below the round, or of an earlier epoch, for N3
 	facilitator bool
 	support     group.Weight
 	preferred   group.Weight
@@ -28,21 +28,16 @@ type choice struct {
 	forced bool
 }
 
-// compareRule6 orders by the highest certificate round, the facilitator's choice, the most weight among the latest
+// compareRule6 orders by the highest certificate, the facilitator's choice, the most weight among the latest
 // votes, the same among facilitators that all rivals prefer, and the lowest tie hash.
 func compareRule6(a, b candidate) int {
 	return cmp.Or(
-		compareCertificates(b.certificate, a.certificate),
+		b.certificate.Compare(a.certificate),
 		compareBool(b.facilitator, a.facilitator),
 		cmp.Compare(b.support, a.support),
 		cmp.Compare(b.preferred, a.preferred),
 		a.tie.Compare(b.tie),
 	)
-}
-
-// compareCertificates orders none before round 0.
-func compareCertificates(a, b CertRound) int {
-	return cmp.Or(compareBool(a.Known, b.Known), cmp.Compare(a.Round, b.Round))
 }
 
 func compareBool(a, b bool) int {
@@ -68,13 +63,13 @@ func (c *Contests) choose(k *contest, among []*contender) choice {
 		for _, p := range t.points {
 			if p.mark == c.stamp {
 				blocked = true
-				if compareCertificates(strongest, p.taken.certificate) < 0 {
+				if strongest.Compare(p.taken.certificate) < 0 {
 					strongest = p.taken.certificate
 				}
 			}
 		}
 		if blocked {
-			if compareCertificates(strongest, t.certificate) <= 0 {
+			if strongest.Compare(t.certificate) <= 0 {
 				result.forced = false
 			}
 			continue
@@ -93,8 +88,11 @@ func (c *Contests) candidates(k *contest, among []*contender) []candidate {
 	link := c.group.Link()
 	var out []candidate
 	for _, t := range among {
-		v := OwnVote{Tx: t.id, Spends: t.spends, State: observation.Pending, Round: k.round, Certificate: c.certificateBelow(t, k.round)}
-		if t.barred == CertAt(k.round) || !c.admissible(t, k.round) || c.guard.Check(v) != nil {
+		v := OwnVote{
+			Tx: t.id, Spends: t.spends, State: observation.Pending, Round: k.round, Epoch: c.group.Epoch(),
+			Certificate: c.certificateBelow(t, c.at(k.round)),
+		}
+		if t.barred == c.at(k.round) || !c.admissible(t, k.round) || c.guard.Check(v) != nil {
 			continue
 		}
 		d := candidate{contender: t, justified: v.Certificate, facilitator: c.chosenBy(t, f, k.round)}
@@ -120,18 +118,19 @@ func (c *Contests) admissible(t *contender, round uint32) bool {
 	})
 }
 
-// certificateBelow is the highest round below the given one with a certificate for the contender.
-func (c *Contests) certificateBelow(t *contender, round uint32) CertRound {
+// certificateBelow is the highest certificate for the contender below a round of an epoch.
+func (c *Contests) certificateBelow(t *contender, below CertRound) (highest CertRound) {
 	e := c.tally.entries[t.id]
 	if e == nil {
 		return CertRound{}
 	}
-	for i := len(e.ballots) - 1; i >= 0; i-- {
-		if b := e.ballots[i]; b.round < round && b.certified() {
-			return CertAt(b.round)
+	for _, b := range e.ballots {
+		at := CertAt(b.group.Epoch(), b.round)
+		if at.Compare(below) < 0 && highest.Compare(at) < 0 && b.certified() {
+			highest = at
 		}
 	}
-	return CertRound{}
+	return highest
 }
 
 // support6 is the weight of those whose latest votes in the contest support the contender, and the part of it that

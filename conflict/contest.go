@@ -26,7 +26,7 @@ type contender struct {
 	inWindow     bool
 	status       status
 	contest      *contest  // while live
-	certificate  CertRound // of the highest round, whatever the epoch
+	certificate  CertRound // the highest, whatever the epoch
 	finality     Finality  // once final
 	abstained    CertRound // the last round in which this node named it in an ABSTAIN
 	barred       CertRound // the last round in which the node's guard refused a PENDING for it
@@ -281,8 +281,8 @@ func (c *Contests) spoke(t *contender, round uint32) bool {
 	if c.me < 0 {
 		return false
 	}
-	v := OwnVote{Tx: t.id, Spends: t.spends, State: observation.Pending, Round: round}
-	if t.abstained == CertAt(round) || c.guard.cast(&v) {
+	v := OwnVote{Tx: t.id, Spends: t.spends, State: observation.Pending, Round: round, Epoch: c.group.Epoch()}
+	if t.abstained == c.at(round) || c.guard.cast(&v) {
 		return true
 	}
 	b := c.tally.find(t.id, c.group.Link(), round)

@@ -2,6 +2,7 @@ package conflict
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -139,14 +140,15 @@ func (c *Contests) present(g *group.Group) bool { return g == c.group || g.Link(
 
 // certified answers a certificate with ACCEPTED at once, unless N1 or N4 forbid it: they will for ever.
 func (c *Contests) certified(t *contender, round uint32, g *group.Group) {
-	if !t.certificate.Known || t.certificate.Round < round {
-		t.certificate = CertAt(round)
+	cert := CertAt(g.Epoch(), round)
+	if t.certificate.Compare(cert) < 0 {
+		t.certificate = cert
 	}
 	if t.contest != nil {
 		t.contest.recheck = true
 	}
 	if t.status != rejected && c.present(g) {
-		c.cast(t, observation.Accepted, round, CertAt(round))
+		c.cast(t, observation.Accepted, round, cert)
 	}
 }
 
@@ -164,7 +166,8 @@ func (c *Contests) cast(t *contender, s observation.State, round uint32, cert Ce
 	return true
 }
 
-// newGroup begins an epoch: old votes keep their certificates, and nothing else.
+// newGroup begins an epoch: old votes keep their certificates, and nothing else. Others may have entered it before:
+// what they certified is answered now.
 func (c *Contests) newGroup(in *NewGroup) {
 	c.enterGroup(in.Group)
 	c.guard.Restore(in.Locks)
@@ -175,8 +178,32 @@ func (c *Contests) newGroup(in *NewGroup) {
 		k.relisten(c)
 		c.enter(k, k.round+1)
 		c.touch(k)
+		for _, t := range k.members {
+			c.certifiedEarly(t)
+		}
+	}
+	c.supportAgain(slices.DeleteFunc(slices.Clone(c.settled), func(t *contender) bool { return !c.voted(t) }))
+}
+
+// voted reports whether there are votes of the present epoch on a contender.
+func (c *Contests) voted(t *contender) bool {
+	e := c.tally.entries[t.id]
+	return e != nil && slices.ContainsFunc(e.ballots, func(b *ballot) bool { return c.present(b.group) })
+}
+
+// certifiedEarly answers the certificates that a contender got in an epoch before this node entered it.
+func (c *Contests) certifiedEarly(t *contender) {
+	if e := c.tally.entries[t.id]; e != nil {
+		for _, b := range e.ballots {
+			if c.present(b.group) && b.certified() {
+				c.certified(t, b.round, b.group)
+			}
+		}
 	}
 }
+
+// at is a round of the present epoch.
+func (c *Contests) at(round uint32) CertRound { return CertAt(c.group.Epoch(), round) }
 
 func (c *Contests) enterGroup(g *group.Group) {
 	c.group, c.me = g, -1
@@ -188,7 +215,7 @@ func (c *Contests) enterGroup(g *group.Group) {
 // refused replaces what this node believes to have voted by what its guard holds.
 func (c *Contests) refused(in *Refused) {
 	if t := c.txs[in.Tx]; t != nil && in.State == observation.Pending {
-		t.barred = CertAt(in.Round)
+		t.barred = c.at(in.Round)
 	}
 	c.resume(in.Spends, in.Own)
 }

@@ -23,18 +23,30 @@ var (
 	ErrNoCertificate = fmt.Errorf("%w: ACCEPTED without the certificate of its round (N2)", ErrContradiction)
 	// ErrLocked (N3): an outpoint is locked on a rival, and no certificate between frees it.
 	ErrLocked = fmt.Errorf("%w: locked on a rival (N3)", ErrContradiction)
+	// ErrOtherEpoch (N1): this very vote was cast in another epoch, where it counts. A later round has room for one that
+	// counts in this epoch.
+	ErrOtherEpoch = fmt.Errorf("%w: the vote of this round was cast in another epoch (N1)", ErrContradiction)
 	// ErrVotedAbove (N4): a rival has this node's PENDING in a higher round.
 	ErrVotedAbove = fmt.Errorf("%w: PENDING for a rival in a higher round (N4)", ErrContradiction)
 )
 
-// CertRound names the round of a certificate; the zero value is none.
+// CertRound names the round of a certificate, and the epoch whose group gave it; the zero value is none. They are
+// ordered by epoch, then round, and none comes first (docs/adr/0009-rounds-are-ordered-within-their-epoch.md).
 type CertRound struct {
+	Epoch uint64
 	Round uint32
 	Known bool
 }
 
-// CertAt is the certificate of a round.
-func CertAt(round uint32) CertRound { return CertRound{Round: round, Known: true} }
+// CertAt is the certificate of a round in an epoch.
+func CertAt(epoch uint64, round uint32) CertRound {
+	return CertRound{Epoch: epoch, Round: round, Known: true}
+}
+
+// Compare orders certificates by epoch, then round, none first: -1, 0 or 1.
+func (c CertRound) Compare(d CertRound) int {
+	return cmp.Or(compareBool(c.Known, d.Known), cmp.Compare(c.Epoch, d.Epoch), cmp.Compare(c.Round, d.Round))
+}
 
 // OwnVote is a vote that this node wants to cast.
 type OwnVote struct {
@@ -44,13 +56,17 @@ type OwnVote struct {
 	Round  uint32
 	// Epoch of the group that the vote will be counted with.
 	Epoch uint64
-	// Certificate is the highest round below Round (for ACCEPTED: Round itself) in which this node knows a
-	// certificate for Tx. Whoever fills it in has checked the certificate.
+	// Certificate is the highest below (Epoch, Round), for ACCEPTED that of (Epoch, Round) itself, that this node
+	// knows for Tx. Whoever fills it in has checked the certificate.
 	Certificate CertRound
 }
 
 // Record is what a Guard must never forget, one a vote and outpoint. (Outpoint, Round, State) is its key: by N1
 // there is one transaction for each.
+//
+// A record of state INHERITED is no vote: it is the lock of a certificate that others stated when they closed an
+// epoch. Round is then that of the certificate, and Epoch the one that was entered with it. Of two under one key the
+// one with the higher certificate stays: above the other, it shows that nothing came of that.
 type Record struct {
 	Outpoint utxo.Outpoint
 	Round    uint32
@@ -86,7 +102,7 @@ func (g *Guard) Check(v OwnVote) error {
 	if g.cast(&v) {
 		return ErrAlreadyCast
 	}
-	if v.State == observation.Accepted && v.Certificate != CertAt(v.Round) {
+	if v.State == observation.Accepted && v.Certificate != CertAt(v.Epoch, v.Round) {
 		return ErrNoCertificate
 	}
 	for _, o := range v.Spends {
@@ -105,6 +121,9 @@ func (h *history) check(v *OwnVote) error {
 		r := &h.records[i]
 		switch {
 		case r.Tx == v.Tx:
+			if r.State == v.State && r.Round == v.Round && r.Epoch != v.Epoch {
+				return ErrOtherEpoch
+			}
 		case r.State == v.State && r.Round == v.Round:
 			return ErrRoundTaken
 		case v.State == observation.Accepted && r.State == observation.Pending && r.Round > v.Round:
@@ -118,23 +137,37 @@ func (h *history) check(v *OwnVote) error {
 	if lock == nil || lock.Tx == v.Tx {
 		return nil
 	}
-	if c := v.Certificate; c.Known && lock.Round < c.Round && c.Round < v.Round {
+	if c := v.Certificate; lock.at().Compare(c) < 0 && c.Compare(CertAt(v.Epoch, v.Round)) < 0 {
 		return nil
 	}
 	return ErrLocked
 }
 
-// lock is the record that holds: the ACCEPTED of the highest round, whenever it was made, that is not released.
-func (h *history) lock() *Record {
+// lock is the record that holds: of the highest epoch and, in it, the highest round, whenever it was made, among
+// those that are not released.
+func (h *history) lock() (lock *Record) {
 	if plantedLatestLock {
 		return h.latestLock()
 	}
-	for i := len(h.records) - 1; i >= 0; i-- {
-		if r := &h.records[i]; r.State == observation.Accepted && !r.Released {
-			return r
+	for i := range h.records {
+		if r := &h.records[i]; r.locks() && !r.Released && (lock == nil || lock.at().Compare(r.at()) < 0) {
+			lock = r
 		}
 	}
-	return nil
+	return lock
+}
+
+// locks reports whether the record locks its outpoint while it is not released.
+func (r *Record) locks() bool {
+	return r.State == observation.Accepted || r.State == observation.Inherited
+}
+
+// at is the certificate behind a lock.
+func (r *Record) at() CertRound {
+	if r.State == observation.Inherited {
+		return r.Certificate
+	}
+	return CertAt(r.Epoch, r.Round) // N2
 }
 
 // cast reports whether every outpoint holds this very vote.
@@ -145,7 +178,7 @@ func (g *Guard) cast(v *OwnVote) bool {
 			return false
 		}
 		i, found := h.find(v.Round, v.State)
-		if !found || h.records[i].Tx != v.Tx {
+		if !found || h.records[i].Tx != v.Tx || h.records[i].Epoch != v.Epoch {
 			return false
 		}
 	}
@@ -172,7 +205,7 @@ func (g *Guard) Record(v OwnVote) []Record {
 	return records
 }
 
-// Restore takes records from disk, in any order. A record known already is replaced; a lock that was released
+// Restore takes records from disk, in any order, and locks that are adopted on entering an epoch. A record known already is replaced; a lock that was released
 // stays so, since a rejection is for good and the records may be older.
 func (g *Guard) Restore(records []Record) {
 	for _, r := range records {
@@ -195,7 +228,7 @@ func (g *Guard) Reject(tx domain.Hash, spends []utxo.Outpoint) []Record {
 		}
 		for i := range h.records {
 			r := &h.records[i]
-			if r.Tx == tx && r.State == observation.Accepted && !r.Released {
+			if r.Tx == tx && r.locks() && !r.Released {
 				r.Released = true
 				changed = append(changed, *r)
 			}
@@ -213,14 +246,14 @@ func (g *Guard) Release(o utxo.Outpoint) {
 	}
 }
 
-// Lock is the transaction that an outpoint is locked on, and the round.
-func (g *Guard) Lock(o utxo.Outpoint) (tx domain.Hash, round uint32, locked bool) {
+// Lock is the transaction that an outpoint is locked on, and the certificate behind the lock.
+func (g *Guard) Lock(o utxo.Outpoint) (tx domain.Hash, at CertRound, locked bool) {
 	if h := g.histories[o]; h != nil {
 		if r := h.lock(); r != nil {
-			return r.Tx, r.Round, true
+			return r.Tx, r.at(), true
 		}
 	}
-	return domain.Hash{}, 0, false
+	return domain.Hash{}, CertRound{}, false
 }
 
 // Records are the records of one outpoint, by round, then state.
@@ -246,12 +279,21 @@ func (g *Guard) put(r Record) {
 	}
 	i, found := h.find(r.Round, r.State)
 	if found {
+		if r.State == observation.Inherited && compareInherited(&r, &h.records[i]) < 0 {
+			return
+		}
 		r.Released = r.Released || h.records[i].Released && h.records[i].Tx == r.Tx
 		h.records[i] = r
 		return
 	}
 	h.records = slices.Insert(h.records, i, r)
 	h.noteLock(&r)
+}
+
+// compareInherited orders inherited locks on one outpoint: by certificate, then, where both are of one round, which
+// takes more than 1/3 of the weight to be faulty, the lower id last.
+func compareInherited(a, b *Record) int {
+	return cmp.Or(a.Certificate.Compare(b.Certificate), b.Tx.Compare(a.Tx))
 }
 
 // find is where the record of a round and state is, or belongs.

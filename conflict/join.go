@@ -27,12 +27,24 @@ func (c *Contests) join(in *Join) {
 	}
 	if k := t.contest; k != nil {
 		for _, r := range in.Own {
-			if r.Tx == t.id && r.Round > k.round {
-				c.enter(k, r.Round)
+			if r.Tx == t.id && guarded(r.State) {
+				c.enterWith(k, &r)
 			}
 		}
 		k.voted = k.voted || c.spoke(t, k.round)
 		c.touch(k)
+	}
+}
+
+// enterWith takes a contest to the round of a vote that this node has cast, or the next one where the vote was cast in
+// another epoch and counts in none of this one's.
+func (c *Contests) enterWith(k *contest, r *Record) {
+	round := r.Round
+	if r.Epoch != c.group.Epoch() {
+		round++
+	}
+	if round > k.round {
+		c.enter(k, round)
 	}
 }
 

@@ -123,7 +123,7 @@ func outcome(rt *rapid.T, g *group.Group, self domain.PublicKey, inputs []Input,
 	}
 	var lines []string
 	for id, t := range c.txs {
-		cert := fmt.Sprint(" certificate ", t.certificate, " below 2 ", c.certificateBelow(t, 2))
+		cert := fmt.Sprint(" certificate ", t.certificate, " below 2 ", c.certificateBelow(t, CertAt(0, 2)))
 		lines = append(lines, name(id)+" "+status[name(id)]+cert)
 	}
 	slices.Sort(lines)
@@ -199,7 +199,7 @@ func TestChoiceIsMaximal(t *testing.T) {
 				}
 			}
 			for _, m := range k.members {
-				v := OwnVote{Tx: m.id, Spends: m.spends, State: observation.Pending, Round: k.round, Certificate: c.certificateBelow(m, k.round)}
+				v := OwnVote{Tx: m.id, Spends: m.spends, State: observation.Pending, Round: k.round, Certificate: c.certificateBelow(m, c.at(k.round))}
 				free := !slices.ContainsFunc(m.spends, func(o utxo.Outpoint) bool { _, ok := taken[o]; return ok })
 				if free && c.guard.Check(v) == nil {
 					rt.Fatalf("%s could be supported too", name(m.id))

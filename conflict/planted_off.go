@@ -14,9 +14,12 @@ const (
 	plantedCarriedVote = false // PENDING counts in later rounds too
 	plantedFreeTimers  = false // round timers run without a quorum
 	plantedWindow      = false // the window gates every round
+	plantedCrossEpoch  = false // PENDING counts in other epochs too
+	plantedNoAdoption  = false // locks are not carried through a link
 )
 
 func (h *history) noteLock(*Record)     {}
 func (h *history) latestLock() *Record  { return nil }
 func (e *entry) carryPending(b *ballot) {}
+func (e *entry) carryEpochs(b *ballot)  {}
 func (c *Contests) dropTimers(*contest) {}

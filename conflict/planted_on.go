@@ -11,20 +11,20 @@ import (
 var (
 	plantedQuorum, plantedGuard, plantedLatestLock, plantedNoPull, plantedKeptLocks bool
 	plantedNoSupport, plantedLostTimers, plantedCarriedVote, plantedFreeTimers      bool
-	plantedWindow                                                                   bool
+	plantedWindow, plantedCrossEpoch, plantedNoAdoption                             bool
 )
 
 // Planted are the bugs that Plant knows.
 var Planted = []string{
 	"quorum-at-least", "guard-by-contest", "latest-lock", "no-pull", "kept-locks", "no-support", "lost-timers",
-	"carried-votes", "free-timers", "window-gates-rounds",
+	"carried-votes", "free-timers", "window-gates-rounds", "carried-epochs", "no-adoption",
 }
 
 // Plant switches one bug on, and all others off; an empty name switches all off. Builds with the tag planted only.
 func Plant(name string) error {
 	for i, bug := range []*bool{
 		&plantedQuorum, &plantedGuard, &plantedLatestLock, &plantedNoPull, &plantedKeptLocks, &plantedNoSupport, &plantedLostTimers,
-		&plantedCarriedVote, &plantedFreeTimers, &plantedWindow,
+		&plantedCarriedVote, &plantedFreeTimers, &plantedWindow, &plantedCrossEpoch, &plantedNoAdoption,
 	} {
 		*bug = Planted[i] == name
 		if *bug {
@@ -37,17 +37,18 @@ func Plant(name string) error {
 	return nil
 }
 
-// latest is the round of the lock made last, by history.
-var latest = make(map[*history]uint32)
+// latest is the lock made last, by history.
+var latest = make(map[*history]Record)
 
 func (h *history) noteLock(r *Record) {
-	if plantedLatestLock && r.State == observation.Accepted {
-		latest[h] = r.Round
+	if plantedLatestLock && r.locks() {
+		latest[h] = *r
 	}
 }
 
 func (h *history) latestLock() *Record {
-	i, found := h.find(latest[h], observation.Accepted)
+	l := latest[h]
+	i, found := h.find(l.Round, l.State)
 	if !found || h.records[i].Released {
 		return nil
 	}
@@ -62,6 +63,20 @@ func (e *entry) carryPending(b *ballot) {
 		}
 		for _, p := range lower.of(observation.Pending).places {
 			b.of(observation.Pending).add(&Vote{Group: b.group, Voter: int(p.voter)})
+		}
+	}
+}
+
+// carryEpochs counts PENDING of other epochs, in the same round, in a new ballot.
+func (e *entry) carryEpochs(b *ballot) {
+	for _, other := range e.ballots {
+		if other.group == b.group || other.round != b.round {
+			continue
+		}
+		for _, p := range other.of(observation.Pending).places {
+			if voter, ok := b.group.Voter(other.group.Voters()[p.voter].Key); ok {
+				b.of(observation.Pending).add(&Vote{Group: b.group, Voter: voter})
+			}
 		}
 	}
 }

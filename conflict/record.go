@@ -12,11 +12,16 @@ import (
 // Lengths in bytes of a record as it is kept on disk (docs/spec/voting.md, section 3).
 const (
 	RecordKeySize   = 36 + 4 + 1
-	RecordValueSize = 1 + 32 + 8 + 1 + 4
+	RecordValueSize = 1 + 32 + 8 + 1 + 8 + 4
+
+	recordValueSize1 = 1 + 32 + 8 + 1 + 4
 )
 
-// recordVersion opens every value.
-const recordVersion = 1
+// Every value opens with its version. The first one held no epoch of the certificate, since there was only one epoch.
+const (
+	recordVersion1 = 1
+	recordVersion  = 2
+)
 
 // Flags of a value.
 const (
@@ -33,7 +38,7 @@ func (r *Record) Key() (b [RecordKeySize]byte) {
 	return b
 }
 
-// Value is version 1 | tx 32 | epoch 8 | flags 1 (certificate known, released) | certificate round 4.
+// Value is version 1 | tx 32 | epoch 8 | flags 1 (certificate known, released) | certificate epoch 8, round 4.
 func (r *Record) Value() (b [RecordValueSize]byte) {
 	out := append(b[:0], recordVersion)
 	out = append(out, r.Tx[:]...)
@@ -46,18 +51,23 @@ func (r *Record) Value() (b [RecordValueSize]byte) {
 		flags |= flagReleased
 	}
 	out = append(out, flags)
+	out = binary.BigEndian.AppendUint64(out, r.Certificate.Epoch)
 	binary.BigEndian.AppendUint32(out, r.Certificate.Round)
 	return b
 }
 
-// DecodeRecord reads what Key and Value wrote. Anything else is an error: a node that cannot read its own votes must
-// not vote.
+// DecodeRecord reads what Key and Value wrote, in this version or an earlier one. Anything else is an error: a node that
+// cannot read its own votes must not vote.
 func DecodeRecord(key, value []byte) (Record, error) {
-	if len(key) != RecordKeySize || len(value) != RecordValueSize {
-		return Record{}, fmt.Errorf("vote record of %d and %d bytes, want %d and %d", len(key), len(value), RecordKeySize, RecordValueSize)
+	want := RecordValueSize
+	if len(value) > 0 && value[0] == recordVersion1 {
+		want = recordValueSize1
 	}
-	if value[0] != recordVersion {
-		return Record{}, fmt.Errorf("vote record of version %d, want %d", value[0], recordVersion)
+	if len(key) != RecordKeySize || len(value) != want {
+		return Record{}, fmt.Errorf("vote record of %d and %d bytes, want %d and %d", len(key), len(value), RecordKeySize, want)
+	}
+	if value[0] != recordVersion1 && value[0] != recordVersion {
+		return Record{}, fmt.Errorf("vote record of version %d, want up to %d", value[0], recordVersion)
 	}
 	r := Record{
 		Outpoint: utxo.Outpoint{Tx: domain.Hash(key[:32]), Index: binary.BigEndian.Uint32(key[32:])},
@@ -66,15 +76,23 @@ func DecodeRecord(key, value []byte) (Record, error) {
 		Tx:       domain.Hash(value[1:33]),
 		Epoch:    binary.BigEndian.Uint64(value[33:]),
 	}
-	flags, cert := value[41], binary.BigEndian.Uint32(value[42:])
-	r.Released = flags&flagReleased != 0
-	if flags&flagCertificate != 0 {
-		r.Certificate = CertAt(cert)
-	} else if cert != 0 {
-		return Record{}, fmt.Errorf("vote record with round %d of no certificate", cert)
+	flags := value[41]
+	cert := CertAt(r.Epoch, binary.BigEndian.Uint32(value[len(value)-4:]))
+	if value[0] == recordVersion {
+		cert.Epoch = binary.BigEndian.Uint64(value[42:])
 	}
-	if flags&^(flagCertificate|flagReleased) != 0 || !guarded(r.State) {
+	r.Released = flags&flagReleased != 0
+	switch {
+	case flags&flagCertificate != 0:
+		r.Certificate = cert
+	case cert.Round != 0 || value[0] == recordVersion && cert.Epoch != 0:
+		return Record{}, fmt.Errorf("vote record with epoch %d and round %d of no certificate", cert.Epoch, cert.Round)
+	}
+	if flags&^(flagCertificate|flagReleased) != 0 || !guarded(r.State) && r.State != observation.Inherited {
 		return Record{}, fmt.Errorf("vote record with state %d and flags %#x", r.State, flags)
+	}
+	if r.State == observation.Inherited && (!r.Certificate.Known || r.Certificate.Round != r.Round || r.Certificate.Epoch >= r.Epoch) {
+		return Record{}, fmt.Errorf("inherited lock of round %d and epoch %d by certificate %+v", r.Round, r.Epoch, r.Certificate)
 	}
 	return r, nil
 }

@@ -63,7 +63,7 @@ func TestRefusedVoteIsNotAskedForAgain(t *testing.T) {
 func TestLockFreedAfterRefusal(t *testing.T) {
 	c := contestsOf(t)
 	a := Record{Outpoint: outpoint(1), State: observation.Pending, Tx: tx(1)}
-	lock := Record{Outpoint: outpoint(1), State: observation.Accepted, Tx: tx(1), Certificate: CertAt(0)}
+	lock := Record{Outpoint: outpoint(1), State: observation.Accepted, Tx: tx(1), Certificate: CertAt(0, 0)}
 	own := []Record{a, lock}
 	for _, r := range []Record{a, lock} {
 		r.Outpoint = outpoint(2)
@@ -109,7 +109,7 @@ func TestLockFreedAfterRefusal(t *testing.T) {
 // Records that were read before a lock was released may arrive after it.
 func TestReleasedStaysReleased(t *testing.T) {
 	g := NewGuard()
-	lock := Record{Outpoint: outpoint(1), State: observation.Accepted, Tx: tx(1), Certificate: CertAt(0)}
+	lock := Record{Outpoint: outpoint(1), State: observation.Accepted, Tx: tx(1), Certificate: CertAt(0, 0)}
 	g.Restore([]Record{lock})
 	g.Reject(tx(1), []utxo.Outpoint{outpoint(1)})
 	g.Restore([]Record{lock})

@@ -143,6 +143,6 @@ func (c *Contests) castAll(k *contest, picks []candidate) bool {
 // abstain says that this node is here and can support nobody: never silence, or the round's timer would not start.
 func (c *Contests) abstain(k *contest) {
 	t := k.first()
-	t.abstained = CertAt(k.round)
+	t.abstained = c.at(k.round)
 	c.emit(CastVote{OwnVote{Tx: t.id, Spends: t.spends, State: observation.Abstain, Round: k.round, Epoch: c.group.Epoch()}})
 }

@@ -134,10 +134,10 @@ func (c *Contests) support(t *contender, v *Vote) {
 
 // supportFinal answers one late voter. A single one is helped along in a few rounds, no more: a liar could otherwise
 // drive everybody through rounds without end. Where more than 1/3 of the weight is in later rounds, somebody honest is
-// left behind, and this node goes with them.
+// left behind, and this node goes with them. All rounds of a later epoch are later ones.
 func (c *Contests) supportFinal(f *contender, v *Vote) {
-	decided := f.finality.Round
-	if v.Round <= decided {
+	decided := CertAt(f.finality.Group.Epoch(), f.finality.Round)
+	if CertAt(v.Group.Epoch(), v.Round).Compare(decided) <= 0 {
 		return
 	}
 	if f.late == nil {
@@ -147,8 +147,8 @@ func (c *Contests) supportFinal(f *contender, v *Vote) {
 		f.answers = make(map[domain.PublicKey][]uint32)
 	}
 	f.late.hear(v.Voter, v.Round)
-	if _, weight := c.heardAbove(f.late, decided); group.Third(weight) {
-		c.cast(f, observation.Pending, c.jumpTarget(f.late), CertAt(decided))
+	if c.manyLate(f.late, decided) {
+		c.cast(f, observation.Pending, c.jumpTarget(f.late), decided)
 	}
 	key := v.Key()
 	rounds := f.answers[key]
@@ -157,10 +157,20 @@ func (c *Contests) supportFinal(f *contender, v *Vote) {
 	}
 	f.answers[key] = append(rounds, v.Round)
 	if len(rounds) < maxHelped {
-		c.cast(f, observation.Pending, v.Round, CertAt(decided))
+		c.cast(f, observation.Pending, v.Round, decided)
 	}
 	n := len(c.group.Voters())
 	if turn := (c.me + 2*n - v.Voter - 1 - int(v.Round%uint32(n))) % n; turn < proofHanders {
 		c.emit(SendProof{Tx: f.id, To: key})
 	}
+}
+
+// manyLate reports whether more than 1/3 of the weight was heard after the decision.
+func (c *Contests) manyLate(late *contest, decided CertRound) bool {
+	if decided.Epoch != c.group.Epoch() {
+		all, _ := c.heardAbove(late, 0)
+		return group.Third(all)
+	}
+	_, above := c.heardAbove(late, decided.Round)
+	return group.Third(above)
 }

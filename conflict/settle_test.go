@@ -156,11 +156,11 @@ func TestNewGroup(t *testing.T) {
 			t.Errorf("accepts on a certificate of another epoch: %+v", v)
 		}
 	}
-	if c.txs[tx(1)].certificate != CertAt(0) {
+	if c.txs[tx(1)].certificate != CertAt(0, 0) {
 		t.Error("the certificate of the old epoch is not known")
 	}
 	votes := append(votesOf(old, 1, observation.Pending, 1, 1, 2), votesOf(next, 1, observation.Pending, 1, 3, 4, 5)...)
-	if out := c.Step(Heard{votes}); len(found[Decided](out)) != 0 || c.txs[tx(1)].certificate != CertAt(0) {
+	if out := c.Step(Heard{votes}); len(found[Decided](out)) != 0 || c.txs[tx(1)].certificate != CertAt(0, 0) {
 		t.Error("weights of two epochs are added up")
 	}
 	out = c.Step(Heard{votesOf(next, 1, observation.Pending, 1, 1, 2)})
@@ -179,7 +179,7 @@ func TestNewGroupAdoptsLocks(t *testing.T) {
 	c.Step(Join{Tx: tx(0), Spends: outpoints(1), InWindow: true})
 	c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: true})
 	c.Step(NewGroup{Group: next, Locks: []Record{{
-		Outpoint: outpoint(1), Round: 0, State: observation.Accepted, Tx: tx(1), Certificate: CertAt(0),
+		Outpoint: outpoint(1), Round: 0, State: observation.Accepted, Tx: tx(1), Certificate: CertAt(0, 0),
 	}}})
 	out := c.Step(Heard{votesOf(next, 0, observation.Pending, 1, 1, 2)}) // all others go with the rival
 	for range 3 {

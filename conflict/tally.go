@@ -280,6 +280,9 @@ func (t *Tally) ballot(e *entry, v *Vote) *ballot {
 	if plantedCarriedVote {
 		e.carryPending(b)
 	}
+	if plantedCrossEpoch {
+		e.carryEpochs(b)
+	}
 	return b
 }
 

@@ -38,9 +38,14 @@ type recordVector struct {
 	Round            uint32
 	State            observation.State
 	Epoch            uint64
-	Certificate      *uint32
+	Certificate      *certVector
 	Released         bool
 	RecordKey, Value string
+}
+
+type certVector struct {
+	Epoch uint64
+	Round uint32
 }
 
 type roundVector struct {
@@ -62,19 +67,19 @@ func makeVectors(t *testing.T) vectors {
 			v.Ties = append(v.Ties, tieVector{hex.EncodeToString(o[:]), round, tx(n).String(), TieHash(outpoint(n), round, link, tx(n)).String()})
 		}
 	}
-	seven := uint32(7)
-	for i, r := range []Record{
+	for _, r := range []Record{
 		{Outpoint: outpoint(1), State: observation.Pending, Tx: tx(1)},
-		{Outpoint: outpoint(2), State: observation.Pending, Round: 9, Tx: tx(1), Epoch: 3, Certificate: CertAt(seven)},
-		{Outpoint: outpoint(1), State: observation.Accepted, Round: 7, Tx: tx(2), Epoch: 3, Certificate: CertAt(seven), Released: true},
+		{Outpoint: outpoint(2), State: observation.Pending, Round: 9, Tx: tx(1), Epoch: 3, Certificate: CertAt(2, 7)},
+		{Outpoint: outpoint(1), State: observation.Accepted, Round: 7, Tx: tx(2), Epoch: 3, Certificate: CertAt(3, 7), Released: true},
+		{Outpoint: outpoint(3), State: observation.Inherited, Round: 7, Tx: tx(3), Epoch: 3, Certificate: CertAt(2, 7)},
 	} {
 		o, key, value := r.Outpoint.Bytes(), r.Key(), r.Value()
 		x := recordVector{
 			Outpoint: hex.EncodeToString(o[:]), Tx: r.Tx.String(), Round: r.Round, State: r.State, Epoch: r.Epoch, Released: r.Released,
 			RecordKey: hex.EncodeToString(key[:]), Value: hex.EncodeToString(value[:]),
 		}
-		if i > 0 {
-			x.Certificate = &seven
+		if r.Certificate.Known {
+			x.Certificate = &certVector{r.Certificate.Epoch, r.Certificate.Round}
 		}
 		v.Records = append(v.Records, x)
 	}

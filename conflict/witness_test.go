@@ -176,9 +176,9 @@ func TestWitnessSparesTheHonest(t *testing.T) {
 			round := uint32(rapid.IntRange(0, 4).Draw(t, "round"))
 			own := OwnVote{Tx: id, Spends: w.spends[id], State: s, Round: round}
 			if s == observation.Accepted {
-				own.Certificate = CertAt(round)
+				own.Certificate = CertAt(0, round)
 			} else if round > 0 && rapid.Bool().Draw(t, "certified") {
-				own.Certificate = CertAt(round - 1)
+				own.Certificate = CertAt(0, round-1)
 			}
 			height++
 			return own, w.vote(0, id, s, round, height, 0)

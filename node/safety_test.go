@@ -63,7 +63,7 @@ func (s *signerAt) ask(t *testing.T, tx *utxo.Tx, state observation.State, round
 	t.Helper()
 	c := cast{tx: tx, state: state, round: round, answer: func(err error, _ []conflict.Record) { *answers = append(*answers, err) }}
 	if state == observation.Accepted {
-		c.certificate = conflict.CertAt(round)
+		c.certificate = conflict.CertAt(0, round)
 	}
 	if err := s.admit(c); err != nil {
 		t.Fatal(err)

@@ -136,7 +136,7 @@ func TestEvidenceForged(t *testing.T) {
 		{"signature", forkedChain, func(e *evidence) { e.Leaves[1].Signature[3] ^= 1 }, notaryv1.Reason_REASON_BAD_SIGNATURE, "leaves[1].signature"},
 		{"path", conflictingPending, func(e *evidence) { e.Leaves[1].Path[3] ^= 1 }, invalid, "leaves[1].path"},
 		{"index", acceptedAfterPending, func(e *evidence) { e.Leaves[1].Index = 1 }, invalid, "leaves[1].path"},
-		{"state of the leaf", conflictingPending, func(e *evidence) { e.Leaves[1].Leaf[33] = 7 }, notaryv1.Reason_REASON_UNKNOWN_KIND, "leaves[1].leaf.state"},
+		{"state of the leaf", conflictingPending, func(e *evidence) { e.Leaves[1].Leaf[33] = 8 }, notaryv1.Reason_REASON_UNKNOWN_KIND, "leaves[1].leaf.state"},
 		{"time of the leaf", conflictingPending, func(e *evidence) { e.Leaves[1].Leaf[45] ^= 1 }, invalid, "leaves[1].path"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -88,6 +88,9 @@ func TestGoldenLeaves(t *testing.T) {
 		{Subject: subject, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: 256},
 		{Subject: subject, Type: observation.SubjectPeer, State: observation.Seen, TimeMS: 65536},
 		{Subject: subject, Type: observation.SubjectEvidence, State: observation.Seen, TimeMS: 1 << 24},
+		{Subject: subject, Type: observation.SubjectTx, State: observation.Inherited, Round: 3, TimeMS: 2},
+		{Subject: subject, Type: observation.SubjectLink, State: observation.Inherited, TimeMS: 3},
+		{Subject: subject, Type: observation.SubjectLink, State: observation.Closed, TimeMS: 4},
 	} {
 		b := l.Encode()
 		out.Leaves = append(out.Leaves, leafVector{
@@ -99,8 +102,8 @@ func TestGoldenLeaves(t *testing.T) {
 		index int
 		to    byte
 	}{
-		{"no type", 32, 0}, {"type above", 32, 5}, {"no state", 33, 0}, {"state above", 33, 6}, {"reserved", 46, 1},
-		{"SEEN in a round", 33, 5}, {"vote on an observation", 32, 2},
+		{"no type", 32, 0}, {"type above", 32, 6}, {"no state", 33, 0}, {"state above", 33, 8}, {"reserved", 46, 1},
+		{"SEEN in a round", 33, 5}, {"vote on an observation", 32, 2}, {"vote on a link", 32, 5}, {"transaction closed", 33, 6},
 	} {
 		l := observation.Leaf{Subject: subject, Type: observation.SubjectTx, State: observation.Pending, Round: 2, TimeMS: 3}.Encode()
 		l[change.index] = change.to

@@ -23,13 +23,17 @@ const (
 // State is what a leaf says of its subject.
 type State uint8
 
-// The states. All but Seen are votes, and votes are on transactions alone.
+// The states. Pending, Accepted, Abstain and Rejected are votes, and votes are on transactions alone.
 const (
 	Pending  State = State(notaryv1.VoteState_VOTE_STATE_PENDING)
 	Accepted State = State(notaryv1.VoteState_VOTE_STATE_ACCEPTED)
 	Abstain  State = State(notaryv1.VoteState_VOTE_STATE_ABSTAIN)
 	Rejected State = State(notaryv1.VoteState_VOTE_STATE_REJECTED)
 	Seen     State = State(notaryv1.VoteState_VOTE_STATE_SEEN)
+	// Closed, of a link, ends what is signed under the link of the header.
+	Closed State = State(notaryv1.VoteState_VOTE_STATE_CLOSED)
+	// Inherited states a lock that the signer did not make itself (docs/spec/voting.md, section 7).
+	Inherited State = State(notaryv1.VoteState_VOTE_STATE_INHERITED)
 )
 
 // String is the state's name in capitals.
@@ -45,6 +49,10 @@ func (s State) String() string {
 		return "REJECTED"
 	case Seen:
 		return "SEEN"
+	case Closed:
+		return "CLOSED"
+	case Inherited:
+		return "INHERITED"
 	}
 	return "UNSPECIFIED"
 }
@@ -65,6 +73,8 @@ const (
 	SubjectPeer SubjectType = SubjectType(notaryv1.SubjectType_SUBJECT_TYPE_PEER)
 	// SubjectEvidence is the hash of evidence.
 	SubjectEvidence SubjectType = SubjectType(notaryv1.SubjectType_SUBJECT_TYPE_EVIDENCE)
+	// SubjectLink is the link hash of a group.
+	SubjectLink SubjectType = SubjectType(notaryv1.SubjectType_SUBJECT_TYPE_LINK)
 )
 
 // Leaf is one statement of a node about one subject.
@@ -72,7 +82,7 @@ type Leaf struct {
 	Subject domain.Hash
 	Type    SubjectType
 	State   State
-	// Round of the vote; 0 for Seen.
+	// Round of the vote, or of the certificate of a lock; 0 for all else.
 	Round uint32
 	// TimeMS is when the node made the statement, Unix milliseconds by its own clock.
 	TimeMS uint64
@@ -115,21 +125,32 @@ func leafAt(b []byte) Leaf {
 	}
 }
 
-// checkLeaf refuses unknown types and states, votes on what is no transaction, a SEEN with a round, and
-// a reserved byte that is not zero. It does not allocate on success.
+// checkLeaf refuses unknown types and states, states that their subject cannot have, a round of what has
+// none, and a reserved byte that is not zero. It does not allocate on success.
 func checkLeaf(b []byte) error {
 	kind, state := SubjectType(b[leafType]), State(b[leafState])
 	switch {
-	case kind < SubjectTx || kind > SubjectEvidence:
+	case kind < SubjectTx || kind > SubjectLink:
 		return refusal.New(notaryv1.Reason_REASON_UNKNOWN_KIND, "type", "subject type %d", kind)
-	case state < Pending || state > Seen:
+	case state < Pending || state > Inherited:
 		return refusal.New(notaryv1.Reason_REASON_UNKNOWN_KIND, "state", "state %d", state)
-	case kind != SubjectTx && state != Seen:
-		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "state", "%s is for transactions alone", state)
-	case state == Seen && binary.BigEndian.Uint32(b[leafRound:]) != 0:
-		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "round", "SEEN has no round")
+	case !fits(kind, state):
+		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "state", "%s does not go with subject type %d", state, kind)
+	case (kind != SubjectTx || state == Seen) && binary.BigEndian.Uint32(b[leafRound:]) != 0:
+		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "round", "only votes and locks have one")
 	case b[leafReserved] != 0:
 		return refusal.New(notaryv1.Reason_REASON_NON_CANONICAL, "reserved", "reserved byte is %d", b[leafReserved])
 	}
 	return nil
+}
+
+// fits reports whether a state may be said of a kind of subject.
+func fits(kind SubjectType, s State) bool {
+	switch kind {
+	case SubjectTx:
+		return s != Closed
+	case SubjectLink:
+		return s == Closed || s == Inherited
+	}
+	return s == Seen
 }

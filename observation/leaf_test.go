@@ -20,15 +20,18 @@ func drawHash(t *rapid.T, label string) domain.Hash {
 func drawLeaf(t *rapid.T) Leaf {
 	l := Leaf{
 		Subject: drawHash(t, "subject"),
-		Type:    SubjectType(rapid.Uint8Range(uint8(SubjectTx), uint8(SubjectEvidence)).Draw(t, "type")),
+		Type:    SubjectType(rapid.Uint8Range(uint8(SubjectTx), uint8(SubjectLink)).Draw(t, "type")),
 		State:   Seen,
 		TimeMS:  rapid.Uint64().Draw(t, "time"),
 	}
-	if l.Type == SubjectTx {
-		l.State = State(rapid.Uint8Range(uint8(Pending), uint8(Seen)).Draw(t, "state"))
-	}
-	if l.State != Seen {
-		l.Round = rapid.Uint32().Draw(t, "round")
+	switch l.Type {
+	case SubjectTx:
+		l.State = rapid.SampledFrom([]State{Pending, Accepted, Abstain, Rejected, Seen, Inherited}).Draw(t, "state")
+		if l.State != Seen {
+			l.Round = rapid.Uint32().Draw(t, "round")
+		}
+	case SubjectLink:
+		l.State = rapid.SampledFrom([]State{Closed, Inherited}).Draw(t, "state")
 	}
 	return l
 }
@@ -68,9 +71,12 @@ func TestLeafRefused(t *testing.T) {
 		{"short", make([]byte, 46), notaryv1.Reason_REASON_MALFORMED, ""},
 		{"long", make([]byte, 48), notaryv1.Reason_REASON_MALFORMED, ""},
 		{"no type", vote(func(b []byte) { b[32] = 0 }), notaryv1.Reason_REASON_UNKNOWN_KIND, "type"},
-		{"type 5", vote(func(b []byte) { b[32] = 5 }), notaryv1.Reason_REASON_UNKNOWN_KIND, "type"},
+		{"type 6", vote(func(b []byte) { b[32] = 6 }), notaryv1.Reason_REASON_UNKNOWN_KIND, "type"},
 		{"no state", vote(func(b []byte) { b[33] = 0 }), notaryv1.Reason_REASON_UNKNOWN_KIND, "state"},
-		{"state 6", vote(func(b []byte) { b[33] = 6 }), notaryv1.Reason_REASON_UNKNOWN_KIND, "state"},
+		{"state 8", vote(func(b []byte) { b[33] = 8 }), notaryv1.Reason_REASON_UNKNOWN_KIND, "state"},
+		{"vote on a link", vote(func(b []byte) { b[32] = 5 }), notaryv1.Reason_REASON_INVALID_ARGUMENT, "state"},
+		{"transaction closed", vote(func(b []byte) { b[33] = 6 }), notaryv1.Reason_REASON_INVALID_ARGUMENT, "state"},
+		{"link closed in a round", vote(func(b []byte) { b[32], b[33] = 5, 6 }), notaryv1.Reason_REASON_INVALID_ARGUMENT, "round"},
 		{"vote on a peer", vote(func(b []byte) { b[32] = 3 }), notaryv1.Reason_REASON_INVALID_ARGUMENT, "state"},
 		{"seen in a round", vote(func(b []byte) { b[33] = 5 }), notaryv1.Reason_REASON_INVALID_ARGUMENT, "round"},
 		{"reserved", vote(func(b []byte) { b[46] = 1 }), notaryv1.Reason_REASON_NON_CANONICAL, "reserved"},
@@ -98,9 +104,9 @@ func wantRefusal(t interface {
 }
 
 func TestStateNames(t *testing.T) {
-	for s := State(0); s < 7; s++ {
+	for s := State(0); s < 9; s++ {
 		want := notaryv1.VoteState(s).String()
-		if s == 6 {
+		if s == 8 {
 			want = "VOTE_STATE_UNSPECIFIED"
 		}
 		if got := "VOTE_STATE_" + s.String(); got != want {

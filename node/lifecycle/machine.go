@@ -322,7 +322,7 @@ func (m *Machine) proceed() {
 	}
 	if m.cert.Group != nil && !m.accepting[m.cert.Round] {
 		m.accept(m.cert.Round)
-		m.do(Cast{State: observation.Accepted, Round: m.cert.Round, Certificate: conflict.CertAt(m.cert.Round)})
+		m.do(Cast{State: observation.Accepted, Round: m.cert.Round, Certificate: conflict.CertAt(m.cert.Group.Epoch(), m.cert.Round)})
 	}
 	if m.final.Group != nil && !m.writing {
 		m.writing = true

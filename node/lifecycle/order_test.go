@@ -244,7 +244,7 @@ func (r *run) checkCast(e Cast) {
 		if d.accepted[e.Round] > 1 {
 			r.t.Fatalf("ACCEPTED(%d) twice", e.Round)
 		}
-		if !r.given.certified[e.Round] || e.Certificate != conflict.CertAt(e.Round) {
+		if !r.given.certified[e.Round] || e.Certificate != conflict.CertAt(0, e.Round) {
 			r.t.Fatalf("ACCEPTED(%d) without its certificate (N2)", e.Round)
 		}
 	default:

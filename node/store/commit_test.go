@@ -111,7 +111,7 @@ func TestRivalsInTheSameBatch(t *testing.T) {
 	guard := conflict.NewGuard()
 	v := conflict.OwnVote{Tx: loser.ID, Spends: loser.Spends(), State: observation.Pending}
 	records := guard.Record(v)
-	v.State, v.Certificate = observation.Accepted, conflict.CertAt(0)
+	v.State, v.Certificate = observation.Accepted, conflict.CertAt(0, 0)
 	records = append(records, guard.Record(v)...)
 	if err := s.SaveVotes(VoteBatch{
 		Records: records, Transactions: []*utxo.Tx{loser}, Observation: seal(own, observation.Head{}, now),

@@ -76,7 +76,7 @@ func TestVoteAgainstWinnerOnItsWay(t *testing.T) {
 		}
 		guard.Restore([]conflict.Record{r})
 	}
-	err := guard.Check(conflict.OwnVote{Tx: winner.ID, Spends: o, State: observation.Accepted, Certificate: conflict.CertAt(0)})
+	err := guard.Check(conflict.OwnVote{Tx: winner.ID, Spends: o, State: observation.Accepted, Certificate: conflict.CertAt(0, 0)})
 	if err == nil {
 		t.Fatal("ACCEPTED in round 0 is let through after a PENDING for a rival in round 1")
 	}

@@ -146,7 +146,7 @@ func recordsOf(tx *utxo.Tx, state observation.State, round uint32) []conflict.Re
 	for _, o := range tx.Spends() {
 		r := conflict.Record{Outpoint: o, Round: round, State: state, Tx: tx.ID}
 		if state == observation.Accepted {
-			r.Certificate = conflict.CertAt(round)
+			r.Certificate = conflict.CertAt(0, round)
 		}
 		list = append(list, r)
 	}

@@ -74,7 +74,7 @@ func TestSignature(t *testing.T) {
 	other := domain.Sum(domain.TagFinal, []byte("another"))
 	for name, ok := range map[string]bool{
 		"another key":     Verify(key(2).Public(), domain.TagFinal, network, hash, s),
-		"another tag":     Verify(k.Public(), domain.TagClosing, network, hash, s),
+		"another tag":     Verify(k.Public(), domain.TagTie, network, hash, s),
 		"another network": Verify(k.Public(), domain.TagFinal, other, hash, s),
 		"another hash":    Verify(k.Public(), domain.TagFinal, network, other, s),
 		"another's":       Verify(k.Public(), domain.TagFinal, network, hash, sign(2)),

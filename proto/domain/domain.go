@@ -26,7 +26,6 @@ const (
 	TagTie         Tag = "notary/tie/v1"
 	TagFacilitator Tag = "notary/facilitator/v1"
 	TagFinal       Tag = "notary/final/v1"
-	TagClosing     Tag = "notary/closing/v1"
 	TagWork        Tag = "notary/work/v1"
 	TagPossession  Tag = "notary/possession/v1"
 	TagBLSKey      Tag = "notary/bls-key/v1"

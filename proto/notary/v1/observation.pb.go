@@ -29,6 +29,8 @@ const (
 	SubjectType_SUBJECT_TYPE_OBSERVATION SubjectType = 2
 	SubjectType_SUBJECT_TYPE_PEER        SubjectType = 3
 	SubjectType_SUBJECT_TYPE_EVIDENCE    SubjectType = 4
+	// A link hash.
+	SubjectType_SUBJECT_TYPE_LINK SubjectType = 5
 )
 
 // Enum value maps for SubjectType.
@@ -39,6 +41,7 @@ var (
 		2: "SUBJECT_TYPE_OBSERVATION",
 		3: "SUBJECT_TYPE_PEER",
 		4: "SUBJECT_TYPE_EVIDENCE",
+		5: "SUBJECT_TYPE_LINK",
 	}
 	SubjectType_value = map[string]int32{
 		"SUBJECT_TYPE_UNSPECIFIED": 0,
@@ -46,6 +49,7 @@ var (
 		"SUBJECT_TYPE_OBSERVATION": 2,
 		"SUBJECT_TYPE_PEER":        3,
 		"SUBJECT_TYPE_EVIDENCE":    4,
+		"SUBJECT_TYPE_LINK":        5,
 	}
 )
 
@@ -85,6 +89,10 @@ const (
 	VoteState_VOTE_STATE_ABSTAIN     VoteState = 3
 	VoteState_VOTE_STATE_REJECTED    VoteState = 4
 	VoteState_VOTE_STATE_SEEN        VoteState = 5
+	// Of a link: the signer has closed the epoch that the header names, and goes on under this link.
+	VoteState_VOTE_STATE_CLOSED VoteState = 6
+	// Of a transaction: the signer holds an inherited lock on it. Of a link: of the epoch that certified those that follow.
+	VoteState_VOTE_STATE_INHERITED VoteState = 7
 )
 
 // Enum value maps for VoteState.
@@ -96,6 +104,8 @@ var (
 		3: "VOTE_STATE_ABSTAIN",
 		4: "VOTE_STATE_REJECTED",
 		5: "VOTE_STATE_SEEN",
+		6: "VOTE_STATE_CLOSED",
+		7: "VOTE_STATE_INHERITED",
 	}
 	VoteState_value = map[string]int32{
 		"VOTE_STATE_UNSPECIFIED": 0,
@@ -104,6 +114,8 @@ var (
 		"VOTE_STATE_ABSTAIN":     3,
 		"VOTE_STATE_REJECTED":    4,
 		"VOTE_STATE_SEEN":        5,
+		"VOTE_STATE_CLOSED":      6,
+		"VOTE_STATE_INHERITED":   7,
 	}
 )
 
@@ -857,20 +869,23 @@ const file_notary_v1_observation_proto_rawDesc = "" +
 	"\vtransaction\x18\x06 \x01(\fB\b\xe2\xe0\x18\x04\x10\x80\x80\x10R\vtransaction\x12\x14\n" +
 	"\x05round\x18\a \x01(\rR\x05round\x12!\n" +
 	"\asigners\x18\b \x01(\fB\a\xe2\xe0\x18\x03\x10\x80 R\asigners\x12$\n" +
-	"\tsignature\x18\t \x01(\fB\x06\xe2\xe0\x18\x02\b`R\tsignature*\x90\x01\n" +
+	"\tsignature\x18\t \x01(\fB\x06\xe2\xe0\x18\x02\b`R\tsignature*\xa7\x01\n" +
 	"\vSubjectType\x12\x1c\n" +
 	"\x18SUBJECT_TYPE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSUBJECT_TYPE_TX\x10\x01\x12\x1c\n" +
 	"\x18SUBJECT_TYPE_OBSERVATION\x10\x02\x12\x15\n" +
 	"\x11SUBJECT_TYPE_PEER\x10\x03\x12\x19\n" +
-	"\x15SUBJECT_TYPE_EVIDENCE\x10\x04*\x9e\x01\n" +
+	"\x15SUBJECT_TYPE_EVIDENCE\x10\x04\x12\x15\n" +
+	"\x11SUBJECT_TYPE_LINK\x10\x05*\xcf\x01\n" +
 	"\tVoteState\x12\x1a\n" +
 	"\x16VOTE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12VOTE_STATE_PENDING\x10\x01\x12\x17\n" +
 	"\x13VOTE_STATE_ACCEPTED\x10\x02\x12\x16\n" +
 	"\x12VOTE_STATE_ABSTAIN\x10\x03\x12\x17\n" +
 	"\x13VOTE_STATE_REJECTED\x10\x04\x12\x13\n" +
-	"\x0fVOTE_STATE_SEEN\x10\x05B7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
+	"\x0fVOTE_STATE_SEEN\x10\x05\x12\x15\n" +
+	"\x11VOTE_STATE_CLOSED\x10\x06\x12\x18\n" +
+	"\x14VOTE_STATE_INHERITED\x10\aB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
 
 var (
 	file_notary_v1_observation_proto_rawDescOnce sync.Once

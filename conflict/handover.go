@@ -1,0 +1,332 @@
+package conflict
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Bounds of what a Handover keeps and asks for.
+const (
+	// maxUnproven is how many locks of one voter may be neither settled nor certified here before its chain is walked
+	// no further. Only that voter's statement waits.
+	maxUnproven = 8192
+	// maxNeeds is how many locks are asked for at a time.
+	maxNeeds = 256
+)
+
+// Handover carries the locks of one epoch into the next: one for each epoch that this node has entered, voter or not
+// (docs/spec/voting.md, section 7). It walks the chains of all voters as they grow, closes the epoch here once
+// the link to the next group is final, and enters the next epoch when voters of more than 2/3 of the weight have closed
+// it and everything that they are bound to is settled or certified here.
+//
+// Step is pure, and what comes of it does not depend on the order of inputs, but for the observations of one chain.
+// Not for concurrent use.
+type Handover struct {
+	group   *group.Group
+	me      int  // position of self in group, or -1
+	signs   bool // this node votes in the present epoch
+	next    *group.Group
+	stated  []Lock               // inherited on entering the present epoch
+	ended   map[domain.Hash]bool // of stated, those that are settled
+	voters  []walker
+	binding map[domain.Hash][]Lock // the locks on each transaction that bind somebody and are not settled
+	proofs  map[Lock]proof         // of those, the certificates that are known
+	closing bool                   // Close was asked for
+	entered bool
+	out     []HandoverEffect
+}
+
+// walker is how far one chain was walked.
+type walker struct {
+	height   uint64 // of the last observation; 0 before the first
+	closed   bool
+	bound    map[Lock]bool // that are not settled; true once certified
+	unproven int           // of bound, those that are not certified
+	asked    int
+}
+
+// proof is a certificate that is known here.
+type proof struct {
+	at     CertRound
+	spends []utxo.Outpoint
+}
+
+// NewHandover begins to watch an epoch. signs says that this node votes in it; stated are the locks that it entered it
+// with (Enter.Stated), nil for the first epoch.
+func NewHandover(self domain.PublicKey, signs bool, g *group.Group, stated []Lock) *Handover {
+	h := &Handover{
+		group: g, me: -1, stated: stated, voters: make([]walker, len(g.Voters())),
+		ended: make(map[domain.Hash]bool), proofs: make(map[Lock]proof), binding: make(map[domain.Hash][]Lock),
+	}
+	if i, ok := g.Voter(self); ok {
+		h.me, h.signs = i, signs
+	}
+	for i := range h.voters {
+		h.voters[i].bound = make(map[Lock]bool)
+	}
+	for _, l := range stated {
+		h.bind(l)
+	}
+	return h
+}
+
+func (h *Handover) bind(l Lock) {
+	if !slices.Contains(h.binding[l.Tx], l) {
+		h.binding[l.Tx] = append(h.binding[l.Tx], l)
+	}
+}
+
+// mine reports whether a voter is this node, whose own votes its guard holds.
+func (h *Handover) mine(voter int) bool { return h.signs && voter == h.me }
+
+// Next is the height of the observation of a voter that Walked wants: 0 for the first one under the present link. Not ok
+// says that the chain was walked to its end, or that too much in it has to be settled or certified first.
+func (h *Handover) Next(voter int) (height uint64, ok bool) {
+	w := &h.voters[voter]
+	switch {
+	case w.closed || h.entered || w.unproven >= maxUnproven && !h.mine(voter):
+		return 0, false
+	case w.height == 0:
+		return 0, true
+	}
+	return w.height + 1, true
+}
+
+// Open are the locks that bind some voter, or this node by inheritance, and are not settled here, ascending; certified
+// ones too only where all are asked for. Settled and Certified answer it: what was not asked for is not remembered.
+func (h *Handover) Open(all bool) []Lock {
+	var open []Lock
+	for _, locks := range h.binding {
+		for _, l := range locks {
+			if _, certified := h.proofs[l]; all || !certified {
+				open = append(open, l)
+			}
+		}
+	}
+	slices.SortFunc(open, compareLocks)
+	return open
+}
+
+// Closing reports whether the link to the next group is final here: this node signs nothing more in the present epoch
+// but its closing statement.
+func (h *Handover) Closing() bool { return h.next != nil }
+
+// Step takes one input and returns what is to be done, in this order. After Enter it does nothing more.
+func (h *Handover) Step(in HandoverInput) []HandoverEffect {
+	if h.entered {
+		return nil
+	}
+	h.out = nil
+	switch in := in.(type) {
+	case Walked:
+		h.walk(&in)
+	case Settled:
+		h.settle(in.Tx)
+	case Certified:
+		h.certify(&in)
+	case Linked:
+		if h.next == nil {
+			if in.Next.Previous() != h.group.Link() {
+				panic(fmt.Sprintf("conflict: a link from %s, not from %s", in.Next.Previous(), h.group.Link()))
+			}
+			h.next = in.Next
+		}
+	case Again:
+		h.ask()
+	default:
+		panic(fmt.Sprintf("conflict: hand-over input %T", in))
+	}
+	if h.next != nil {
+		h.close()
+		h.enter()
+	}
+	return h.out
+}
+
+func (h *Handover) walk(in *Walked) {
+	w := &h.voters[in.Voter]
+	if next, ok := h.Next(in.Voter); !ok || next != 0 && next != in.Height {
+		return
+	}
+	w.height, w.closed = in.Height, !in.Closing.IsZero()
+	for _, l := range in.Locks {
+		if _, known := w.bound[l]; known {
+			continue
+		}
+		h.bind(l)
+		_, certified := h.proofs[l]
+		w.bound[l] = certified
+		if !certified {
+			w.unproven++
+		}
+	}
+}
+
+// settle drops what binds nobody any more.
+func (h *Handover) settle(tx domain.Hash) {
+	for _, l := range h.binding[tx] {
+		delete(h.proofs, l)
+		for i := range h.voters {
+			w := &h.voters[i]
+			if certified, bound := w.bound[l]; bound {
+				delete(w.bound, l)
+				if !certified {
+					w.unproven--
+				}
+			}
+		}
+	}
+	delete(h.binding, tx)
+	if slices.ContainsFunc(h.stated, func(l Lock) bool { return l.Tx == tx }) {
+		h.ended[tx] = true
+	}
+}
+
+// certify takes a certificate of this epoch or an earlier one.
+func (h *Handover) certify(in *Certified) {
+	if in.Epoch > h.group.Epoch() || !slices.Contains(h.binding[in.Lock.Tx], in.Lock) {
+		return
+	}
+	h.proofs[in.Lock] = proof{CertAt(in.Epoch, in.Lock.Round), in.Spends}
+	for i := range h.voters {
+		w := &h.voters[i]
+		if certified, bound := w.bound[in.Lock]; bound && !certified {
+			w.bound[in.Lock] = true
+			w.unproven--
+		}
+	}
+}
+
+// close ends this node's own chain. It states what the epoch was entered with, whatever became of that: a statement
+// that left out what is final here would tell nothing to those who do not know it.
+func (h *Handover) close() {
+	if h.signs && !h.closing && !h.voters[h.me].closed {
+		h.closing = true
+		h.out = append(h.out, Close{Next: h.next, Stated: slices.Clone(h.stated)})
+	}
+}
+
+// valid reports whether a voter's statement is here, and nothing in it unknown. What this node is bound to itself needs
+// no certificate: its guard holds it.
+func (h *Handover) valid(voter int) bool {
+	w := &h.voters[voter]
+	return w.closed && (w.unproven == 0 || h.mine(voter))
+}
+
+func (h *Handover) enter() {
+	if h.signs && !h.voters[h.me].closed {
+		return
+	}
+	var weight group.Weight
+	for i, v := range h.group.Voters() {
+		if h.valid(i) {
+			weight += v.Share
+		}
+	}
+	if !group.Quorum(weight) {
+		return
+	}
+	h.entered = true
+	h.out = append(h.out, Enter{Group: h.next, Records: h.adopt(), Stated: h.restated()})
+}
+
+// adopt takes over the locks of all valid statements: for each outpoint that of the highest certificate.
+func (h *Handover) adopt() []Record {
+	if plantedNoAdoption {
+		return nil
+	}
+	highest := make(map[utxo.Outpoint]Record)
+	for i := range h.voters {
+		if h.mine(i) || !h.valid(i) {
+			continue
+		}
+		for l := range h.voters[i].bound {
+			p := h.proofs[l]
+			for _, o := range p.spends {
+				r := Record{
+					Outpoint: o, Round: l.Round, State: observation.Inherited,
+					Tx: l.Tx, Epoch: h.next.Epoch(), Certificate: p.at,
+				}
+				if old, taken := highest[o]; !taken || compareInherited(&old, &r) < 0 {
+					highest[o] = r
+				}
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(highest), func(a, b Record) int { return a.Outpoint.Compare(b.Outpoint) })
+}
+
+// restated are the locks that the next closing statement will name: all that binds this node now and is not settled,
+// of each transaction that of the highest certificate. Of its own ones it need not have the certificate at hand.
+func (h *Handover) restated() []Lock {
+	highest := make(map[domain.Hash]Lock)
+	see := func(l Lock) {
+		old, there := highest[l.Tx]
+		if !there || h.at(old).Compare(h.at(l)) < 0 {
+			highest[l.Tx] = l
+		}
+	}
+	for i := range h.voters {
+		if h.valid(i) {
+			for l := range h.voters[i].bound {
+				see(l)
+			}
+		}
+	}
+	for _, l := range h.stated {
+		if !h.ended[l.Tx] {
+			see(l)
+		}
+	}
+	return slices.SortedFunc(maps.Values(highest), compareLocks)
+}
+
+// at is the certificate of a lock. One of an earlier epoch that this node inherited, and whose certificate it has not
+// looked up since, comes before those of this epoch.
+func (h *Handover) at(l Lock) CertRound {
+	if p, known := h.proofs[l]; known {
+		return p.at
+	}
+	if l.Link == h.group.Link() {
+		return CertAt(h.group.Epoch(), l.Round)
+	}
+	return CertAt(0, l.Round)
+}
+
+// ask asks for what keeps statements from being valid: chains, and the certificates behind locks, each time of the next
+// of those that are bound by them.
+func (h *Handover) ask() {
+	if h.next == nil {
+		return
+	}
+	bound := make(map[Lock][]int)
+	for i, v := range h.group.Voters() {
+		w := &h.voters[i]
+		if h.mine(i) {
+			continue
+		}
+		if next, ok := h.Next(i); ok {
+			h.out = append(h.out, NeedChain{Key: v.Key, From: next})
+		}
+		for l, certified := range w.bound {
+			if !certified {
+				bound[l] = append(bound[l], i)
+			}
+		}
+		w.asked++
+	}
+	for n, l := range slices.SortedFunc(maps.Keys(bound), compareLocks) {
+		if n == maxNeeds {
+			break
+		}
+		signers := bound[l]
+		at := signers[h.voters[signers[0]].asked%len(signers)]
+		h.out = append(h.out, NeedLock{Lock: l, From: h.group.Voters()[at].Key})
+	}
+}

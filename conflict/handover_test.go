@@ -1,0 +1,430 @@
+package conflict
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// nextOf makes the group that follows, of the same members with other weights.
+func nextOf(t testing.TB, g *group.Group, parts ...int) *group.Group {
+	t.Helper()
+	members := groupOf(t, g.Epoch()+1, parts...).Members()
+	next, err := group.New(g.Network(), g.Epoch()+1, g.Link(), members, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// ending is the end of an epoch as one node may come to know it: the chains of all voters, of which some do not close,
+// what is settled, and which certificates there are.
+type ending struct {
+	group, next *group.Group
+	me          int
+	signs       bool
+	stated      []Lock
+	chains      [][]Walked
+	settled     map[domain.Hash]bool
+	certified   map[Lock]bool
+}
+
+var oldLink = hash('z', 7) // of an epoch before
+
+func (e *ending) epochOf(l Lock) uint64 {
+	if l.Link == oldLink {
+		return e.group.Epoch() - 1
+	}
+	return e.group.Epoch()
+}
+
+// spendsOf has most transactions share outpoints.
+func spendsOf(id domain.Hash) []utxo.Outpoint {
+	n := int(id[4])
+	return outpoints(n%3, 3+n%2)
+}
+
+func (e *ending) certificate(l Lock) Certified {
+	return Certified{Lock: l, Epoch: e.epochOf(l), Spends: spendsOf(l.Tx)}
+}
+
+func drawEnding(rt *rapid.T, t testing.TB) *ending {
+	parts := rapid.SliceOfN(rapid.IntRange(1, 3), 1, 5).Draw(rt, "parts")
+	e := &ending{group: groupOf(t, 4, parts...), settled: make(map[domain.Hash]bool), certified: make(map[Lock]bool)}
+	e.next = nextOf(t, e.group, parts...)
+	e.me = rapid.IntRange(-1, len(parts)-1).Draw(rt, "me")
+	e.signs = e.me >= 0 && rapid.Bool().Draw(rt, "signs")
+	lock := rapid.Custom(func(rt *rapid.T) Lock {
+		l := Lock{tx(rapid.IntRange(0, 6).Draw(rt, "tx")), e.group.Link(), uint32(rapid.IntRange(0, 2).Draw(rt, "round"))}
+		if rapid.IntRange(0, 3).Draw(rt, "inherited") == 0 {
+			l.Link = oldLink
+		}
+		return l
+	})
+	e.stated = rapid.SliceOfNDistinct(lock, 0, 2, rapid.ID).Draw(rt, "stated")
+	for i := range parts {
+		var chain []Walked
+		height := rapid.Uint64Range(1, 9).Draw(rt, "from")
+		for n := range rapid.IntRange(1, 4).Draw(rt, "observations") {
+			chain = append(chain, Walked{Voter: i, Height: height + uint64(n), Locks: rapid.SliceOfN(lock, 0, 2).Draw(rt, "locks")})
+		}
+		if rapid.IntRange(0, 3).Draw(rt, "closes") > 0 {
+			chain[len(chain)-1].Closing = e.next.Link()
+		}
+		e.chains = append(e.chains, chain)
+	}
+	for n := range 7 {
+		if rapid.IntRange(0, 3).Draw(rt, "settled") == 0 {
+			e.settled[tx(n)] = true
+		}
+		for _, link := range []domain.Hash{oldLink, e.group.Link()} {
+			for round := range uint32(3) {
+				e.certified[Lock{tx(n), link, round}] = rapid.IntRange(0, 3).Draw(rt, "certified") > 0
+			}
+		}
+	}
+	return e
+}
+
+// known is what the node was told so far.
+type known struct {
+	walked    []int // observations of each chain
+	linked    bool
+	settled   map[domain.Hash]bool
+	certified map[Lock]bool
+}
+
+// enter is the slow twin of Handover: what must come of what is known, read off the rules. False: nothing yet.
+func (e *ending) enter(k *known) (want Enter, ok bool) {
+	if !k.linked {
+		return want, false
+	}
+	var weight group.Weight
+	var bound, others []Lock // of valid statements, this node's own and those of others
+	for i, v := range e.group.Voters() {
+		seen := e.chains[i][:k.walked[i]]
+		own := e.signs && i == e.me
+		closed := len(seen) > 0 && !seen[len(seen)-1].Closing.IsZero()
+		if own && !closed {
+			return want, false
+		}
+		valid := closed
+		var locks []Lock
+		for _, w := range seen {
+			for _, l := range w.Locks {
+				if !k.settled[l.Tx] {
+					locks = append(locks, l)
+					valid = valid && (own || k.certified[l])
+				}
+			}
+		}
+		if !valid {
+			continue
+		}
+		weight += v.Share
+		bound = append(bound, locks...)
+		if !own {
+			others = append(others, locks...)
+		}
+	}
+	if !group.Quorum(weight) {
+		return want, false
+	}
+	want.Group = e.next
+	highest := make(map[utxo.Outpoint]Record)
+	for _, l := range others {
+		c := CertAt(e.epochOf(l), l.Round)
+		for _, o := range spendsOf(l.Tx) {
+			r, taken := highest[o]
+			if !taken || before(r.Certificate, c) || r.Certificate == c && l.Tx.Compare(r.Tx) < 0 {
+				highest[o] = Record{Outpoint: o, Round: l.Round, State: observation.Inherited, Tx: l.Tx, Epoch: e.next.Epoch(), Certificate: c}
+			}
+		}
+	}
+	for _, r := range highest {
+		want.Records = append(want.Records, r)
+	}
+	slices.SortFunc(want.Records, func(a, b Record) int { return a.Outpoint.Compare(b.Outpoint) })
+	stated := make(map[domain.Hash]bool)
+	for _, l := range slices.Concat(bound, e.stated) {
+		if !k.settled[l.Tx] {
+			stated[l.Tx] = true
+		}
+	}
+	for id := range stated {
+		want.Stated = append(want.Stated, Lock{Tx: id}) // which of several is held against the rule in checkStated
+	}
+	slices.SortFunc(want.Stated, compareLocks)
+	return want, true
+}
+
+// told are the inputs in some order: chains in theirs, all else wherever it falls, and much of it more than once.
+func (e *ending) told(rt *rapid.T) []any {
+	var facts []any
+	for id := range e.settled {
+		facts = append(facts, Settled{id})
+	}
+	for l, there := range e.certified {
+		if there {
+			facts = append(facts, e.certificate(l))
+		}
+	}
+	facts = append(facts, Linked{e.next}, Again{})
+	slices.SortFunc(facts, func(a, b any) int { return cmp.Compare(nameOf(a), nameOf(b)) })
+	for i, chain := range e.chains {
+		for range chain {
+			facts = append(facts, i) // the next of this chain
+		}
+	}
+	return append(rapid.Permutation(facts).Draw(rt, "told"), rapid.Permutation(facts).Draw(rt, "again")...)
+}
+
+func nameOf(in any) string {
+	switch in := in.(type) {
+	case Settled:
+		return "s" + in.Tx.String()
+	case Certified:
+		return "c" + in.Lock.Tx.String() + in.Lock.Link.String() + string(rune('0'+in.Lock.Round))
+	case Linked:
+		return "l"
+	}
+	return "a"
+}
+
+// At every moment, whatever came in what order and how often, the node enters exactly if the slow twin says so, with
+// the locks that it says.
+func TestHandoverAgreesWithTheRules(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		e := drawEnding(rt, t)
+		self := domain.PublicKey(hash('x', 0))
+		if e.me >= 0 {
+			self = e.group.Voters()[e.me].Key
+		}
+		h := NewHandover(self, e.signs, e.group, e.stated)
+		k := &known{walked: make([]int, len(e.chains)), settled: make(map[domain.Hash]bool), certified: make(map[Lock]bool)}
+		entered := false
+		check := func(out []HandoverEffect) {
+			for _, effect := range out {
+				switch effect := effect.(type) {
+				case Close:
+					if !k.linked || !e.signs || !reflect.DeepEqual(effect.Stated, e.stated) && len(e.stated) > 0 {
+						rt.Fatalf("closes: %+v", effect)
+					}
+				case NeedLock:
+					if k.settled[effect.Lock.Tx] || k.certified[effect.Lock] {
+						rt.Fatalf("asks for %+v, which is known", effect.Lock)
+					}
+				case Enter:
+					want, ok := e.enter(k)
+					if entered || !ok || !slices.Equal(effect.Records, want.Records) || effect.Group != e.next {
+						rt.Fatalf("enters (%v) with %+v, want %v %+v", entered, effect.Records, ok, want.Records)
+					}
+					e.checkStated(rt, effect.Stated, want.Stated)
+					entered = true
+				}
+			}
+		}
+		step := func(in HandoverInput) { check(h.Step(in)) }
+		for _, in := range e.told(rt) {
+			switch in := in.(type) {
+			case int:
+				if k.walked[in] < len(e.chains[in]) {
+					w := e.chains[in][k.walked[in]]
+					if _, ok := h.Next(in); !ok && !entered {
+						rt.Fatalf("chain %d is not walked on at %d", in, k.walked[in])
+					}
+					k.walked[in]++
+					w.Locks = slices.DeleteFunc(slices.Clone(w.Locks), func(l Lock) bool { return k.settled[l.Tx] })
+					step(w)
+				} else {
+					step(e.chains[in][len(e.chains[in])-1])
+				}
+			case Settled:
+				k.settled[in.Tx] = true
+				step(in)
+			case Certified:
+				k.certified[in.Lock] = true
+				step(in)
+			case Linked:
+				k.linked = true
+				step(in)
+			case Again:
+				step(in)
+			}
+			for _, l := range h.Open(true) {
+				if k.settled[l.Tx] {
+					step(Settled{l.Tx})
+				} else if k.certified[l] {
+					step(e.certificate(l))
+				}
+			}
+			if _, ok := e.enter(k); ok && !entered {
+				rt.Fatalf("does not enter")
+			}
+		}
+	})
+}
+
+// checkStated: one lock for each transaction that binds this node.
+func (e *ending) checkStated(rt *rapid.T, got, want []Lock) {
+	ids := func(locks []Lock) (out []domain.Hash) {
+		for _, l := range locks {
+			out = append(out, l.Tx)
+		}
+		return out
+	}
+	if !slices.Equal(ids(got), ids(want)) {
+		rt.Fatalf("states %v, want %v", got, want)
+	}
+}
+
+// What more than 2/3 ACCEPTED is settled or locked at whoever enters the next epoch, whoever of at most 1/3 lies about
+// it: the locks of every collection hold what is final.
+func TestHandoverKeepsWhatIsFinal(t *testing.T) {
+	if plantedNoAdoption {
+		t.Skip("planted")
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(4, 7).Draw(rt, "voters")
+		g := equalGroup(t, n)
+		next := nextOf(t, g, slices.Repeat([]int{1}, n)...)
+		faulty := (n - 1) / 3
+		final := Lock{tx(0), g.Link(), 1}
+		signers := rapid.Permutation(slices.Collect(maps.Keys(indices(n)))).Draw(rt, "signers")[:2*n/3+1]
+		h := NewHandover(hash2key('x'), false, g, nil)
+		var inputs []HandoverInput
+		for i := range n {
+			w := Walked{Voter: i, Height: 1, Closing: next.Link()}
+			switch {
+			case i < faulty && rapid.Bool().Draw(rt, "silent"):
+				continue
+			case i >= faulty && slices.Contains(signers, i):
+				w.Locks = []Lock{final}
+			case i < faulty: // states a lower certificate of a rival, or nothing
+				if rapid.Bool().Draw(rt, "rival") {
+					w.Locks = []Lock{{tx(6), g.Link(), 0}}
+				}
+			}
+			inputs = append(inputs, w)
+		}
+		inputs = append(inputs, Linked{next})
+		for _, in := range rapid.Permutation(inputs).Draw(rt, "inputs") {
+			out := h.Step(in)
+			for _, l := range h.Open(false) {
+				out = append(out, h.Step(Certified{Lock: l, Spends: spendsOf(l.Tx)})...)
+			}
+			for _, effect := range out {
+				enter, ok := effect.(Enter)
+				if !ok {
+					continue
+				}
+				guard := NewGuard()
+				guard.Restore(enter.Records)
+				for _, o := range spendsOf(final.Tx) {
+					if id, at, locked := guard.Lock(o); !locked || id != final.Tx || at != CertAt(0, 1) {
+						rt.Fatalf("%v is locked on %v at %v, want %v", o, id, at, final)
+					}
+				}
+				return
+			}
+		}
+		rt.Fatal("nobody enters")
+	})
+}
+
+func indices(n int) map[int]bool {
+	m := make(map[int]bool)
+	for i := range n {
+		m[i] = true
+	}
+	return m
+}
+
+func hash2key(kind byte) domain.PublicKey { return domain.PublicKey(hash(kind, 0)) }
+
+// What a closing statement says is read back from the observations that it fills.
+func TestClosingStatementRoundTrip(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		g := equalGroup(t, 4)
+		lock := rapid.Custom(func(rt *rapid.T) Lock {
+			return Lock{tx(rapid.IntRange(0, 9).Draw(rt, "tx")), hash('z', rapid.IntRange(0, 2).Draw(rt, "link")), rapid.Uint32().Draw(rt, "round")}
+		})
+		stated := rapid.SliceOfNDistinct(lock, 0, 12, rapid.ID).Draw(rt, "stated")
+		most := rapid.IntRange(3, 9).Draw(rt, "most")
+		head := observation.Head{Key: nodeKey(1)}
+		var got []Lock
+		parts := ClosingLeaves(stated, hash('l', 9), 7, most)
+		for i, leaves := range parts {
+			if len(leaves) > most {
+				rt.Fatalf("%d leaves, at most %d", len(leaves), most)
+			}
+			o := observation.Seal(head, g, leaves, 7).Signed(domain.Signature{})
+			head = o.Head()
+			w := WalkOf(o, 1)
+			if last := i == len(parts)-1; w.Height != head.Height || last != (w.Closing == hash('l', 9)) {
+				rt.Fatalf("walked %+v", w)
+			}
+			got = append(got, w.Locks...)
+		}
+		slices.SortFunc(stated, compareLocks)
+		slices.SortFunc(got, compareLocks)
+		if !slices.Equal(got, stated) {
+			rt.Fatalf("read %v, want %v", got, stated)
+		}
+	})
+}
+
+// A voter that is bound by more than can be looked up is walked no further, and only its own statement waits.
+func TestHandoverBoundsTheUnproven(t *testing.T) {
+	g := equalGroup(t, 4)
+	h := NewHandover(nodeKey(3), true, g, nil)
+	height := uint64(1)
+	for {
+		if _, ok := h.Next(0); !ok {
+			break
+		}
+		w := Walked{Voter: 0, Height: height}
+		for i := range 1000 {
+			w.Locks = append(w.Locks, Lock{hash('j', int(height)*1000+i), g.Link(), 0})
+		}
+		h.Step(w)
+		if height++; height > 20 {
+			t.Fatal("no end of it")
+		}
+	}
+	next := nextOf(t, g, 1, 1, 1, 1)
+	h.Step(Linked{next})
+	var entered bool
+	for i := 1; i < 4; i++ {
+		for _, effect := range h.Step(Walked{Voter: i, Height: 1, Closing: next.Link()}) {
+			_, ok := effect.(Enter)
+			entered = entered || ok
+		}
+	}
+	if !entered {
+		t.Error("three of four have closed, and nobody enters")
+	}
+}
+
+// A certificate of an epoch that this node has not entered proves nothing yet, and never becomes a record that could not
+// be read back.
+func TestHandoverIgnoresCertificatesOfLaterEpochs(t *testing.T) {
+	g := equalGroup(t, 1)
+	next := nextOf(t, g, 1)
+	h := NewHandover(hash2key('x'), false, g, nil)
+	l := Lock{tx(1), next.Link(), 2}
+	h.Step(Walked{Voter: 0, Height: 1, Locks: []Lock{l}, Closing: next.Link()})
+	h.Step(Certified{Lock: l, Epoch: 1, Spends: outpoints(1)})
+	if out := h.Step(Linked{next}); len(out) != 0 {
+		t.Errorf("enters: %+v", out)
+	}
+}
