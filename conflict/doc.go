@@ -35,6 +35,24 @@
 // allows it, and by no other way. After a restart everything is rebuilt from the records, the stored votes
 // and new Joins. A new epoch comes as NewGroup, with the locks that the hand-over adopted.
 //
+// # Epochs
+//
+// A Handover carries locks from one epoch to the next; there is one for each epoch that the node has entered, made when it
+// enters, and driven so:
+//
+//	h := NewHandover(self, signs, group, stated)         stated: Enter.Stated of the epoch before
+//	for Next(voter) says so: Step(Walked)                each observation of each chain under the link, WalkOf makes it
+//	for each of Open(all): Step(Settled or Certified)    now and then while the epoch runs, often once Closing
+//	Step(Linked)                                         the link to the next group is final here
+//	Step(Again)                                          while Closing, every so often: asks for what is missing
+//
+//	Close      sign ClosingLeaves, and nothing else under this link ever after; then Walked tells of it
+//	NeedChain  pull the chain; NeedLock: pull votes and transaction
+//	Enter      write Records and Stated, synced; then Guard.Restore, Contests.Step(NewGroup), a new Handover
+//
+// Between Close and Enter the node casts no vote: a vote asked for then waits, and is asked for anew under the next group.
+// An OwnVote says in Epoch under which group it was wanted; the caller refuses it under any other.
+//
 // The package is pure: no clock, no goroutine, no I/O, nothing random. What it decides is a function of
 // the set of votes that it was given, not of their order.
 package conflict

@@ -428,3 +428,37 @@ func TestHandoverIgnoresCertificatesOfLaterEpochs(t *testing.T) {
 		t.Errorf("enters: %+v", out)
 	}
 }
+
+// A transaction that got this node's vote in an epoch that is over is voted on in the round above.
+func TestJoinAfterALink(t *testing.T) {
+	g := equalGroup(t, 4)
+	next := nextOf(t, g, 1, 1, 1, 1)
+	c := newTestContests(t, 0, next, nil)
+	own := Record{Outpoint: outpoint(1), State: observation.Pending, Round: 2, Tx: tx(1)}
+	votes := found[CastVote](c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: true, Own: []Record{own}}))
+	if len(votes) != 1 || votes[0].Vote.Round != 3 || votes[0].Vote.Epoch != 1 {
+		t.Errorf("votes %+v, want round 3 of epoch 1", votes)
+	}
+}
+
+// Whoever votes in a later epoch on what became final before is told, whatever its round.
+func TestSupportAfterALink(t *testing.T) {
+	g := equalGroup(t, 4)
+	next := nextOf(t, g, 1, 1, 1, 1)
+	for _, early := range []bool{false, true} { // the vote comes before this node has entered, or after
+		c := newTestContests(t, 0, g, nil)
+		c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: true, Final: &Finality{Round: 2, Group: g}})
+		var out []Effect
+		vote := Heard{[]Vote{{Tx: tx(1), State: observation.Pending, Round: 1, Group: next, Voter: 3}}}
+		if early {
+			out = append(out, c.Step(vote)...)
+		}
+		out = append(out, c.Step(NewGroup{Group: next})...)
+		if !early {
+			out = append(out, c.Step(vote)...)
+		}
+		if len(found[SendProof](out)) != 1 {
+			t.Errorf("early %v: %+v", early, out)
+		}
+	}
+}

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -24,7 +26,10 @@ var update = flag.Bool("update", false, "rewrite the transcripts under testdata"
 //	join A 1 2 [closed]              A spends outpoints 1 and 2 [its window is closed]
 //	hear n1 PENDING A 0, n2 ...      votes of one observation or of several
 //	fire 3                           timer 3 runs out
+//	enter [A 1 ...]                  the next epoch begins, with locks adopted on A at its certificate of round 1
 //	restart                          all but the guard's records is lost, and the transactions join again
+//
+// A vote with the word next or last behind it is of the epoch after or before the present one.
 //
 // A line of four spaces or more is an answer. Everything else, and comments (#), is left as it is.
 func TestTranscripts(t *testing.T) {
@@ -63,10 +68,12 @@ type script struct {
 	t     *testing.T
 	out   *bytes.Buffer
 	nodes int
-	c     *Contests
-	guard *Guard
-	joins []Join
-	heard []Vote
+	// groups are those of all epochs so far, and the next.
+	groups []*group.Group
+	c      *Contests
+	guard  *Guard
+	joins  []Join
+	heard  []Vote
 }
 
 func (s *script) run(line string) {
@@ -78,7 +85,9 @@ func (s *script) run(line string) {
 	case "nodes":
 		s.nodes = s.number(words[1])
 		s.guard = NewGuard()
-		s.c = newTestContests(s.t, 0, equalGroup(s.t, s.nodes), nil)
+		g := equalGroup(s.t, s.nodes)
+		s.groups = []*group.Group{g, nextOf(s.t, g, slices.Repeat([]int{1}, s.nodes)...)}
+		s.c = newTestContests(s.t, 0, g, nil)
 	case "join":
 		in := Join{Tx: tx(int(words[1][0] - 'A')), InWindow: true}
 		for _, w := range words[2:] {
@@ -99,6 +108,8 @@ func (s *script) run(line string) {
 		s.step(Heard{votes})
 	case "fire":
 		s.step(Fired{TimerID(s.number(words[1]))})
+	case "enter":
+		s.enter(words[1:])
 	case "restart":
 		s.c = newTestContests(s.t, 0, s.c.group, nil)
 		for _, in := range s.joins {
@@ -121,8 +132,35 @@ func (s *script) vote(words []string) Vote {
 	state := map[string]observation.State{"PENDING": observation.Pending, "ACCEPTED": observation.Accepted, "ABSTAIN": observation.Abstain}
 	return Vote{
 		Voter: s.number(words[0][1:]), State: state[words[1]], Tx: tx(int(words[2][0] - 'A')),
-		Round: uint32(s.number(words[3])), Group: s.c.group,
+		Round: uint32(s.number(words[3])), Group: s.groupOf(words[4:]),
 	}
+}
+
+func (s *script) groupOf(words []string) *group.Group {
+	epoch := s.c.group.Epoch()
+	switch {
+	case len(words) > 0 && words[0] == "next":
+		epoch++
+	case len(words) > 0 && words[0] == "last":
+		epoch--
+	}
+	return s.groups[epoch]
+}
+
+func (s *script) enter(words []string) {
+	next := s.groups[s.c.group.Epoch()+1]
+	s.groups = append(s.groups, nextOf(s.t, next, slices.Repeat([]int{1}, s.nodes)...))
+	var locks []Record
+	for ; len(words) > 1; words = words[2:] {
+		id, round := tx(int(words[0][0]-'A')), uint32(s.number(words[1]))
+		for _, o := range s.spends(id) {
+			locks = append(locks, Record{
+				Outpoint: o, Round: round, State: observation.Inherited, Tx: id, Epoch: next.Epoch(), Certificate: CertAt(next.Epoch()-1, round),
+			})
+		}
+	}
+	s.guard.Restore(locks)
+	s.step(NewGroup{Group: next, Locks: locks})
 }
 
 func (s *script) join(in Join) {
