@@ -449,7 +449,7 @@ func TestSupportAfterALink(t *testing.T) {
 		c := newTestContests(t, 0, g, nil)
 		c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: true, Final: &Finality{Round: 2, Group: g}})
 		var out []Effect
-		vote := Heard{[]Vote{{Tx: tx(1), State: observation.Pending, Round: 1, Group: next, Voter: 3}}}
+		vote := Heard{[]Vote{{Tx: tx(1), State: observation.Pending, Round: 1, Group: next, Voter: 2}}}
 		if early {
 			out = append(out, c.Step(vote)...)
 		}
