@@ -77,6 +77,7 @@ const (
 	metaCounts  = "counts"
 	metaSigning = "signing"
 	metaPruned  = "pruned"
+	metaEntered = "entered"
 )
 
 func appendMetaKey(b []byte, name string) []byte {

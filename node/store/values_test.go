@@ -87,6 +87,10 @@ func valueKinds() []valueKind {
 			h, raw, err := decodeObservation(b)
 			return appendObservation(nil, h, raw), err
 		}},
+		{"entered", (&Entered{7, hashOf7, []conflict.Lock{{Tx: hashOf7, Link: domain.Hash{1}, Round: 3}}}).append(nil), func(b []byte) ([]byte, error) {
+			e, err := decodeEntered(b)
+			return e.append(nil), err
+		}},
 		{"vote", recordValue[:], func(b []byte) ([]byte, error) {
 			r, err := decodeVote(appendVoteKey(nil, &record), b)
 			v := r.Value()
@@ -107,9 +111,9 @@ func TestValuesRoundTrip(t *testing.T) {
 		if err != nil || !bytes.Equal(again, kind.sample) {
 			t.Errorf("%s: %x came back as %x, %v", kind.name, kind.sample, again, err)
 		}
-		future := append([]byte{2}, kind.sample[1:]...)
+		future := append([]byte{kind.sample[0] + 1}, kind.sample[1:]...)
 		if _, err := kind.again(future); !errors.Is(err, ErrCorrupt) || !errors.Is(err, ErrStoreFailed) {
-			t.Errorf("%s: version 2 gave %v", kind.name, err)
+			t.Errorf("%s: version %d gave %v", kind.name, future[0], err)
 		}
 		if _, err := kind.again(nil); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: nothing gave %v", kind.name, err)
