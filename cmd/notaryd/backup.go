@@ -90,7 +90,7 @@ a new signing epoch alone, the Unix time in seconds of the restoration. The node
 again once a link names that signing epoch of its key: have the master key certify it. Until then it counts as
 a node that is down.
 
---renew gives a store that is no backup a new signing epoch: for a key that was copied, or was convicted.`,
+--renew gives a store that is no backup a new signing epoch: for a key that may have been copied.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, _, err := loadConfig(configPath(args[0]), nil)

@@ -49,7 +49,7 @@ func readyFix(problems []string) string {
 	case strings.Contains(all, "names signing epoch"):
 		return "have the master key certify that epoch: notaryd certify DIR --peer ID --signing-epoch N"
 	case strings.Contains(all, "contradicted itself"), strings.Contains(all, "another machine"):
-		return "make sure that no other machine has this key; then notaryd restore DIR --renew, and certify the new epoch"
+		return "make sure that no other machine has this key; then notaryd restore DIR --renew, and certify the new epoch. A peer that was convicted stays so: begin again with a new master key"
 	case strings.Contains(all, "no room"):
 		return "make room, or notaryd prune DIR --older-than 720h"
 	case strings.Contains(all, "listening"):
@@ -63,7 +63,7 @@ func checkPeers(n *notaryv1.GetNetworkResponse) finding {
 	detail := fmt.Sprintf("%d connected; %d.%d %% of the weight heard of lately", n.ConnectedPeers, n.OnlineWeight/(uint64(group.Total)/100), n.OnlineWeight/(uint64(group.Total)/1000)%10)
 	if !group.Quorum(group.Weight(n.OnlineWeight)) {
 		return finding{"peers", problem, detail + ": nothing can become final",
-			"if other operators hear each other, this node is cut off: check its port and p2p.bootstrap. Else wait for theirs"}
+			"if other operators hear each other, this node is cut off: check its port and p2p.bootstrap. Else wait for theirs; after a start, for ten seconds"}
 	}
 	return finding{"peers", fine, detail, ""}
 }
