@@ -13,6 +13,8 @@ import (
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -27,6 +29,7 @@ type keeper struct {
 	peers map[domain.Hash]struct{} // whose metadata has changed
 	asked []*flight                // links to be judged
 	more  bool                     // there is more evidence
+	moved bool                     // this node votes under another group
 
 	// What follows is the owner's.
 	state    *epoch.State
@@ -46,8 +49,12 @@ type keeper struct {
 	floor   marginFloor
 	propose func(ctx context.Context, tx *utxo.Tx) error
 	up      <-chan struct{} // closed once the node is up: nothing is proposed before
-	log     *slog.Logger
-	fail    func(error)
+	// voting is the group under which this node votes. A link is for the group before it to certify, and no
+	// other: else no proof leads over it. So one is neither voted for nor proposed before this node has entered
+	// the epoch that it ends.
+	voting func() *group.Group
+	log    *slog.Logger
+	fail   func(error)
 }
 
 func newKeeper(genesis *group.Genesis, key domain.PrivateKey, s *store.Store, rules utxo.Rules, log *slog.Logger) *keeper {
@@ -75,6 +82,14 @@ func (k *keeper) learn(tx *utxo.Tx) {
 func (k *keeper) accused() {
 	k.mu.Lock()
 	k.more = true
+	k.mu.Unlock()
+	k.ring()
+}
+
+// entered is told that this node votes under another group. It does not block.
+func (k *keeper) entered() {
+	k.mu.Lock()
+	k.moved = true
 	k.mu.Unlock()
 	k.ring()
 }
@@ -140,17 +155,17 @@ func (k *keeper) catchUp() error {
 			break
 		}
 		k.right = nil
-		for _, f := range k.unjudged {
-			f.box.post(lifecycle.Woken{}) // its last link is spent, if not by itself
-		}
-		k.unjudged = nil
+		k.wake() // their last link is spent, if not by themselves
 		k.log.Info("a link is final", "epoch", k.state.Group().Epoch(), "link", k.state.Group().Link(),
 			"members", len(k.state.Group().Members()), "evidence", len(k.state.Group().Evidence()))
 	}
 	k.mu.Lock()
-	peers, more := k.peers, k.more
-	k.peers, k.more = make(map[domain.Hash]struct{}), false
+	peers, more, entered := k.peers, k.more, k.moved
+	k.peers, k.more, k.moved = make(map[domain.Hash]struct{}), false, false
 	k.mu.Unlock()
+	if entered {
+		k.wake()
+	}
 	for id := range peers {
 		m, ok, err := k.store.PeerMetadata(id)
 		if err != nil {
@@ -246,13 +261,30 @@ func (k *keeper) readEvidence() error {
 		known = append(known, epoch.Conviction{Evidence: e.Hash, Key: e.Key().Key})
 	}
 	if len(known) > len(k.evidence) {
-		for _, f := range k.unjudged {
-			f.box.post(lifecycle.Woken{})
-		}
-		k.unjudged = nil
+		k.wake()
 	}
 	k.evidence = known
 	return nil
+}
+
+// verdict is what this node makes of a link now.
+func (k *keeper) verdict(tx *utxo.Tx) error {
+	if g := k.voting(); tx.Link.Epoch() > g.Epoch()+1 {
+		return refusal.New(notaryv1.Reason_REASON_LOCK_NOT_OPEN, "inputs[0]", "it ends epoch %d, and this node votes in epoch %d", tx.Link.Epoch()-1, g.Epoch())
+	}
+	read, err := k.readBy(tx)
+	if err != nil {
+		return err
+	}
+	return k.state.Judge(tx.Link, read, k.evidence)
+}
+
+// wake has the links that wait ask again.
+func (k *keeper) wake() {
+	for _, f := range k.unjudged {
+		f.box.post(lifecycle.Woken{})
+	}
+	k.unjudged = nil
 }
 
 // answer judges the links that were asked about.
@@ -262,10 +294,7 @@ func (k *keeper) answer() {
 	k.asked = nil
 	k.mu.Unlock()
 	for _, f := range asked {
-		read, err := k.readBy(f.tx)
-		if err == nil {
-			err = k.state.Judge(f.tx.Link, read, k.evidence)
-		}
+		err := k.verdict(f.tx)
 		switch {
 		case err == nil:
 			k.right = append(k.right, f)

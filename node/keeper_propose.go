@@ -45,7 +45,7 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 		return startUp, nil
 	}
 	present := k.state.Group()
-	if _, votes := present.Voter(k.self.Public()); !votes || k.underWay() {
+	if _, votes := present.Voter(k.self.Public()); !votes || k.underWay() || k.voting().Link() != present.Link() {
 		return idle, nil
 	}
 	fresh, cut := k.fresh()

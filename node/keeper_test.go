@@ -4,7 +4,9 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -190,4 +192,45 @@ func TestKeeperRestores(t *testing.T) {
 		return len(again.newest) == 2 && again.newest[v.peer(0)].Peer.Labels[0].Score == 900 &&
 			again.state.Group().Link() == k.seen.Load().state.Group().Link()
 	})
+}
+
+// TestLinkOfAnEpochNotEntered: no node votes for the link that ends an epoch, nor proposes one, before it votes
+// in that epoch itself.
+func TestLinkOfAnEpochNotEntered(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	nodes[0].label(t, v.peer(1), 900)
+	linked(t, nodes, 1)
+	k := newKeeper(v.genesis, v.signers[0].Key, nodes[0].sh.store, nodes[0].sh.rules, nodes[0].sh.log)
+	up := make(chan struct{})
+	close(up)
+	k.up, k.voting = up, func() *group.Group { return v.genesis.Group }
+	k.propose = func(context.Context, *utxo.Tx) error {
+		t.Error("a link was proposed")
+		return nil
+	}
+	if err := k.restore(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := group.New(v.genesis.ID, k.state.Group().Epoch()+1, k.state.Group().Link(), k.state.Group().Members(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := utxo.NewLink(k.last, nil, next, v.genesis.EpochMS()).Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = k.verdict(d.Tx())
+	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_LOCK_NOT_OPEN || !utxo.NotYet(err) {
+		t.Errorf("in epoch 0: %v", err)
+	}
+	k.newest[v.peer(2)] = store.Metadata{Outpoint: utxo.Outpoint{Tx: domain.Hash{1}}, Peer: &group.Peer{
+		ID: v.peer(2), Version: 1, Labels: []group.Label{{Peer: v.peer(0), Score: 1000}},
+	}}
+	if _, err := k.consider(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	k.voting = func() *group.Group { return k.state.Group() }
+	if err := k.verdict(d.Tx()); refusal.ReasonOf(err) == notaryv1.Reason_REASON_LOCK_NOT_OPEN {
+		t.Errorf("in epoch %d: %v", k.state.Group().Epoch(), err)
+	}
 }
