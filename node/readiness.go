@@ -9,7 +9,6 @@ const (
 	aboutListening
 	aboutSigning
 	aboutDisk
-	aboutClock
 	aboutKinds
 )
 

@@ -1,12 +1,15 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
@@ -139,6 +142,39 @@ func TestNothingConvictsAfterRelease(t *testing.T) {
 				t.Errorf("ACCEPTED for the winner: %v", answers[1])
 			}
 		})
+	}
+}
+
+// A vote that contradicts an earlier one is refused, counted, and told in the log, there a line a second at most; one
+// that was cast before is not refused.
+func TestContradictionsAreCounted(t *testing.T) {
+	s := newSigner(t)
+	var log bytes.Buffer
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	first, rival := s.v.pay(0, "a"), s.v.pay(0, "b")
+	var answers []error
+	s.ask(t, first, observation.Pending, 0, &answers)
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.ask(t, first, observation.Pending, 0, &answers)
+	for range 3 {
+		s.ask(t, rival, observation.Pending, 0, &answers)
+	}
+	if len(answers) != 5 || errors.Join(answers[:2]...) != nil {
+		t.Fatalf("answers %v", answers)
+	}
+	for _, err := range answers[2:] {
+		if !errors.Is(err, conflict.ErrRoundTaken) {
+			t.Errorf("a rival in the round: %v", err)
+		}
+	}
+	var m dto.Metric
+	if err := s.metrics.refusedVotes.Write(&m); err != nil || m.GetCounter().GetValue() != 3 {
+		t.Errorf("counted %v, %v", m.GetCounter().GetValue(), err)
+	}
+	if !strings.Contains(log.String(), "vote refused by the guard") || !strings.Contains(log.String(), rival.ID.String()) {
+		t.Errorf("log:\n%s", &log)
 	}
 }
 
