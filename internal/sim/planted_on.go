@@ -13,8 +13,14 @@ var planted = ""
 // shellBugs are those of the shell around the cores.
 var shellBugs = []string{"send-before-save", "lock-lost", "drop-forked", "verdict-by-id"}
 
-// Planted are all bugs that Plant can switch on.
-func Planted() []string { return append(slices.Clone(conflict.Planted), shellBugs...) }
+// Unseen are bugs that need epochs, which no scenario has yet.
+var Unseen = []string{"carried-epochs", "no-adoption"}
+
+// Planted are all bugs that Plant can switch on and that may show here.
+func Planted() []string {
+	bugs := append(slices.Clone(conflict.Planted), shellBugs...)
+	return slices.DeleteFunc(bugs, func(b string) bool { return slices.Contains(Unseen, b) })
+}
 
 // Plant switches on one bug, and off all others.
 func Plant(name string) error {
