@@ -215,7 +215,7 @@ func (ar *arena) cast(v conflict.OwnVote) {
 		return
 	}
 	ar.outbox = append(ar.outbox, cast{
-		tx: in.tx, state: v.State, round: v.Round, certificate: v.Certificate,
+		tx: in.tx, state: v.State, round: v.Round, certificate: v.Certificate, epoch: v.Epoch, bound: true,
 		answer: func(err error, own []conflict.Record) {
 			switch {
 			case err != nil:

@@ -28,6 +28,12 @@ type batcher struct {
 	// convicting are the hashes of evidence that is new here.
 	convicting chan domain.Hash
 
+	// closed says that this node has ended its chain under the present link; held are the votes asked for since.
+	closed    bool
+	held      []cast
+	convicted bool             // this node's own key is convicted
+	say       func(why string) // why this node does not vote
+
 	// signs says whether this node votes at all. One that does not says nothing: it is no member, or its
 	// store may not sign in the epoch that counts (maySign).
 	signs  bool
@@ -65,6 +71,11 @@ type cast struct {
 	// answer is called once, on the batcher's goroutine, when the vote is on disk or the guard has
 	// refused it; never where this node does not sign. It must not block.
 	answer func(err error, own []conflict.Record)
+	// epoch, where bound is set, is the only one in which the vote is wanted.
+	epoch uint64
+	bound bool
+	// do, in place of a vote, is run by the batcher in its turn.
+	do func(ctx context.Context) error
 	// join, in place of a vote, asks for the guard's records of the outpoints that tx spends, those of
 	// votes on their way to disk included.
 	join func(ctx context.Context, own []conflict.Record)
@@ -170,7 +181,7 @@ func (b *batcher) run(ctx context.Context) {
 			beat = true
 		}
 		full := len(b.answers) >= b.config.MaxLeaves
-		if beat && !b.signs {
+		if beat && (!b.signs || b.closed) {
 			heartbeat.Reset(b.config.Heartbeat)
 			clear(b.heads)
 			b.proven = b.proven[:0]
@@ -194,11 +205,7 @@ func (b *batcher) run(ctx context.Context) {
 // gather takes a request and what else is queued, up to a full batch.
 func (b *batcher) gather(ctx context.Context, c cast) error {
 	for {
-		if c.join != nil {
-			c.join(ctx, b.records(c.tx))
-		} else if !b.signs {
-			b.metrics.withheld.Inc()
-		} else if err := b.admit(c); err != nil {
+		if err := b.take(ctx, c); err != nil {
 			return err
 		}
 		if len(b.answers) >= b.config.MaxLeaves {
@@ -210,6 +217,25 @@ func (b *batcher) gather(ctx context.Context, c cast) error {
 			return nil
 		}
 	}
+}
+
+// take answers one request, or holds a vote back while an epoch ends.
+func (b *batcher) take(ctx context.Context, c cast) error {
+	switch {
+	case c.do != nil:
+		return c.do(ctx)
+	case c.join != nil:
+		c.join(ctx, b.records(c.tx))
+	case !b.signs:
+		b.metrics.withheld.Inc()
+	case b.closed:
+		b.held = append(b.held, c)
+	case c.bound && c.epoch != b.group.Epoch():
+		b.refuse(c, errOtherEpoch)
+	default:
+		return b.admit(c)
+	}
+	return nil
 }
 
 // records are this node's votes on the outpoints that a transaction spends.
@@ -247,6 +273,11 @@ func (b *batcher) flush(ctx context.Context) error {
 		delete(b.heads, key)
 	}
 	b.listEvidence(now)
+	return b.write(ctx, now)
+}
+
+// write seals the leaves that are gathered, saves them, and only then tells anybody.
+func (b *batcher) write(ctx context.Context, now uint64) error {
 	o := b.seal(now)
 	b.batch.Observation = o
 	if err := b.space.write(ctx, func() error { return b.store.SaveVotes(b.batch) }); err != nil {

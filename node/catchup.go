@@ -194,8 +194,7 @@ func (ar *arena) stalled(ctx context.Context) (round uint32, any bool) {
 func (sh *shell) compareHeads(from domain.PublicKey, heads []gossip.Head) {
 	seen := make(map[domain.PublicKey]bool)
 	for _, h := range heads {
-		voter, ok := sh.group.Voter(h.Key)
-		if !ok || sh.group.Voters()[voter].SigningEpoch != h.SigningEpoch || seen[h.Key] {
+		if !sh.follows(observation.ChainID{Key: h.Key, SigningEpoch: h.SigningEpoch}) || seen[h.Key] {
 			continue
 		}
 		seen[h.Key] = true
@@ -259,8 +258,9 @@ func (sh *shell) takeFork(ctx context.Context, raw []byte) error {
 		}
 		return err
 	}
-	voter, _ := sh.group.Voter(o.Header.Key)
-	sh.counting.count(ctx, ballots{o, sh.group, voter})
+	if g, voter := sh.groupOf(&o.Header); g != nil {
+		sh.counting.count(ctx, ballots{o, g, voter})
+	}
 	sh.observer.offer(o)
 	return nil
 }

@@ -234,7 +234,7 @@ func (c *compactor) ask(ctx context.Context, v group.Voter, s observation.FinalS
 
 // wireFinals makes those who give and collect final signatures.
 func (sh *shell) wireFinals(key domain.PrivateKey) {
-	present := func() *group.Group { return sh.group }
+	present := sh.group
 	sh.finalSigner = newFinalSigner(key, sh.store, present)
 	sh.compactor = newCompactor(sh.finalSigner, present, sh.log)
 	sh.compactor.pull = func(ctx context.Context, key domain.PublicKey, want gossip.Final, check func(raw []byte) error) ([]byte, error) {

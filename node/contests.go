@@ -47,7 +47,7 @@ func (n *Node) Contests(ctx context.Context, token string, limit int) (out []*no
 // Contest tells of one contest: its rounds, who voted what when, and why it ended as it did.
 func (n *Node) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetContestResponse, error) {
 	sh := n.sh
-	t := contestTale{now: nowMS(), group: sh.group, self: sh.self}
+	t := contestTale{now: nowMS(), group: sh.group(), self: sh.self}
 	var found bool
 	err := sh.ask(ctx, func(r *record) {
 		t.contestView, found = r.view(id)

@@ -72,6 +72,13 @@ type voting struct {
 	reply chan<- []conflict.Vote
 }
 
+// certifying asks whether a transaction has a certificate in a round under a link.
+type certifying struct {
+	tx, link domain.Hash
+	round    uint32
+	reply    chan<- bool
+}
+
 // joined says that a flight exists now: it is told what was counted before it came.
 type joined struct{ flight *flight }
 
@@ -150,16 +157,28 @@ type retired struct {
 // votes are those counted for a transaction.
 func (c *counting) votes(ctx context.Context, tx domain.Hash) ([]conflict.Vote, error) {
 	reply := make(chan []conflict.Vote, 1)
+	return ask(ctx, c.shard(tx).queue, voting{tx, reply}, reply)
+}
+
+// certified reports whether a certificate of a transaction in a round under a link was counted here.
+func (c *counting) certified(ctx context.Context, tx, link domain.Hash, round uint32) bool {
+	reply := make(chan bool, 1)
+	yes, err := ask(ctx, c.shard(tx).queue, certifying{tx, link, round, reply}, reply)
+	return err == nil && yes
+}
+
+// ask puts a question to an owner and waits for its answer.
+func ask[T any](ctx context.Context, queue chan<- any, question any, reply <-chan T) (answer T, err error) {
 	select {
-	case c.shard(tx).queue <- voting{tx, reply}:
+	case queue <- question:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return answer, ctx.Err()
 	}
 	select {
-	case votes := <-reply:
-		return votes, nil
+	case answer = <-reply:
+		return answer, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return answer, ctx.Err()
 	}
 }
 
@@ -200,6 +219,9 @@ func (s *countingShard) run(ctx context.Context) {
 				s.watch(m)
 			case voting:
 				m.reply <- s.tally.Votes(m.tx)
+			case certifying:
+				pending, _ := s.tally.Weights(m.tx, m.link, m.round)
+				m.reply <- group.Quorum(pending)
 			}
 		}
 	}

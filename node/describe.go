@@ -22,11 +22,11 @@ func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error
 	if err != nil {
 		return nil, err
 	}
-	link := sh.group.Link()
+	link := sh.group().Link()
 	return &notaryv1.GetNetworkResponse{
 		NetworkId: sh.genesis.ID[:], Name: sh.genesis.Doc.Name, AddressPrefix: sh.genesis.Doc.AddressPrefix,
-		Genesis: sh.genesis.Bytes, GroupEpoch: sh.group.Epoch(), Link: link[:], Group: sh.group.Bytes(),
-		NodeKey: sh.self[:], NodeWeight: uint64(sh.group.Share(sh.self)), OnlineWeight: uint64(heard.weight),
+		Genesis: sh.genesis.Bytes, GroupEpoch: sh.group().Epoch(), Link: link[:], Group: sh.group().Bytes(),
+		NodeKey: sh.self[:], NodeWeight: uint64(sh.group().Share(sh.self)), OnlineWeight: uint64(heard.weight),
 		Version: n.version, TimeMs: nowMS(), FinalTransactions: counts.Finals, LiveOutputs: counts.LiveOutputs,
 		ConnectedPeers: uint32(len(sh.net.Peers())),
 	}, nil

@@ -12,7 +12,6 @@ import (
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
-	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -29,7 +28,7 @@ type witness struct {
 	queue   chan any
 	votes   *conflict.Witness
 	bodies  map[domain.Hash][]byte // of what is watched
-	group   *group.Group
+	lineage *lineage
 	store   *store.Store
 	archive *archive
 	log     *slog.Logger
@@ -68,10 +67,10 @@ type forked struct {
 	height uint64
 }
 
-func newWitness(g *group.Group, s *store.Store, a *archive, log *slog.Logger, m *evidenceMetrics) *witness {
+func newWitness(l *lineage, s *store.Store, a *archive, log *slog.Logger, m *evidenceMetrics) *witness {
 	return &witness{
 		queue: make(chan any, witnessQueue), votes: conflict.NewWitness(conflict.MaxWitnessed),
-		bodies: make(map[domain.Hash][]byte), group: g, store: s, archive: a, log: log, metrics: m,
+		bodies: make(map[domain.Hash][]byte), lineage: l, store: s, archive: a, log: log, metrics: m,
 		probing: make(chan struct{}, probesAtOnce),
 	}
 }
@@ -195,13 +194,14 @@ func (w *witness) decisive(id domain.Hash) ([]conflict.Vote, error) {
 
 // edgeVotes are the votes that made a transaction final under the present link.
 func (w *witness) edgeVotes(id domain.Hash, f *store.FinalInfo) (votes []conflict.Vote) {
-	if f.Link != w.group.Link() {
+	g := w.lineage.known(f.Link)
+	if g == nil {
 		return nil
 	}
 	for _, e := range f.Edges {
-		if voter, ok := w.group.Voter(e.Key); ok {
+		if voter, ok := g.Voter(e.Key); ok {
 			votes = append(votes, conflict.Vote{
-				Tx: id, State: observation.Accepted, Round: f.Round, Group: w.group, Voter: voter,
+				Tx: id, State: observation.Accepted, Round: f.Round, Group: g, Voter: voter,
 				SigningEpoch: e.SigningEpoch, Height: e.Height, Leaf: e.Leaf,
 			})
 		}

@@ -88,8 +88,7 @@ func (sh *shell) admitEvidence(raw []byte, from string) (added bool, err error) 
 		return false, err
 	}
 	chain := e.Key()
-	voter, ok := sh.group.Voter(chain.Key)
-	if !ok || sh.group.Voters()[voter].SigningEpoch != chain.SigningEpoch || sh.archive.holds(chain, e.Kind) {
+	if !sh.follows(chain) || sh.archive.holds(chain, e.Kind) {
 		return false, nil
 	}
 	return sh.archive.keep(e, from)

@@ -45,7 +45,7 @@ func (n *Node) Evidence(ctx context.Context, pageToken string, limit int) (raws 
 // Convicted reports whether there is evidence here against a node key of a peer of the present group. It
 // says nothing of weight: the peer's votes count until a link removes it.
 func (n *Node) Convicted(peerID domain.Hash) bool {
-	for _, m := range n.sh.group.Members() {
+	for _, m := range n.sh.group().Members() {
 		if m.PeerID == peerID {
 			return n.sh.archive.convicts(m.Keys)
 		}
@@ -55,7 +55,7 @@ func (n *Node) Convicted(peerID domain.Hash) bool {
 
 // peerOf is the peer that a node key of the present group belongs to; zero where it belongs to none.
 func (sh *shell) peerOf(key domain.PublicKey) domain.Hash {
-	for _, m := range sh.group.Members() {
+	for _, m := range sh.group().Members() {
 		for _, k := range m.Keys {
 			if k.Key == key {
 				return m.PeerID

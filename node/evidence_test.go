@@ -46,10 +46,11 @@ func newCourt(t *testing.T) *court {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	c.sh = &shell{
-		genesis: c.net.Genesis, group: c.net.Group, self: c.net.Signers[0].Head.Key, store: st,
+		genesis: c.net.Genesis, epochs: new(epochs), lineage: newLineage(c.net.Genesis, st), self: c.net.Signers[0].Head.Key, store: st,
 		log: slog.New(slog.DiscardHandler), metrics: NewMetrics(c.registry),
 		fail: func(err error) { c.failed = err },
 	}
+	c.sh.epochs.present.Store(c.net.Group)
 	c.open()
 	return c
 }
@@ -61,7 +62,7 @@ func (c *court) open() {
 	sh.archive.publish = func(raw []byte) { c.published = append(c.published, raw) }
 	sh.archive.list = func(h domain.Hash) { c.listed = append(c.listed, h) }
 	sh.archive.peer = sh.peerOf
-	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
+	sh.witness = newWitness(sh.lineage, sh.store, sh.archive, sh.log, sh.metrics.evidence)
 	sh.witness.overhear, sh.witness.rules = func(_ context.Context, m overhearing) { c.overheard = append(c.overheard, m) }, utxo.Rules{Network: sh.genesis.ID}
 	sh.witness.after = func(_ time.Duration, do func()) { c.alarms = append(c.alarms, do) }
 	sh.witness.pull = func(id observation.ChainID, from, _ uint64) { c.pulled = append(c.pulled, forked{id, from}) }

@@ -11,7 +11,7 @@ import (
 func (sh *shell) wireEvidence() error {
 	sh.archive = newArchive(sh.genesis.ID, sh.self, sh.store, sh.log, sh.metrics.evidence)
 	sh.archive.publish, sh.archive.list, sh.archive.peer = sh.publishEvidence, sh.batcher.prove, sh.peerOf
-	sh.witness = newWitness(sh.group, sh.store, sh.archive, sh.log, sh.metrics.evidence)
+	sh.witness = newWitness(sh.lineage, sh.store, sh.archive, sh.log, sh.metrics.evidence)
 	sh.witness.pull, sh.witness.after, sh.witness.fail = sh.fetcher.wantRange, sh.alarms.after, sh.fail
 	sh.turnstile = newTurnstile(evidenceBurst, evidenceWindow)
 	sh.witness.overhear, sh.witness.rules = sh.counting.overhear, sh.rules
@@ -23,7 +23,7 @@ func (sh *shell) wireEvidence() error {
 		return err
 	}
 	if s := sh.store.Signing(); sh.batcher.signs && sh.archive.accuses(observation.ChainID{Key: sh.self, SigningEpoch: s.Epoch}) {
-		sh.batcher.signs = false
+		sh.batcher.signs, sh.batcher.convicted = false, true
 		sh.ready.say(aboutSigning, "does not vote: its key contradicted itself in this signing epoch (notary evidence); notaryd restore takes a new one")
 	}
 	return nil

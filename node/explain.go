@@ -104,7 +104,7 @@ type missingVoter struct {
 // story collects what there is to tell.
 func (n *Node) story(ctx context.Context, id domain.Hash) (*story, error) {
 	sh := n.sh
-	s := &story{now: nowMS(), group: sh.group, self: sh.self, config: sh.config, facilitator: -1}
+	s := &story{now: nowMS(), group: sh.group(), self: sh.self, config: sh.config, facilitator: -1}
 	raw, err := s.find(ctx, n, id)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (s *story) find(ctx context.Context, n *Node, id domain.Hash) (raw []byte, 
 	if refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND && len(s.votes) > 0 {
 		w := weigh(s.votes)
 		s.status = &notaryv1.TransactionStatus{
-			TransactionId: id[:], State: states[lifecycle.Resolving], GroupEpoch: sh.group.Epoch(), Round: w.round,
+			TransactionId: id[:], State: states[lifecycle.Resolving], GroupEpoch: sh.group().Epoch(), Round: w.round,
 			PendingWeight: uint64(w.pending), AcceptedWeight: uint64(w.accepted), QuorumWeight: uint64(group.QuorumWeight),
 		}
 		return nil, nil
@@ -312,16 +312,20 @@ func (s *story) silent() (out []missingVoter) {
 // its group is no longer known here.
 func (sh *shell) keptVotes(id domain.Hash) (out []conflict.Vote, err error) {
 	t, found, err := sh.store.Transaction(id)
-	if err != nil || !found || t.Final == nil || t.Final.Link != sh.group.Link() {
+	if err != nil || !found || t.Final == nil {
 		return nil, err
 	}
+	g := sh.lineage.known(t.Final.Link)
+	if g == nil {
+		return nil, nil
+	}
 	for _, e := range t.Final.Edges {
-		voter, ok := sh.group.Voter(e.Key)
+		voter, ok := g.Voter(e.Key)
 		if !ok {
 			continue
 		}
 		v := conflict.Vote{
-			Tx: id, State: observation.Accepted, Round: t.Final.Round, Group: sh.group, Voter: voter,
+			Tx: id, State: observation.Accepted, Round: t.Final.Round, Group: g, Voter: voter,
 			SigningEpoch: e.SigningEpoch, Height: e.Height, Leaf: e.Leaf,
 		}
 		o, found, err := sh.store.EdgeObservation(e, id, t.Final.Round)

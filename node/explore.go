@@ -178,11 +178,11 @@ func (n *Node) Peers(ctx context.Context, token string, limit int) ([]*notaryv1.
 	if err != nil {
 		return nil, "", err
 	}
-	members := slices.Clone(n.sh.group.Members())
+	members := slices.Clone(n.sh.group().Members())
 	slices.SortStableFunc(members, func(a, b group.Member) int { return cmp.Compare(b.Weight, a.Weight) })
 	from := uint64(0)
 	if at != nil {
-		if at[0] != n.sh.group.Epoch() || at[1] > uint64(len(members)) {
+		if at[0] != n.sh.group().Epoch() || at[1] > uint64(len(members)) {
 			return nil, "", refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "page_token", "the group has changed: list its peers anew")
 		}
 		from = at[1]
@@ -194,7 +194,7 @@ func (n *Node) Peers(ctx context.Context, token string, limit int) ([]*notaryv1.
 	}
 	next := ""
 	if to < uint64(len(members)) {
-		next = pageToken(n.sh.group.Epoch(), to)
+		next = pageToken(n.sh.group().Epoch(), to)
 	}
 	return out, next, nil
 }
@@ -205,10 +205,10 @@ func (n *Node) Peer(ctx context.Context, id domain.Hash) (*notaryv1.PeerSummary,
 	if err != nil {
 		return nil, err
 	}
-	members := n.sh.group.Members()
+	members := n.sh.group().Members()
 	i := slices.IndexFunc(members, func(m group.Member) bool { return m.PeerID == id })
 	if i < 0 {
-		return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "peer_id", "%s is no member of the group of epoch %d", id, n.sh.group.Epoch())
+		return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "peer_id", "%s is no member of the group of epoch %d", id, n.sh.group().Epoch())
 	}
 	return n.peer(&members[i], heard), nil
 }
@@ -250,7 +250,7 @@ func (n *Node) Search(ctx context.Context, query string) ([]*notaryv1.SearchHit,
 	case refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND:
 		return nil, err
 	}
-	for _, m := range n.sh.group.Members() {
+	for _, m := range n.sh.group().Members() {
 		if m.PeerID == id || slices.ContainsFunc(m.Keys, func(k group.NodeKey) bool { return domain.Hash(k.Key) == id }) {
 			hits = append(hits, &notaryv1.SearchHit{Kind: notaryv1.SearchHitKind_SEARCH_HIT_KIND_PEER, Id: m.PeerID.String()})
 		}

@@ -80,9 +80,9 @@ func (sh *shell) observe(ctx context.Context, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	voter, ok := sh.group.Voter(o.Header.Key)
-	if !ok || o.Header.Link != sh.group.Link() || sh.group.Voters()[voter].SigningEpoch != o.Header.SigningEpoch {
-		return refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "header.node_key", "%s carries no weight in this epoch", o.Header.Key)
+	if err := sh.weighs(o); err != nil {
+		sh.early.keep(o, sh.follows)
+		return err
 	}
 	if sh.signs(o.Header.Chain()) {
 		return sh.recognise(ctx, o)

@@ -23,6 +23,7 @@ type lineage struct {
 
 	mu     sync.Mutex
 	groups []*group.Group // by epoch
+	byLink map[domain.Hash]*group.Group
 	// made[e] is the transaction whose output holds the group of epoch e; at genesis the network id.
 	made  []domain.Hash
 	first uint32 // index of the output that holds the group of epoch 0
@@ -32,7 +33,7 @@ type lineage struct {
 func newLineage(genesis *group.Genesis, s *store.Store) *lineage {
 	return &lineage{
 		store: s, rules: utxo.Rules{Network: genesis.ID}, groups: []*group.Group{genesis.Group}, made: []domain.Hash{genesis.ID},
-		first: genesis.LinkIndex(), links: make(map[uint64]*observation.Link),
+		first: genesis.LinkIndex(), byLink: map[domain.Hash]*group.Group{genesis.Group.Link(): genesis.Group}, links: make(map[uint64]*observation.Link),
 	}
 }
 
@@ -44,6 +45,28 @@ func (l *lineage) group(epoch uint64) (*group.Group, error) {
 		return nil, err
 	}
 	return l.groups[epoch], nil
+}
+
+// known is the group by its link, or nil where that link is not final here.
+func (l *lineage) known(link domain.Hash) *group.Group {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byLink[link]
+}
+
+// after is the group of the epoch after one that is known, or nil while no link to it is final here.
+func (l *lineage) after(epoch uint64) (*group.Group, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if uint64(len(l.groups)) <= epoch+1 {
+		if _, err := l.follow(); err != nil {
+			return nil, err
+		}
+	}
+	if uint64(len(l.groups)) <= epoch+1 {
+		return nil, nil
+	}
+	return l.groups[epoch+1], nil
 }
 
 // link is the proven link that leads to an epoch, as observation.History wants it.
@@ -135,6 +158,7 @@ func (l *lineage) follow() (moved bool, err error) {
 		return false, err
 	}
 	l.groups, l.made = append(l.groups, tx.Link), append(l.made, tx.ID)
+	l.byLink[tx.Link.Link()] = tx.Link
 	return true, nil
 }
 

@@ -100,9 +100,9 @@ type answer struct {
 
 // weight is that of this node and of the members that answered.
 func (l *listener) weight() group.Weight {
-	w := l.sh.group.Share(l.sh.self)
+	w := l.sh.group().Share(l.sh.self)
 	for key := range l.answered {
-		w += l.sh.group.Share(key)
+		w += l.sh.group().Share(key)
 	}
 	return w
 }
@@ -113,7 +113,7 @@ func (l *listener) ask(ctx context.Context) {
 		if l.running >= listenAtOnce {
 			return
 		}
-		if l.answered[p.Key] || l.asked[p.Key] || p.Key == l.sh.self || l.sh.group.Share(p.Key) == 0 {
+		if l.answered[p.Key] || l.asked[p.Key] || p.Key == l.sh.self || l.sh.group().Share(p.Key) == 0 {
 			continue
 		}
 		l.asked[p.Key] = true

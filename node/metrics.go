@@ -28,6 +28,7 @@ type Metrics struct {
 	broken              prometheus.Counter
 	droppedObservations prometheus.Counter
 	evidence            *evidenceMetrics
+	epochs              *epochMetrics
 	held                prometheus.Counter
 	trust               *trustMetrics
 }
@@ -64,6 +65,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		broken:              counter("safety_breaks_total", "Final quorums seen for two rivals: more than a third of the weight is faulty."),
 		forks:               counter("forks_seen_total", "Observations that contradict another of the same key and height."),
 		evidence:            newEvidenceMetrics(r),
+		epochs:              newEpochMetrics(r),
 		trust:               newTrustMetrics(r),
 		held:                counter("transactions_held_total", "Transactions that became final with too little of this node's own trust behind them."),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),

@@ -55,14 +55,18 @@ func New(c Config, p Parts) (*Node, error) {
 		ready: newReadiness(), stopping: make(chan struct{}), failed: make(chan error, 1), voice: newVoice(p.Master),
 	}
 	sh := &shell{
-		config: c, log: p.Log, genesis: p.Genesis, group: p.Genesis.Group, self: p.Key.Public(),
+		config: c, log: p.Log, genesis: p.Genesis, self: p.Key.Public(),
 		rules: utxo.RulesOf(p.Genesis),
 		up:    make(chan struct{}), stopping: n.stopping,
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, flights: newDirectory(), graves: newGraveyard(1 << 16),
-		admission: newAdmission(c.MaxInFlight, c.BusyAfter), alarms: newAlarms(), news: newNews(), hands: newHands(), recent: new(recent),
+		admission: newAdmission(c.MaxInFlight, c.BusyAfter), alarms: newAlarms(), news: newNews(), hands: newHands(), early: newEarly(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), ready: n.ready, fail: n.fail,
 		lineage: newLineage(p.Genesis, p.Store), backers: newBackers(c.HeldPatience, p.Metrics, p.Log),
+	}
+	var err error
+	if sh.epochs, err = newEpochs(sh.self, p.Store, sh.lineage, p.Metrics.epochs, p.Log); err != nil {
+		return nil, err
 	}
 	if sh.obsRules.MaxLeaves == 0 {
 		sh.obsRules.MaxLeaves = observation.MaxLeaves
@@ -79,7 +83,7 @@ func New(c Config, p Parts) (*Node, error) {
 			sh.fetcher.want(wanted{id: id, from: from.peers()})
 		}
 	})
-	contests, err := conflict.NewContests(c.Contests, sh.self, sh.group)
+	contests, err := conflict.NewContests(c.Contests, sh.self, sh.group())
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +108,7 @@ func New(c Config, p Parts) (*Node, error) {
 		return nil, err
 	}
 	sh.wireFinals(p.Key)
+	sh.wireEpochs()
 	return n, nil
 }
 
@@ -111,8 +116,9 @@ func New(c Config, p Parts) (*Node, error) {
 func (n *Node) wireBatcher(p Parts) error {
 	sh := n.sh
 	head := observation.Head{Key: sh.self}
-	if voter, ok := sh.group.Voter(sh.self); ok {
-		head.SigningEpoch = sh.group.Voters()[voter].SigningEpoch
+	present := sh.group()
+	if voter, ok := present.Voter(sh.self); ok {
+		head.SigningEpoch = present.Voters()[voter].SigningEpoch
 	}
 	head = p.Store.Head(observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch})
 	guard := conflict.NewGuard()
@@ -122,20 +128,26 @@ func (n *Node) wireBatcher(p Parts) error {
 		}
 		guard.Restore([]conflict.Record{r})
 	}
-	signs, why := maySign(sh.group, sh.self, p.Store.Signing())
+	signs, why := maySign(present, sh.self, p.Store.Signing())
 	if why != "" {
 		p.Log.Warn("this node follows and " + why)
 		n.ready.say(aboutSigning, why)
 	}
+	closed, err := endsClosed(p.Store, head, present)
+	if err != nil {
+		return err
+	}
 	sh.batcher = &batcher{
+		closed: closed, say: func(why string) { n.ready.say(aboutSigning, why) },
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
-		key: p.Key, group: sh.group, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
+		key: p.Key, group: present, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {
-			if voter, ok := sh.group.Voter(o.Header.Key); ok {
-				sh.counting.count(ctx, ballots{o, sh.group, voter})
+			sh.epochs.heard(o)
+			if g, voter := sh.groupOf(&o.Header); g != nil {
+				sh.counting.count(ctx, ballots{o, g, voter})
 			}
 		},
 		freed: func(in conflict.Freed) { sh.arena.rung.ring(in) },
@@ -166,13 +178,17 @@ func (n *Node) wireKeeper(p Parts) error {
 func (n *Node) wireObserver() {
 	sh := n.sh
 	sh.observer = &observer{
-		queue: make(chan *observation.Observation, 1024), group: sh.group, self: sh.self, space: sh.space,
+		queue: make(chan *observation.Observation, 1024), group: sh.group, groupOf: sh.groupOf, self: sh.self, space: sh.space,
 		chains: observation.NewChains(chainWindow, chainLimit),
 		ahead:  make(map[observation.ChainID]map[uint64]*observation.Observation),
 		asked:  make(map[observation.ChainID]time.Time), heard: make(map[domain.PublicKey]time.Time),
 		hearing: make(chan chan hearing),
 		store:   sh.store, alarms: sh.alarms, log: sh.log, metrics: sh.metrics,
-		count: sh.counting.count, saw: sh.batcher.saw, pull: sh.fetcher.wantRange, fail: n.fail,
+		count: func(ctx context.Context, b ballots) {
+			sh.epochs.heard(b.observation)
+			sh.counting.count(ctx, b)
+		},
+		saw: sh.batcher.saw, pull: sh.fetcher.wantRange, fail: n.fail,
 	}
 	for _, h := range sh.store.Heads() {
 		sh.observer.chains.Resume(h)
@@ -205,7 +221,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return fmt.Errorf("joining the network: %w", err)
 	}
 	sh.net, sh.fetcher.net, sh.catchup.net = net, net, net
-	net.SetMembers(members(sh.group))
+	net.SetMembers(members(sh.group()))
 	net.Serve(work, pulls{sh}, sh.hinted)
 
 	left, err := n.undecided()
@@ -220,7 +236,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err == nil {
 		close(sh.up)
 		n.ready.say(aboutStart, "")
-		sh.log.Info("node is up", "network", sh.genesis.ID, "key", sh.self, "weight", sh.group.Share(sh.self))
+		sh.log.Info("node is up", "network", sh.genesis.ID, "key", sh.self, "weight", sh.group().Share(sh.self))
 		err = n.wait(ctx)
 	}
 	n.ready.say(aboutStop, "shutting down")
@@ -266,7 +282,7 @@ func (n *Node) running() []func(context.Context) {
 	sh := n.sh
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
-		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep,
+		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep, sh.epochs.run,
 		sh.keeper.run, n.announce, sh.backers.run,
 	}
 	for _, s := range sh.counting.shards {

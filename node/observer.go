@@ -26,7 +26,8 @@ const (
 // the tallies, and has gaps filled. Observations reach it decoded and with their signatures checked.
 type observer struct {
 	queue   chan *observation.Observation
-	group   *group.Group
+	group   func() *group.Group                           // the present one
+	groupOf func(*observation.Header) (*group.Group, int) // by the link of a header
 	self    domain.PublicKey
 	chains  *observation.Chains
 	ahead   map[observation.ChainID]map[uint64]*observation.Observation
@@ -130,8 +131,8 @@ func (ob *observer) linger(ctx context.Context) bool {
 
 // take follows one observation. Its votes count whatever its place in the chain.
 func (ob *observer) take(o *observation.Observation) {
-	voter, ok := ob.group.Voter(o.Header.Key)
-	if !ok {
+	g, voter := ob.groupOf(&o.Header)
+	if g == nil {
 		return
 	}
 	out := ob.chains.Follow(&o.Header, o.Hash)
@@ -161,7 +162,7 @@ func (ob *observer) take(o *observation.Observation) {
 		ob.saw(o.Head())
 	}
 	ob.save = append(ob.save, o)
-	ob.ballots = append(ob.ballots, ballots{o, ob.group, voter})
+	ob.ballots = append(ob.ballots, ballots{o, g, voter})
 	if out.Standing == observation.Extends {
 		ob.closeGap(o)
 	}
@@ -274,10 +275,11 @@ func (ob *observer) heardNow() hearing {
 
 // heardWeight is the weight of the members heard from within three heartbeats, this node included.
 func (ob *observer) heardWeight() group.Weight {
-	w := ob.group.Share(ob.self)
+	g := ob.group()
+	w := g.Share(ob.self)
 	for key, at := range ob.heard {
 		if time.Since(at) < 3*heartbeatDefault {
-			w += ob.group.Share(key)
+			w += g.Share(key)
 		}
 	}
 	return w

@@ -47,7 +47,7 @@ func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionSta
 	}
 	s := &notaryv1.TransactionStatus{
 		TransactionId: f.tx.ID[:], State: states[state], ReceivedMs: f.receivedMS,
-		GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight), Rejection: rejection(err),
+		GroupEpoch: sh.group().Epoch(), QuorumWeight: uint64(group.QuorumWeight), Rejection: rejection(err),
 	}
 	if info != nil {
 		s.FinalMs = info.FinalMS
@@ -98,7 +98,7 @@ func (sh *shell) rejectedStatus(t *store.Transaction) *notaryv1.TransactionStatu
 	r := t.Rejection
 	return &notaryv1.TransactionStatus{
 		TransactionId: t.ID[:], State: notaryv1.TransactionState_TRANSACTION_STATE_REJECTED,
-		GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight),
+		GroupEpoch: sh.group().Epoch(), QuorumWeight: uint64(group.QuorumWeight),
 		Rejection: &notaryv1.Rejection{Reason: r.Reason, Field: r.Field, Detail: r.Detail},
 	}
 }
@@ -121,7 +121,7 @@ func (n *Node) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Trans
 	if g, ok := sh.graves.find(id); ok {
 		return &notaryv1.TransactionStatus{
 			TransactionId: id[:], State: notaryv1.TransactionState_TRANSACTION_STATE_REJECTED,
-			GroupEpoch: sh.group.Epoch(), QuorumWeight: uint64(group.QuorumWeight),
+			GroupEpoch: sh.group().Epoch(), QuorumWeight: uint64(group.QuorumWeight),
 			ReceivedMs: g.receivedMS, Rejection: rejection(g.err),
 		}, nil, nil
 	}

@@ -74,7 +74,7 @@ func restored(tx domain.Hash, records []conflict.Record) (in lifecycle.Restored)
 		case r.Tx != tx:
 		case r.State == observation.Accepted:
 			in.Accepted, in.Round = true, max(in.Round, r.Round)
-		case r.Round == 0:
+		case r.State == observation.Pending && r.Round == 0:
 			in.Pending = true
 		}
 	}
@@ -92,11 +92,7 @@ const (
 
 // recentMS is when this node last spoke, Unix milliseconds; 0 where it never has.
 func (sh *shell) recentMS() uint64 {
-	voter, ok := sh.group.Voter(sh.self)
-	if !ok {
-		return 0
-	}
-	chain := observation.ChainID{Key: sh.self, SigningEpoch: sh.group.Voters()[voter].SigningEpoch}
+	chain := observation.ChainID{Key: sh.self, SigningEpoch: sh.store.Signing().Epoch}
 	o, found, err := sh.store.Observation(chain, sh.store.Head(chain).Height)
 	if err != nil || !found {
 		return 0 // a store that fails says so to whoever reads next
@@ -114,8 +110,8 @@ func (n *Node) recount(ctx context.Context, sinceMS, margin uint64) error {
 		if err != nil {
 			return err
 		}
-		if voter, ok := sh.group.Voter(o.Header.Key); ok && o.Header.Link == sh.group.Link() {
-			sh.counting.count(ctx, ballots{o, sh.group, voter})
+		if g, voter := sh.groupOf(&o.Header); g != nil {
+			sh.counting.count(ctx, ballots{o, g, voter})
 		}
 	}
 	return nil

@@ -27,7 +27,6 @@ type shell struct {
 	log    *slog.Logger
 
 	genesis  *group.Genesis
-	group    *group.Group
 	self     domain.PublicKey
 	rules    utxo.Rules
 	obsRules observation.Rules
@@ -52,6 +51,8 @@ type shell struct {
 	witness    *witness
 	archive    *archive
 	keeper     *keeper
+	epochs     *epochs
+	early      *early
 	turnstile  *turnstile
 
 	finalSigner *finalSigner
@@ -122,6 +123,7 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		sh.contention.won(ctx, f)
 		sh.waiting.wake(f.tx.ID)
 		sh.keeper.learn(f.tx)
+		sh.epochs.final(f.tx.ID, f.tx.Link != nil)
 		if viewing {
 			sh.backers.note(f.tx.ID, f.info, now)
 		}

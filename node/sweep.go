@@ -69,14 +69,18 @@ func (sh *shell) support(ctx context.Context, lost *flight) error {
 // decided reads a final transaction back.
 func (sh *shell) decided(id domain.Hash) (*utxo.Tx, *conflict.Finality, error) {
 	t, found, err := sh.store.Transaction(id)
-	if err != nil || !found || t.Final == nil || t.Raw == nil || t.Final.Link != sh.group.Link() {
+	if err != nil || !found || t.Final == nil || t.Raw == nil {
 		return nil, nil, err
+	}
+	g := sh.lineage.known(t.Final.Link)
+	if g == nil {
+		return nil, nil, nil
 	}
 	tx, err := utxo.Decode(t.Raw, sh.rules)
 	if err != nil {
 		return nil, nil, err
 	}
-	return tx, &conflict.Finality{Round: t.Final.Round, Group: sh.group}, nil
+	return tx, &conflict.Finality{Round: t.Final.Round, Group: g}, nil
 }
 
 // outlived reports whether a refusal means that a rival is final.

@@ -243,8 +243,14 @@ func (f *voteFetcher) tellHands(ctx context.Context) {
 // hinted takes hints of finality from the network. Only voters of this group are listened to: nobody else
 // has a reason to give them.
 func (sh *shell) hinted(from domain.PublicKey, h gossip.FinalHint) bool {
-	if _, ok := sh.group.Voter(from); !ok || h.Link != sh.group.Link() {
+	g := sh.lineage.known(h.Link)
+	if g == nil {
 		return false
+	}
+	if _, ok := g.Voter(from); !ok {
+		if _, ok = sh.group().Voter(from); !ok {
+			return false
+		}
 	}
 	return sh.votes.hint(from, h)
 }
@@ -274,8 +280,9 @@ func (sh *shell) tellFinal(ctx context.Context, tx domain.Hash, to domain.Public
 // pullVotes asks peers for votes, until they are a quorum together with those counted here, and counts what
 // came.
 func (sh *shell) pullVotes(ctx context.Context, from []domain.PublicKey, v gossip.Votes) (complete bool, err error) {
-	if v.Link != sh.group.Link() {
-		return false, refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "link", "votes of another epoch")
+	g := sh.lineage.known(v.Link)
+	if g == nil {
+		return false, refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "link", "votes under a link that is not known here")
 	}
 	counted, err := sh.counting.votes(ctx, v.Tx)
 	if err != nil {
@@ -286,7 +293,7 @@ func (sh *shell) pullVotes(ctx context.Context, from []domain.PublicKey, v gossi
 	add := func(key domain.PublicKey) {
 		if !voted[key] {
 			voted[key] = true
-			weight += sh.group.Share(key)
+			weight += g.Share(key)
 		}
 	}
 	for _, vote := range counted {
@@ -332,10 +339,9 @@ func (sh *shell) pulledVote(raw []byte, v gossip.Votes) (*observation.Observatio
 	return o, nil
 }
 
-// weighs refuses an observation whose votes do not count in this epoch.
+// weighs refuses an observation whose votes count under no link that is final here.
 func (sh *shell) weighs(o *observation.Observation) error {
-	voter, ok := sh.group.Voter(o.Header.Key)
-	if !ok || o.Header.Link != sh.group.Link() || sh.group.Voters()[voter].SigningEpoch != o.Header.SigningEpoch {
+	if g, _ := sh.groupOf(&o.Header); g == nil {
 		return refusal.New(notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT, "header.node_key", "%s carries no weight in this epoch", o.Header.Key)
 	}
 	return nil
@@ -371,8 +377,9 @@ func (sh *shell) keep(ctx context.Context, list []*observation.Observation, tx d
 		return err
 	}
 	for _, o := range others {
-		voter, _ := sh.group.Voter(o.Header.Key)
-		sh.counting.countOn(ctx, ballotsOn{tx, ballots{o, sh.group, voter}})
+		if g, voter := sh.groupOf(&o.Header); g != nil {
+			sh.counting.countOn(ctx, ballotsOn{tx, ballots{o, g, voter}})
+		}
 		sh.observer.offer(o)
 	}
 	return nil

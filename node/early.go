@@ -1,0 +1,64 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// earlyMost and earlyOfOne bound the observations that wait for their link, of all and of one chain.
+const (
+	earlyMost  = 1024
+	earlyOfOne = 32
+)
+
+// early keeps observations under a link that is not final here yet, of keys that count now: when the link comes they are
+// taken in at once, and need not be pulled. What finds no room leaves a gap, which is pulled.
+type early struct {
+	mu   sync.Mutex
+	kept map[observation.ChainID][]*observation.Observation
+	n    int
+}
+
+func newEarly() *early {
+	return &early{kept: make(map[observation.ChainID][]*observation.Observation)}
+}
+
+// keep takes an observation whose signature nobody has checked yet.
+func (e *early) keep(o *observation.Observation, counts func(observation.ChainID) bool) {
+	chain := o.Header.Chain()
+	if !counts(chain) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.n >= earlyMost || len(e.kept[chain]) >= earlyOfOne {
+		return
+	}
+	e.kept[chain] = append(e.kept[chain], o)
+	e.n++
+}
+
+// take gives up those under a link.
+func (e *early) take(link domain.Hash) (out []*observation.Observation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for chain, list := range e.kept {
+		left := list[:0]
+		for _, o := range list {
+			if o.Header.Link == link {
+				out = append(out, o)
+			} else {
+				left = append(left, o)
+			}
+		}
+		if len(left) == 0 {
+			delete(e.kept, chain)
+		} else {
+			e.kept[chain] = left
+		}
+	}
+	e.n -= len(out)
+	return out
+}

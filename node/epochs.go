@@ -1,0 +1,366 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
+)
+
+// Rhythm and bounds of the owner of epochs.
+const (
+	// epochTick is how often it looks what has become of open locks while an epoch runs, closingTick while one ends,
+	// and askEvery how often it then asks for what is missing.
+	epochTick   = 5 * time.Second
+	closingTick = 20 * time.Millisecond
+	askEvery    = 150 * time.Millisecond
+	// epochQueue is how many observations may wait to be walked. What finds no room is read from the store.
+	epochQueue = 4096
+	// settledLately is how many final transactions are remembered, twice over, so that they are not bound anew.
+	settledLately = 1 << 15
+)
+
+// epochs owns the hand-over from each epoch to the next (conflict.Handover): it walks the chains of all voters,
+// has this node's own chain closed once the next link is final, and enters the next epoch once enough others have
+// closed theirs. Whoever asks for the present group asks here.
+type epochs struct {
+	queue   chan *observation.Observation // stored and checked
+	bell    chan struct{}
+	present atomic.Pointer[group.Group]
+
+	mu     sync.Mutex
+	finals []domain.Hash // since the owner looked
+
+	// What follows is the owner's.
+	handover *conflict.Handover
+	begins   []uint64                       // by voter, the height of its first observation under the present link; 0 unknown
+	closed   map[observation.ChainID]uint64 // heights at which chains closed the epoch before
+	lately   [2]map[domain.Hash]struct{}    // final
+	asked    time.Time                      // when missing things were asked for
+	since    time.Time                      // of the closing, for the log
+	stated   []conflict.Lock                // with which the present epoch was entered
+
+	self    domain.PublicKey
+	store   *store.Store
+	lineage *lineage
+	log     *slog.Logger
+	metrics *epochMetrics
+	fail    func(error)
+
+	signs     func(*group.Group) bool                                            // whether this node votes in a group
+	certified func(ctx context.Context, tx, link domain.Hash, round uint32) bool // by the votes counted here
+	settle    func(tx domain.Hash) (tale settling, err error)
+	want      func(tx domain.Hash, from domain.PublicKey)
+	need      func(conflict.NeedCertificate)
+	pull      func(chain observation.ChainID, from, to uint64)
+	linked    func(ctx context.Context, next *group.Group) // it is final: what came early is taken in
+	close     func(ctx context.Context, c conflict.Close) bool
+	enter     func(ctx context.Context, e conflict.Enter) bool
+}
+
+// newEpochs takes up the epoch that this node was in.
+func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetrics, log *slog.Logger) (*epochs, error) {
+	ep := &epochs{
+		queue: make(chan *observation.Observation, epochQueue), bell: make(chan struct{}, 1),
+		closed: make(map[observation.ChainID]uint64), self: self, store: s, lineage: l, log: log, metrics: m,
+		lately: [2]map[domain.Hash]struct{}{{}, {}},
+	}
+	e, _, err := s.Entered()
+	if err != nil {
+		return nil, err
+	}
+	g, err := l.group(e.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("the group of epoch %d, which this node has entered: %w", e.Epoch, err)
+	}
+	if e.Epoch > 0 && g.Link() != e.Link {
+		return nil, fmt.Errorf("this node has entered epoch %d by link %s, and %s is final here", e.Epoch, e.Link, g.Link())
+	}
+	ep.present.Store(g)
+	ep.metrics.epoch.Set(float64(g.Epoch()))
+	ep.stated = e.Stated
+	return ep, nil
+}
+
+// begin watches the present epoch.
+func (ep *epochs) begin() {
+	g := ep.present.Load()
+	ep.begins = make([]uint64, len(g.Voters()))
+	ep.handover = conflict.NewHandover(ep.self, ep.signs(g), g, ep.stated)
+}
+
+// heard is told of each observation that is stored. It does not block.
+func (ep *epochs) heard(o *observation.Observation) {
+	select {
+	case ep.queue <- o:
+	default: // read from the store when its turn comes
+	}
+}
+
+// final is told of what is final on disk. It does not block.
+func (ep *epochs) final(tx domain.Hash, link bool) {
+	ep.mu.Lock()
+	ep.finals = append(ep.finals, tx)
+	ep.mu.Unlock()
+	if link {
+		ep.ring()
+	}
+}
+
+func (ep *epochs) ring() {
+	select {
+	case ep.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (ep *epochs) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var err error
+		looks := false
+		select {
+		case <-ctx.Done():
+			return
+		case o := <-ep.queue:
+			err = ep.walk(ctx, o)
+		case <-ep.bell:
+			looks = true
+		case <-timer.C:
+			looks = true
+		}
+		if looks && err == nil {
+			err = ep.look(ctx)
+			if ep.handover.Closing() {
+				timer.Reset(closingTick)
+			} else {
+				timer.Reset(epochTick)
+			}
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				ep.fail(err)
+			}
+			return
+		}
+	}
+}
+
+// look brings the hand-over to where the store and the tallies are.
+func (ep *epochs) look(ctx context.Context) error {
+	ep.settled(ctx)
+	g := ep.present.Load()
+	for voter := range g.Voters() {
+		if err := ep.advance(ctx, voter); err != nil {
+			return err
+		}
+	}
+	if next, err := ep.lineage.after(g.Epoch()); err != nil {
+		return err
+	} else if next != nil {
+		if !ep.handover.Closing() {
+			ep.since = time.Now()
+			ep.linked(ctx, next)
+			ep.log.Info("an epoch ends here", "epoch", g.Epoch(), "next", next.Link())
+		}
+		if err := ep.open(ctx); err != nil {
+			return err
+		}
+		ep.step(ctx, conflict.Linked{Next: next})
+		if time.Since(ep.asked) > askEvery && ep.present.Load() == g {
+			ep.asked = time.Now()
+			ep.step(ctx, conflict.Again{})
+		}
+		return ctx.Err()
+	}
+	return ep.open(ctx)
+}
+
+// settled tells of what has become final since.
+func (ep *epochs) settled(ctx context.Context) {
+	ep.mu.Lock()
+	finals := ep.finals
+	ep.finals = nil
+	ep.mu.Unlock()
+	for _, tx := range finals {
+		if len(ep.lately[0]) >= settledLately {
+			ep.lately[0], ep.lately[1] = map[domain.Hash]struct{}{}, ep.lately[0]
+		}
+		ep.lately[0][tx] = struct{}{}
+		ep.step(ctx, conflict.Settled{Tx: tx})
+	}
+}
+
+// open asks the store and the tallies about the locks that bind somebody and are not settled.
+func (ep *epochs) open(ctx context.Context) error {
+	for _, l := range ep.handover.Open(ep.handover.Closing()) {
+		tale, err := ep.settle(l.Tx)
+		switch {
+		case err != nil:
+			return err
+		case tale.settled:
+			ep.step(ctx, conflict.Settled{Tx: l.Tx})
+		case tale.tx != nil && ep.certified(ctx, l.Tx, l.Link, l.Round):
+			if g := ep.lineage.known(l.Link); g != nil {
+				ep.step(ctx, conflict.Certified{Lock: l, Epoch: g.Epoch(), Spends: tale.tx.Spends()})
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// walk takes in an observation that came just now, and what the store holds before and after it where it is not next.
+func (ep *epochs) walk(ctx context.Context, o *observation.Observation) error {
+	voter, ok := ep.voter(&o.Header)
+	if !ok {
+		return nil
+	}
+	if next, ok := ep.handover.Next(voter); ok && next == o.Header.Height {
+		ep.tell(ctx, o, voter)
+		return nil
+	}
+	return ep.advance(ctx, voter)
+}
+
+// voter is who signed, where the header is of the present epoch.
+func (ep *epochs) voter(h *observation.Header) (int, bool) {
+	g := ep.present.Load()
+	voter, ok := g.Voter(h.Key)
+	return voter, ok && h.Link == g.Link() && g.Voters()[voter].SigningEpoch == h.SigningEpoch
+}
+
+// tell walks one observation. What is final already binds nobody.
+func (ep *epochs) tell(ctx context.Context, o *observation.Observation, voter int) {
+	w := conflict.WalkOf(o, voter)
+	locks := w.Locks[:0]
+	for _, l := range w.Locks {
+		_, young := ep.lately[0][l.Tx]
+		_, old := ep.lately[1][l.Tx]
+		if !young && !old {
+			locks = append(locks, l)
+		}
+	}
+	w.Locks = locks
+	if !w.Closing.IsZero() {
+		ep.closed[o.Header.Chain()] = o.Header.Height
+	}
+	ep.step(ctx, w)
+}
+
+// advance walks a voter's chain as far as the store holds it.
+func (ep *epochs) advance(ctx context.Context, voter int) error {
+	for g := ep.present.Load(); g == ep.present.Load() && ctx.Err() == nil; {
+		height, ok := ep.handover.Next(voter)
+		if !ok {
+			return nil
+		}
+		v := &g.Voters()[voter]
+		chain := observation.ChainID{Key: v.Key, SigningEpoch: v.SigningEpoch}
+		if height == 0 {
+			var err error
+			if height, err = ep.first(chain, voter); err != nil || height == 0 {
+				return err
+			}
+		}
+		o, found, err := ep.store.Observation(chain, height)
+		if err != nil || !found || o.Header.Link != g.Link() {
+			return err
+		}
+		ep.begins[voter] = max(ep.begins[voter], 1)
+		ep.tell(ctx, o, voter)
+	}
+	return nil
+}
+
+// first is the height at which a chain goes on under the present link, or 0 where that is not known here: the one after
+// the closing of the epoch before, 1 in the first epoch, and else, after a restart or of a new voter, that of the
+// oldest observation behind which the chain is held without a gap and lies under another link.
+func (ep *epochs) first(chain observation.ChainID, voter int) (uint64, error) {
+	g := ep.present.Load()
+	if g.Epoch() == 0 {
+		return 1, nil
+	}
+	if height, ok := ep.closed[chain]; ok && ep.begins[voter] == 0 {
+		if o, found, err := ep.store.Observation(chain, height+1); err != nil || found && o.Header.Link == g.Link() {
+			return height + 1, err
+		}
+	}
+	for height := ep.store.Head(chain).Height; height > 0; height-- {
+		o, found, err := ep.store.Observation(chain, height)
+		if err != nil {
+			return 0, err
+		}
+		if !found || o.Header.Link != g.Link() {
+			if !found {
+				return 0, nil
+			}
+			return height + 1, nil
+		}
+	}
+	return 1, nil
+}
+
+// step drives the hand-over.
+func (ep *epochs) step(ctx context.Context, in conflict.HandoverInput) {
+	for _, effect := range ep.handover.Step(in) {
+		ep.perform(ctx, effect)
+	}
+}
+
+func (ep *epochs) perform(ctx context.Context, effect conflict.HandoverEffect) {
+	switch e := effect.(type) {
+	case conflict.Close:
+		ep.close(ctx, e)
+	case conflict.NeedChain:
+		g := ep.present.Load()
+		voter, _ := g.Voter(e.Key)
+		chain := observation.ChainID{Key: e.Key, SigningEpoch: g.Voters()[voter].SigningEpoch}
+		from := ep.store.Head(chain).Height + 1
+		ep.pull(chain, from, from+gossip.MaxPullItems-1)
+	case conflict.NeedLock:
+		ep.want(e.Lock.Tx, e.From)
+		if g := ep.lineage.known(e.Lock.Link); g != nil {
+			ep.need(conflict.NeedCertificate{Tx: e.Lock.Tx, Round: e.Lock.Round, Group: g, From: e.From})
+		}
+	case conflict.Enter:
+		if err := ep.entered(ctx, e); err != nil && ctx.Err() == nil {
+			ep.fail(err)
+		}
+	}
+}
+
+// entered ends the hand-over: what was taken over is on disk before anything is signed under the next link.
+func (ep *epochs) entered(ctx context.Context, e conflict.Enter) error {
+	g := e.Group
+	err := ep.store.EnterEpoch(store.Entered{Epoch: g.Epoch(), Link: g.Link(), Stated: e.Stated}, e.Records)
+	if err != nil {
+		return errors.Join(fmt.Errorf("entering epoch %d", g.Epoch()), err)
+	}
+	ep.present.Store(g)
+	ep.stated = e.Stated
+	ep.begin()
+	if !ep.enter(ctx, e) {
+		return ctx.Err()
+	}
+	took := time.Since(ep.since)
+	ep.metrics.epoch.Set(float64(g.Epoch()))
+	ep.metrics.seconds.Observe(took.Seconds())
+	ep.log.Info("a new epoch", "epoch", g.Epoch(), "link", g.Link(), "members", len(g.Members()),
+		"weight", g.Share(ep.self), "inherited", len(e.Records), "stated", len(e.Stated), "took", took)
+	ep.ring() // the next link may be final already
+	return nil
+}
