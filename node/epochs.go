@@ -157,34 +157,40 @@ func (ep *epochs) run(ctx context.Context) {
 	}
 }
 
-// look brings the hand-over to where the store and the tallies are.
+// look brings the hand-over to where the store and the tallies are. Any step may end it: then the next epoch is looked
+// at in a turn of its own.
 func (ep *epochs) look(ctx context.Context) error {
+	h, g := ep.handover, ep.present.Load()
 	ep.settled(ctx)
-	g := ep.present.Load()
 	for voter := range g.Voters() {
+		if ep.handover != h {
+			return nil
+		}
 		if err := ep.advance(ctx, voter); err != nil {
 			return err
 		}
 	}
-	if next, err := ep.lineage.after(g.Epoch()); err != nil {
+	next, err := ep.lineage.after(g.Epoch())
+	if err != nil || ep.handover != h {
 		return err
-	} else if next != nil {
-		if !ep.handover.Closing() {
-			ep.since = time.Now()
-			ep.linked(ctx, next)
-			ep.log.Info("an epoch ends here", "epoch", g.Epoch(), "next", next.Link())
-		}
-		if err := ep.open(ctx); err != nil {
-			return err
-		}
-		ep.step(ctx, conflict.Linked{Next: next})
-		if time.Since(ep.asked) > askEvery && ep.present.Load() == g {
-			ep.asked = time.Now()
-			ep.step(ctx, conflict.Again{})
-		}
-		return ctx.Err()
 	}
-	return ep.open(ctx)
+	if next != nil && !h.Closing() {
+		ep.since = time.Now()
+		ep.log.Info("an epoch ends here", "epoch", g.Epoch(), "next", next.Link())
+		ep.linked(ctx, next)
+		ep.step(ctx, conflict.Linked{Next: next})
+	}
+	if ep.handover != h {
+		return nil
+	}
+	if err := ep.open(ctx); err != nil || ep.handover != h || !h.Closing() {
+		return err
+	}
+	if time.Since(ep.asked) > askEvery {
+		ep.asked = time.Now()
+		ep.step(ctx, conflict.Again{})
+	}
+	return nil
 }
 
 // settled tells of what has become final since.
@@ -204,7 +210,11 @@ func (ep *epochs) settled(ctx context.Context) {
 
 // open asks the store and the tallies about the locks that bind somebody and are not settled.
 func (ep *epochs) open(ctx context.Context) error {
-	for _, l := range ep.handover.Open(ep.handover.Closing()) {
+	h := ep.handover
+	for _, l := range h.Open(h.Closing()) {
+		if ep.handover != h {
+			return nil
+		}
 		tale, err := ep.settle(l.Tx)
 		switch {
 		case err != nil:
@@ -263,7 +273,8 @@ func (ep *epochs) tell(ctx context.Context, o *observation.Observation, voter in
 
 // advance walks a voter's chain as far as the store holds it.
 func (ep *epochs) advance(ctx context.Context, voter int) error {
-	for g := ep.present.Load(); g == ep.present.Load() && ctx.Err() == nil; {
+	g := ep.present.Load()
+	for h := ep.handover; ep.handover == h && ctx.Err() == nil; {
 		height, ok := ep.handover.Next(voter)
 		if !ok {
 			return nil
