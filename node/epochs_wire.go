@@ -155,6 +155,7 @@ func (sh *shell) enterEpoch(ctx context.Context, e conflict.Enter) bool {
 		keys = append(keys, members(before)...)
 	}
 	sh.net.SetMembers(keys)
+	sh.keeper.entered()
 	return true
 }
 
