@@ -166,7 +166,6 @@ func (n *Node) wireKeeper(p Parts) error {
 	if p.Master != nil {
 		sh.keeper.peer = group.PeerID(p.Master.Public())
 	}
-	// Until a node goes over to the groups that links make, it goes by the newest.
 	sh.keeper.voting = sh.group
 	sh.keeper.propose = func(ctx context.Context, tx *utxo.Tx) error {
 		_, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: "keeper"}, true)

@@ -8,19 +8,8 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/proto/group"
-	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
-
-// epoch is the one that a node has entered.
-func (v *notary) epoch(t testing.TB) uint64 {
-	t.Helper()
-	info, err := v.running.GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.GroupEpoch
-}
 
 // introduce has all members label each other, but for one that hears nothing of one other: so there is something left
 // to say.
