@@ -74,9 +74,9 @@ func (d *disk) sync(n int) {
 // crash loses what was not synced.
 func (d *disk) crash() { d.unsynced = nil }
 
-// prune drops what others signed and can be fetched again: all but the certificates behind this node's ACCEPTED, which
-// it must serve until the matter is decided.
-func (d *disk) prune() {
+// prune drops what honest peers signed, which anti-entropy brings back: all but the certificates behind this node's
+// ACCEPTED, which it must serve until the matter is decided. Branches of a liar's chain are never fetched again.
+func (d *disk) prune(honest func(domain.PublicKey) bool) {
 	accepted := make(map[domain.Hash]bool)
 	for _, r := range d.records {
 		if r.State == observation.Accepted {
@@ -84,7 +84,7 @@ func (d *disk) prune() {
 		}
 	}
 	d.observations = slices.DeleteFunc(d.observations, func(o *observation.Observation) bool {
-		if o.Header.Key == d.head.Key {
+		if o.Header.Key == d.head.Key || !honest(o.Header.Key) {
 			return false
 		}
 		for i := range int(o.Header.LeafCount) {

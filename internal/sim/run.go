@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -123,7 +124,7 @@ func (w *world) crashOne() {
 				}
 				n.logf("n%d crashes", n.id)
 				if w.rng.Intn(2) == 0 {
-					n.disk.prune()
+					n.disk.prune(func(key domain.PublicKey) bool { return w.nodes[w.ledger.nodes[key]] != nil })
 					w.count("peers' observations lost", 1)
 				}
 				n.crash(uint64(20+w.rng.Intn(2000)) * ms)
