@@ -279,7 +279,7 @@ func (g *Guard) put(r Record) {
 	}
 	i, found := h.find(r.Round, r.State)
 	if found {
-		if r.State == observation.Inherited && compareInherited(&r, &h.records[i]) < 0 {
+		if r.YieldsTo(&h.records[i]) {
 			return
 		}
 		r.Released = r.Released || h.records[i].Released && h.records[i].Tx == r.Tx
@@ -288,6 +288,12 @@ func (g *Guard) put(r Record) {
 	}
 	h.records = slices.Insert(h.records, i, r)
 	h.noteLock(&r)
+}
+
+// YieldsTo reports whether an inherited lock is void beside another one under its key: that of the higher certificate stays,
+// in memory and on disk.
+func (r *Record) YieldsTo(other *Record) bool {
+	return r.State == observation.Inherited && compareInherited(r, other) < 0
 }
 
 // compareInherited orders inherited locks on one outpoint: by certificate, then, where both are of one round, which

@@ -38,6 +38,9 @@ func (s *Store) startEpoch(e *Entered, inherited []conflict.Record) (wait func()
 	if e.Epoch != before.Epoch+1 {
 		return nil, inconsistent("epoch %d entered after %d", e.Epoch, before.Epoch)
 	}
+	if inherited, err = s.standing(inherited); err != nil {
+		return nil, err
+	}
 	w := &s.scratch
 	w.reset()
 	for i := range inherited {
@@ -55,6 +58,29 @@ func (s *Store) startEpoch(e *Entered, inherited []conflict.Record) (wait func()
 		s.votes.add(&inherited[i])
 	}
 	return wait, nil
+}
+
+// standing leaves out locks that yield to one on record: a restart must find the lock that the guard holds.
+func (s *Store) standing(inherited []conflict.Record) ([]conflict.Record, error) {
+	var out []conflict.Record
+	for i := range inherited {
+		key := appendVoteKey(nil, &inherited[i])
+		value, found, err := s.get(s.db, key)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			old, err := decodeVote(key, value)
+			if err != nil {
+				return nil, s.fail(err)
+			}
+			if inherited[i].YieldsTo(&old) {
+				continue
+			}
+		}
+		out = append(out, inherited[i])
+	}
+	return out, nil
 }
 
 // Entered is the newest epoch that this node has entered; false where it never left epoch 0.

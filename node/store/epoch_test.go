@@ -1,0 +1,43 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// Of inherited locks under one key, disk and guard keep the same one: that of the higher certificate, whichever was
+// inherited later.
+func TestInheritedLocksOnDiskAreThoseOfTheGuard(t *testing.T) {
+	at := func(tx byte, epoch, certified uint64) conflict.Record {
+		return conflict.Record{
+			Outpoint: utxo.Outpoint{Tx: domain.Hash{9}}, Round: 3, State: observation.Inherited,
+			Tx: domain.Hash{tx}, Epoch: epoch, Certificate: conflict.CertAt(certified, 3),
+		}
+	}
+	for name, second := range map[string]conflict.Record{"lower": at(2, 3, 0), "higher": at(2, 3, 2)} {
+		t.Run(name, func(t *testing.T) {
+			s, guard := openTest(t), conflict.NewGuard()
+			for epoch, inherited := range [][]conflict.Record{nil, {at(1, 2, 1)}, {second}} {
+				if err := s.EnterEpoch(Entered{Epoch: uint64(epoch) + 1}, inherited); err != nil {
+					t.Fatal(err)
+				}
+				guard.Restore(inherited)
+			}
+			var disk []conflict.Record
+			for r, err := range s.GuardRecords() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				disk = append(disk, r)
+			}
+			want := guard.Records(second.Outpoint)
+			if len(disk) != 1 || len(want) != 1 || disk[0] != want[0] {
+				t.Errorf("on disk %+v, in the guard %+v", disk, want)
+			}
+		})
+	}
+}
