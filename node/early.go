@@ -19,25 +19,37 @@ type early struct {
 	mu   sync.Mutex
 	kept map[observation.ChainID][]*observation.Observation
 	n    int
+	seen bool // one came since the last look
 }
 
 func newEarly() *early {
 	return &early{kept: make(map[observation.ChainID][]*observation.Observation)}
 }
 
-// keep takes an observation whose signature nobody has checked yet.
-func (e *early) keep(o *observation.Observation, counts func(observation.ChainID) bool) {
+// keep takes an observation whose signature nobody has checked yet. It reports whether it is the first of late.
+func (e *early) keep(o *observation.Observation, counts func(observation.ChainID) bool) (first bool) {
 	chain := o.Header.Chain()
 	if !counts(chain) {
-		return
+		return false
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.n >= earlyMost || len(e.kept[chain]) >= earlyOfOne {
-		return
+	first, e.seen = !e.seen && e.n == 0, true
+	if e.n < earlyMost && len(e.kept[chain]) < earlyOfOne {
+		e.kept[chain] = append(e.kept[chain], o)
+		e.n++
 	}
-	e.kept[chain] = append(e.kept[chain], o)
-	e.n++
+	return first
+}
+
+// behind reports whether others sign under a link that is not final here: some wait, or one came since it was asked
+// last.
+func (e *early) behind() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seen := e.seen
+	e.seen = false
+	return seen || e.n > 0
 }
 
 // take gives up those under a link.

@@ -47,6 +47,7 @@ type epochs struct {
 	closed   map[observation.ChainID]uint64 // heights at which chains closed the epoch before
 	lately   [2]map[domain.Hash]struct{}    // final
 	asked    time.Time                      // when missing things were asked for
+	lagging  bool                           // others have gone on under a link that is not final here
 	since    time.Time                      // of the closing, for the log
 	stated   []conflict.Lock                // with which the present epoch was entered
 
@@ -63,6 +64,7 @@ type epochs struct {
 	want      func(tx domain.Hash, from domain.PublicKey)
 	need      func(conflict.NeedCertificate)
 	pull      func(chain observation.ChainID, from, to uint64)
+	behind    func() bool                                  // whether others sign under a link that is not final here
 	linked    func(ctx context.Context, next *group.Group) // it is final: what came early is taken in
 	close     func(ctx context.Context, c conflict.Close) bool
 	enter     func(ctx context.Context, e conflict.Enter) bool
@@ -142,7 +144,7 @@ func (ep *epochs) run(ctx context.Context) {
 		}
 		if looks && err == nil {
 			err = ep.look(ctx)
-			if ep.handover.Closing() {
+			if ep.handover.Closing() || ep.lagging {
 				timer.Reset(closingTick)
 			} else {
 				timer.Reset(epochTick)
@@ -183,14 +185,29 @@ func (ep *epochs) look(ctx context.Context) error {
 	if ep.handover != h {
 		return nil
 	}
-	if err := ep.open(ctx); err != nil || ep.handover != h || !h.Closing() {
+	if err := ep.open(ctx); err != nil || ep.handover != h {
 		return err
 	}
-	if time.Since(ep.asked) > askEvery {
-		ep.asked = time.Now()
+	if time.Since(ep.asked) < askEvery {
+		return nil
+	}
+	ep.asked = time.Now()
+	if h.Closing() {
 		ep.step(ctx, conflict.Again{})
+	} else if ep.lagging = ep.behind(); ep.lagging {
+		for _, v := range g.Voters() {
+			ep.pullChain(observation.ChainID{Key: v.Key, SigningEpoch: v.SigningEpoch})
+		}
 	}
 	return nil
+}
+
+// pullChain asks for what a chain has beyond what is here.
+func (ep *epochs) pullChain(chain observation.ChainID) {
+	if chain.Key != ep.self {
+		from := ep.store.Head(chain).Height + 1
+		ep.pull(chain, from, from+gossip.MaxPullItems-1)
+	}
 }
 
 // settled tells of what has become final since.
@@ -340,8 +357,7 @@ func (ep *epochs) perform(ctx context.Context, effect conflict.HandoverEffect) {
 		g := ep.present.Load()
 		voter, _ := g.Voter(e.Key)
 		chain := observation.ChainID{Key: e.Key, SigningEpoch: g.Voters()[voter].SigningEpoch}
-		from := ep.store.Head(chain).Height + 1
-		ep.pull(chain, from, from+gossip.MaxPullItems-1)
+		ep.pullChain(chain)
 	case conflict.NeedLock:
 		ep.want(e.Lock.Tx, e.From)
 		if g := ep.lineage.known(e.Lock.Link); g != nil {

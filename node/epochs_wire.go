@@ -81,7 +81,7 @@ func (sh *shell) wireEpochs() {
 	ep.close = func(ctx context.Context, c conflict.Close) bool {
 		return sh.batcher.send(ctx, cast{do: func(ctx context.Context) error { return sh.batcher.closeEpoch(ctx, c) }})
 	}
-	ep.enter = sh.enterEpoch
+	ep.enter, ep.behind = sh.enterEpoch, sh.early.behind
 	ep.linked = func(ctx context.Context, next *group.Group) {
 		for _, o := range sh.early.take(next.Link()) {
 			if err := sh.observe(ctx, o.Raw); err != nil {

@@ -81,7 +81,9 @@ func (sh *shell) observe(ctx context.Context, raw []byte) error {
 		return err
 	}
 	if err := sh.weighs(o); err != nil {
-		sh.early.keep(o, sh.follows)
+		if sh.early.keep(o, sh.follows) {
+			sh.epochs.ring()
+		}
 		return err
 	}
 	if sh.signs(o.Header.Chain()) {

@@ -68,18 +68,18 @@ func TestHandOverUnderLoad(t *testing.T) {
 	n.each(t, "the first hand-over", func(v *notary) bool { return v.epoch(t) >= 1 })
 
 	killed := n.nodes[2]
-	n.nodes[0].label(t, n.nodes[1], 300)
+	n.nodes[0].label(t, n.nodes[1], 900)
 	killed.kill(t)
 	killed.start(t)
 	reached := n.nodes[0].epoch(t)
-	n.nodes[1].label(t, n.nodes[0], 100)
+	n.nodes[1].label(t, n.nodes[3], 700)
 	n.each(t, "another hand-over, with a node that was killed", func(v *notary) bool { return v.epoch(t) > reached })
 
 	away := n.nodes[3]
 	away.kill(t)
 	reached = n.nodes[0].epoch(t)
-	for i, score := range []int32{900, -200} {
-		n.nodes[0].label(t, n.nodes[2], score)
+	for i, score := range []int32{500, 200} { // it keeps less than a third, so nobody waits for it
+		n.nodes[0].label(t, away, score)
 		n.each(t, "a hand-over without a node", func(v *notary) bool { return v.epoch(t) > reached+uint64(i) })
 	}
 	away.start(t)
