@@ -28,12 +28,12 @@ type choice struct {
 	forced bool
 }
 
-// compareRule6 orders by the highest certificate, the facilitator's choice, the most weight among the latest
-// votes, the same among facilitators that all rivals prefer, and the lowest tie hash.
+// compareRule6 orders by the facilitator's choice, the highest certificate, the most weight among the latest the same among facilitators that all rivals prefer, and the lowest tie hash. Certificates do not come first: one
+// that a liar showed to a few, and that nobody accepted on, would hold these few for ever. N3 alone guards safety.
 func compareRule6(a, b candidate) int {
 	return cmp.Or(
-		b.certificate.Compare(a.certificate),
 		compareBool(b.facilitator, a.facilitator),
+		b.certificate.Compare(a.certificate),
 		cmp.Compare(b.support, a.support),
 		cmp.Compare(b.preferred, a.preferred),
 		a.tie.Compare(b.tie),
@@ -58,24 +58,12 @@ func (c *Contests) choose(k *contest, among []*contender) choice {
 	c.stamp++
 	result := choice{forced: true}
 	for _, t := range candidates {
-		strongest := CertRound{} // among those taken that stand in the way
-		blocked := false
-		for _, p := range t.points {
-			if p.mark == c.stamp {
-				blocked = true
-				if strongest.Compare(p.taken.certificate) < 0 {
-					strongest = p.taken.certificate
-				}
-			}
-		}
-		if blocked {
-			if strongest.Compare(t.certificate) <= 0 {
-				result.forced = false
-			}
+		if slices.ContainsFunc(t.points, func(p *point) bool { return p.mark == c.stamp }) {
+			result.forced = false
 			continue
 		}
 		for _, p := range t.points {
-			p.mark, p.taken = c.stamp, t.contender
+			p.mark = c.stamp
 		}
 		result.picks = append(result.picks, t)
 	}

@@ -43,7 +43,6 @@ type point struct {
 	final     *contender
 	refused   int // rivals turned away
 	mark      uint64
-	taken     *contender // by choose, under mark
 }
 
 // contest is one connected component of live contenders: they share a round.

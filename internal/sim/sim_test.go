@@ -119,6 +119,15 @@ func TestRaceIsQuick(t *testing.T) {
 	}
 }
 
+// A certificate that few were shown and nobody accepted on holds nobody back (docs/simulator.md).
+func TestPrivateCertificates(t *testing.T) {
+	for _, seed := range []int64{563, 1365} {
+		for _, v := range Run(Config{Seed: seed, Scenario: "schemes"}).Violations {
+			t.Errorf("seed %d: %s", seed, v)
+		}
+	}
+}
+
 func TestPercentile(t *testing.T) {
 	for _, test := range []struct {
 		sample []float64
