@@ -28,8 +28,9 @@ type choice struct {
 	forced bool
 }
 
-// compareRule6 orders by the facilitator's choice, the highest certificate, the most weight among the latest the same among facilitators that all rivals prefer, and the lowest tie hash. Certificates do not come first: one
-// that a liar showed to a few, and that nobody accepted on, would hold these few for ever. N3 alone guards safety.
+// compareRule6 orders by the facilitator's choice, the highest certificate, the most weight among the latest votes, the
+// same among facilitators that all rivals prefer, and the lowest tie hash. Certificates do not come first: one that a
+// liar showed to a few, and that nobody accepted on, would hold these few for ever. N3 alone guards safety.
 func compareRule6(a, b candidate) int {
 	return cmp.Or(
 		compareBool(b.facilitator, a.facilitator),
