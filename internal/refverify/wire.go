@@ -204,6 +204,9 @@ func (m fields) walk(path string, b []byte, each func(v value, at string) error)
 			return refuse(path, "unknown field %d or wire type %d", v.number, tag&7)
 		}
 		at := join(path, f.name)
+		if want := f.wire(); tag&7 != want {
+			return refuse(at, "wire type %d, want %d", tag&7, want)
+		}
 		if v.number < last || (v.number == last && !f.list) {
 			return refuse(at, "out of order or twice")
 		}
@@ -217,7 +220,7 @@ func (m fields) walk(path string, b []byte, each func(v value, at string) error)
 			at = fmt.Sprintf("%s[%d]", at, count)
 			count++
 		}
-		if b, err = f.read(&v, tag&7, rest, at); err != nil {
+		if b, err = f.read(&v, rest, at); err != nil {
 			return err
 		}
 		if err := each(v, at); err != nil {
@@ -227,20 +230,21 @@ func (m fields) walk(path string, b []byte, each func(v value, at string) error)
 	return nil
 }
 
-// read takes the value of a field off b.
-func (f field) read(v *value, wire uint64, b []byte, at string) ([]byte, error) {
-	want := uint64(2)
+// wire is the wire type of a field.
+func (f field) wire() uint64 {
 	if f.kind == number32 || f.kind == number64 || f.kind == enum {
-		want = 0
+		return 0
 	}
-	if wire != want {
-		return nil, refuse(at, "wire type %d, want %d", wire, want)
-	}
+	return 2
+}
+
+// read takes the value of a field off b.
+func (f field) read(v *value, b []byte, at string) ([]byte, error) {
 	n, rest, err := varint(at, b)
 	if err != nil {
 		return nil, err
 	}
-	if want == 0 {
+	if f.wire() == 0 {
 		if n == 0 {
 			return nil, refuse(at, "a default is left out")
 		}
