@@ -85,6 +85,20 @@ func (p *processes) client(i int) *client {
 	return &client{notaryv1.NewNotaryServiceClient(p.conns[i])}
 }
 
+// pid is the process that the devnet started for a node.
+func (p *processes) pid(t *testing.T, i int) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.node(i), "node.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
 // kill ends the process of a node as the kernel does: at once, with no word to it.
 func (p *processes) kill(t *testing.T, i int) {
 	t.Helper()
@@ -96,14 +110,7 @@ func (p *processes) kill(t *testing.T, i int) {
 		p.again[i] = nil
 		return
 	}
-	b, err := os.ReadFile(filepath.Join(p.node(i), "node.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pid := p.pid(t, i)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +211,20 @@ func TestKillNine(t *testing.T) {
 		l.lives(v, p.client(v))
 	}
 	l.stop(t)
+	forgotten, contradictory := p.judge(t, l)
+	lost += forgotten
+	tell(t, map[string]any{
+		"run": "kill -9", "kills": kills, "accepted": len(l.final), "contests": len(l.rivals), "lost_accepted": lost,
+		"contradictory_votes": contradictory, "seconds": int(time.Since(began).Seconds()),
+	})
+	if lost > 0 || contradictory > 0 {
+		t.Errorf("%d accepted transactions lost, %d contradictory votes", lost, contradictory)
+	}
+}
+
+// judge waits until every process holds final what any called final, ends them all, and looks into their stores.
+func (p *processes) judge(t *testing.T, l *load) (lost, contradictory int) {
+	t.Helper()
 	p.settle(t, l.final)
 	p.stop(t)
 	var stores []*store.Store
@@ -225,14 +246,7 @@ func TestKillNine(t *testing.T) {
 			}
 		}
 	}
-	contradictory := contradictions(t, p.genesis.ID, stores)
-	tell(t, map[string]any{
-		"run": "kill -9", "kills": kills, "accepted": len(l.final), "contests": len(l.rivals), "lost_accepted": lost,
-		"contradictory_votes": contradictory, "seconds": int(time.Since(began).Seconds()),
-	})
-	if lost > 0 || contradictory > 0 {
-		t.Errorf("%d accepted transactions lost, %d contradictory votes", lost, contradictory)
-	}
+	return lost, contradictions(t, p.genesis.ID, stores)
 }
 
 // settle waits until every process holds transactions final.
