@@ -47,7 +47,7 @@
 //	Step(Again)                                          while Closing, every so often: asks for what is missing
 //
 //	Close      sign ClosingLeaves, and nothing else under this link ever after; then Walked tells of it
-//	NeedChain  pull the chain; NeedLock: pull votes and transaction
+//	NeedChain  pull the chain; NeedLock: pull votes and transaction; HandLink: tell of the link's finality
 //	Enter      write Records and Stated, synced; then Guard.Restore, Contests.Step(NewGroup), a new Handover
 //
 // Between Close and Enter the node casts no vote: a vote asked for then waits, and is asked for anew under the next group.

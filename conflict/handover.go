@@ -299,7 +299,7 @@ func (h *Handover) at(l Lock) CertRound {
 	return CertAt(0, l.Round)
 }
 
-// ask asks for what keeps statements from being valid: chains, and the certificates behind locks, each time of the next
+// ask asks for what keeps statements from being valid, and hands the link to whoever has not closed yet: chains, and the certificates behind locks, each time of the next
 // of those that are bound by them.
 func (h *Handover) ask() {
 	if h.next == nil {
@@ -313,6 +313,9 @@ func (h *Handover) ask() {
 		}
 		if next, ok := h.Next(i); ok {
 			h.out = append(h.out, NeedChain{Key: v.Key, From: next})
+		}
+		if !w.closed {
+			h.out = append(h.out, HandLink{v.Key})
 		}
 		for l, certified := range w.bound {
 			if !certified {

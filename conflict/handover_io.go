@@ -59,7 +59,7 @@ func (Certified) handover() {}
 func (Linked) handover()    {}
 func (Again) handover()     {}
 
-// HandoverEffect is what Handover.Step asks for: Close, NeedChain, NeedLock or Enter.
+// HandoverEffect is what Handover.Step asks for: Close, NeedChain, HandLink, NeedLock or Enter.
 type HandoverEffect interface{ handoverEffect() }
 
 // Close asks this node to end its chain under the present link with a closing statement (ClosingLeaves). From now on
@@ -74,6 +74,10 @@ type NeedChain struct {
 	Key  domain.PublicKey
 	From uint64
 }
+
+// HandLink asks to hand the acceptance proof of the link to a voter that has not closed the epoch, so far as is known
+// here: it may lack the proof, and nobody votes on the link any more.
+type HandLink struct{ To domain.PublicKey }
 
 // NeedLock asks for the certificate behind a lock, and its transaction, from a voter that is bound by it.
 type NeedLock struct {
@@ -92,5 +96,6 @@ type Enter struct {
 
 func (Close) handoverEffect()     {}
 func (NeedChain) handoverEffect() {}
+func (HandLink) handoverEffect()  {}
 func (NeedLock) handoverEffect()  {}
 func (Enter) handoverEffect()     {}

@@ -63,6 +63,7 @@ type epochs struct {
 	settle    func(tx domain.Hash) (tale settling, err error)
 	want      func(tx domain.Hash, from domain.PublicKey)
 	need      func(conflict.NeedCertificate)
+	hand      func(conflict.SendProof)
 	pull      func(chain observation.ChainID, from, to uint64)
 	behind    func() bool                                  // whether others sign under a link that is not final here
 	linked    func(ctx context.Context, next *group.Group) // it is final: what came early is taken in
@@ -358,6 +359,10 @@ func (ep *epochs) perform(ctx context.Context, effect conflict.HandoverEffect) {
 		voter, _ := g.Voter(e.Key)
 		chain := observation.ChainID{Key: e.Key, SigningEpoch: g.Voters()[voter].SigningEpoch}
 		ep.pullChain(chain)
+	case conflict.HandLink:
+		if link := ep.lineage.transaction(ep.present.Load().Epoch() + 1); !link.IsZero() {
+			ep.hand(conflict.SendProof{Tx: link, To: e.To})
+		}
 	case conflict.NeedLock:
 		ep.want(e.Lock.Tx, e.From)
 		if g := ep.lineage.known(e.Lock.Link); g != nil {

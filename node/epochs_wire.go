@@ -77,7 +77,7 @@ func (sh *shell) wireEpochs() {
 	ep.want = func(tx domain.Hash, from domain.PublicKey) {
 		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{from}})
 	}
-	ep.need, ep.pull = sh.votes.need, sh.fetcher.wantRange
+	ep.need, ep.hand, ep.pull = sh.votes.need, sh.votes.hand, sh.fetcher.wantRange
 	ep.close = func(ctx context.Context, c conflict.Close) bool {
 		return sh.batcher.send(ctx, cast{do: func(ctx context.Context) error { return sh.batcher.closeEpoch(ctx, c) }})
 	}

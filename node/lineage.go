@@ -54,6 +54,16 @@ func (l *lineage) known(link domain.Hash) *group.Group {
 	return l.byLink[link]
 }
 
+// transaction is the id of the link that leads to an epoch, zero where that is not final here.
+func (l *lineage) transaction(epoch uint64) (id domain.Hash) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch > 0 && epoch < uint64(len(l.made)) {
+		id = l.made[epoch]
+	}
+	return id
+}
+
 // after is the group of the epoch after one that is known, or nil while no link to it is final here.
 func (l *lineage) after(epoch uint64) (*group.Group, error) {
 	l.mu.Lock()

@@ -211,7 +211,7 @@ func (l *liar) sign(id domain.Hash, s observation.State, round uint32, branch in
 		head = observation.Head{Key: l.ledger.keys[l.id].Public()}
 	}
 	leaf := observation.Leaf{Subject: id, Type: observation.SubjectTx, State: s, Round: round, TimeMS: startMS + l.now/ms}
-	o := observation.Seal(head, l.ledger.genesis.Group, []observation.Leaf{leaf}, leaf.TimeMS).Signed(domain.Signature{})
+	o := observation.Seal(head, l.group(), []observation.Leaf{leaf}, leaf.TimeMS).Signed(domain.Signature{})
 	l.heads[branch] = o.Head()
 	return o
 }

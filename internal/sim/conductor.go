@@ -136,7 +136,7 @@ func (w *world) trap(c *workload, round uint32) {
 			if n == nil || !n.up || n.id == k.victim {
 				continue
 			}
-			for _, o := range n.holding(b.tx, b.round, observation.Pending) {
+			for _, o := range n.holding(b.tx, n.present.Link(), b.round, observation.Pending) {
 				if o.Header.Key == n.key {
 					w.arrive(n.id, k.victim, o)
 				}
@@ -161,7 +161,7 @@ func (l *liar) several(ballots []ballotKey) *observation.Observation {
 	}
 	l.count(l.kind, 1)
 	head := observation.Head{Key: l.ledger.keys[l.id].Public()}
-	return observation.Seal(head, l.ledger.genesis.Group, leaves, leaves[0].TimeMS).Signed(domain.Signature{})
+	return observation.Seal(head, l.group(), leaves, leaves[0].TimeMS).Signed(domain.Signature{})
 }
 
 // support votes openly for one transaction in a round and the next, to all but the victim.

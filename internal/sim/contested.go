@@ -76,8 +76,10 @@ func (n *node) contest(in conflict.Input) {
 			n.pullCertificate(e)
 		case conflict.SendProof:
 			n.count("proofs handed over", 1)
-			for _, o := range n.holding(e.Tx, n.finals[e.Tx].Round, observation.Accepted) {
-				n.deliver(n.id, n.ledger.nodes[e.To], o)
+			if at, ok := n.finals[e.Tx]; ok { // else it is on its way to the disk
+				for _, o := range n.holding(e.Tx, at.Group.Link(), at.Round, observation.Accepted) {
+					n.deliver(n.id, n.ledger.nodes[e.To], o)
+				}
 			}
 		case conflict.Decided:
 			n.settled[e.Final] = true
@@ -93,7 +95,12 @@ func (n *node) contest(in conflict.Input) {
 }
 
 func (n *node) castContested(v conflict.OwnVote) {
-	if tx := n.known[v.Tx]; tx != nil {
+	tx := n.known[v.Tx]
+	switch {
+	case tx == nil:
+	case v.Epoch != n.present.Epoch():
+		n.refused(tx, v.State, v.Round, errOtherEpoch, nil)
+	default:
 		n.cast(tx, v.State, v.Round, v.Certificate, nil)
 	}
 }
@@ -101,7 +108,7 @@ func (n *node) castContested(v conflict.OwnVote) {
 // pullCertificate asks the signer of an ACCEPTED for what justifies it. Liars have nothing to show.
 func (n *node) pullCertificate(e conflict.NeedCertificate) {
 	n.tell(n.ledger.nodes[e.From], func(p *node) {
-		for _, o := range p.holding(e.Tx, e.Round, observation.Pending) {
+		for _, o := range p.holding(e.Tx, e.Group.Link(), e.Round, observation.Pending) {
 			p.deliver(p.id, n.id, o)
 		}
 	})

@@ -16,6 +16,7 @@ type write struct {
 	observations []*observation.Observation
 	txs          []*utxo.Tx
 	final        *finalWrite
+	entered      *entered
 }
 
 // finalWrite is a transaction that became final.
@@ -32,6 +33,7 @@ type disk struct {
 	finals       []finalWrite
 	evidence     map[conviction]*observation.Evidence
 	head         observation.Head
+	entered      *entered
 	unsynced     []write
 	durable      int // writes synced
 }
@@ -63,6 +65,9 @@ func (d *disk) sync(n int) {
 		d.observations = append(d.observations, w.observations...)
 		for _, tx := range w.txs {
 			d.txs[tx.ID] = tx
+		}
+		if w.entered != nil {
+			d.entered = w.entered
 		}
 		if w.final != nil {
 			d.finals = append(d.finals, *w.final)

@@ -70,6 +70,9 @@ func (n *node) perform(f *flight, e lifecycle.Effect) {
 		n.cast(f.tx, e.State, e.Round, e.Certificate, f)
 	case lifecycle.Hold:
 		f.parents = e.Parents
+		if now := n.nowMS(); e.UntilMS > now {
+			n.later((e.UntilMS-now)*ms, func() { n.post(f, lifecycle.Woken{}) })
+		}
 		for _, p := range e.Parents {
 			n.want(p, n.rng.Intn(len(n.nodes)))
 		}
@@ -131,6 +134,10 @@ func (n *node) commit(f *flight, e lifecycle.Commit) {
 			return
 		}
 		n.finals[id] = at
+		if f.tx.Link != nil {
+			n.linked(f.tx)
+			n.reobserve(f.tx.Link.Link())
+		}
 		n.finalized(n, f.tx, at)
 		rivals := n.claims.Rivals(id)
 		n.post(f, lifecycle.Committed{FinalMS: n.nowMS()})
@@ -206,10 +213,17 @@ func errText(err error) string {
 	return err.Error()
 }
 
+// errOtherEpoch refuses a vote that was wanted in an epoch that is over.
+var errOtherEpoch = errors.New("wanted in another epoch")
+
 // cast asks the guard for a vote and puts it into the next batch. Refusals go to whoever asked: the machine of a
 // transaction, or, where there is none, the contests.
 func (n *node) cast(tx *utxo.Tx, s observation.State, round uint32, cert conflict.CertRound, f *flight) {
-	v := conflict.OwnVote{Tx: tx.ID, Spends: tx.Spends(), State: s, Round: round, Certificate: cert}
+	if n.closed {
+		n.held = append(n.held, func() { n.cast(tx, s, round, cert, f) })
+		return
+	}
+	v := conflict.OwnVote{Tx: tx.ID, Spends: tx.Spends(), State: s, Round: round, Epoch: n.present.Epoch(), Certificate: cert}
 	switch err := n.guard.Check(v); {
 	case errors.Is(err, conflict.ErrAlreadyCast):
 		return
@@ -241,6 +255,9 @@ func (n *node) refused(tx *utxo.Tx, s observation.State, round uint32, err error
 // seal makes an observation of what waits, saves it, and only then shows it to anybody (rule N5). While one is being
 // saved, votes gather for the next.
 func (n *node) seal() {
+	if len(n.waiting) == 0 && len(n.statement) > 0 && !n.sealing {
+		n.waiting, n.statement = n.statement[0], n.statement[1:]
+	}
 	if n.sealing || len(n.waiting) == 0 {
 		return
 	}

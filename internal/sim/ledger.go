@@ -35,7 +35,10 @@ const (
 const variants = 16
 
 // ledgerKey is what ledgers are shared by; variant 0 is equal weights.
-type ledgerKey struct{ nodes, variant int }
+type ledgerKey struct {
+	nodes, variant int
+	epochs         bool
+}
 
 var (
 	ledgers   = make(map[ledgerKey]*ledger)
@@ -49,9 +52,9 @@ func seedKey(kind byte, n int) domain.PrivateKey {
 	return domain.NewPrivateKey(seed)
 }
 
-func newLedger(n int, unequal bool, seed int64) *ledger {
-	key := ledgerKey{nodes: n}
-	if unequal {
+func newLedger(n int, s *Scenario, seed int64) *ledger {
+	key := ledgerKey{nodes: n, epochs: s.Epochs}
+	if s.Unequal {
 		key.variant = 1 + int(uint64(seed)%variants)
 	}
 	ledgersMu.Lock()
@@ -91,6 +94,9 @@ func makeLedger(key ledgerKey) *ledger {
 	n := key.nodes
 	l := &ledger{owner: seedKey('o', 0), nodes: make(map[domain.PublicKey]int)}
 	doc := &notaryv1.Genesis{Name: fmt.Sprintf("sim-%d", n), AddressPrefix: "sim", TimeMs: startMS}
+	if key.epochs {
+		doc.Limits = &notaryv1.NetworkLimits{EpochMs: 1000}
+	}
 	for i, share := range key.shares() {
 		key := seedKey('k', i)
 		l.keys = append(l.keys, key)
@@ -121,6 +127,9 @@ func makeLedger(key ledgerKey) *ledger {
 	}
 	return l
 }
+
+// epochMS is how long an epoch lasts at least, in milliseconds.
+func (l *ledger) epochMS() uint64 { return utxo.RulesOf(l.genesis).EpochMS }
 
 // coin is the next outpoint that nobody has spent in this run.
 func (l *ledger) coin() utxo.Outpoint {

@@ -47,6 +47,8 @@ type node struct {
 	// overheardOn are all votes on a transaction that are in the archive, copies and contradictions too.
 	overheardOn map[domain.Hash][]conflict.Vote
 
+	epochs
+
 	head    observation.Head
 	waiting []observation.Leaf
 	batch   write
@@ -94,7 +96,7 @@ func (n *node) tell(to int, do func(*node)) {
 // nowMS is the node's own clock.
 func (n *node) nowMS() uint64 { return startMS + n.now/ms + uint64(n.skewMS) }
 
-func (n *node) group() *group.Group { return n.ledger.genesis.Group }
+func (n *node) group() *group.Group { return n.present }
 
 // start brings a node up from what is on its disk.
 func (n *node) start() {
@@ -117,6 +119,7 @@ func (n *node) start() {
 	n.witness = conflict.NewWitness(conflict.MaxWitnessed)
 	n.overheardOn = make(map[domain.Hash][]conflict.Vote)
 	n.head, n.waiting, n.batch, n.voted, n.sealing = n.disk.head, nil, write{}, nil, false
+	n.takeUp()
 	contests, err := conflict.NewContests(n.params, n.key, n.group())
 	if err != nil {
 		panic(err)
@@ -124,6 +127,7 @@ func (n *node) start() {
 	n.contests = contests
 	n.must(n.set.Apply(n.ledger.delta, startMS))
 	n.restore()
+	n.watchEpoch()
 	n.later(n.hop(), n.reconcile)
 }
 
@@ -232,7 +236,7 @@ func (n *node) restored(tx *utxo.Tx) lifecycle.Restored {
 	var in lifecycle.Restored
 	for _, r := range n.guard.Records(tx.Spends()[0]) {
 		if r.Tx == tx.ID {
-			in.Pending = in.Pending || r.State == observation.Pending
+			in.Pending = in.Pending || r.State == observation.Pending && r.Round == 0
 			if r.State == observation.Accepted {
 				in.Accepted, in.Round = true, r.Round
 			}
@@ -243,12 +247,17 @@ func (n *node) restored(tx *utxo.Tx) lifecycle.Restored {
 
 // milestones are those that were reached before a transaction was known.
 func (n *node) milestones(id domain.Hash) (out []lifecycle.Input) {
-	asked := make(map[uint32]bool)
+	type ballot struct {
+		link  domain.Hash
+		round uint32
+	}
+	asked := make(map[ballot]bool)
 	for _, v := range n.tally.Votes(id) {
-		if asked[v.Round] {
+		b := ballot{v.Group.Link(), v.Round}
+		if asked[b] {
 			continue
 		}
-		asked[v.Round] = true
+		asked[b] = true
 		pending, accepted := n.tally.Weights(id, v.Group.Link(), v.Round)
 		m := conflict.Milestone{Tx: id, Round: v.Round, Group: v.Group}
 		if group.Quorum(pending) {

@@ -153,6 +153,9 @@ func (o *oracle) locked(n *node, c *workload, v publicVote, p utxo.Outpoint) {
 			lock = &o.votes[n.id][p][i]
 		}
 	}
+	if o.w.scenario.Epochs { // locks of several epochs are told apart by finals alone
+		return
+	}
 	if lock == nil || lock.tx == v.tx || o.outlived(lock.tx) || o.certifiedBetween(c, v.tx, lock.round, v.round) {
 		return
 	}
@@ -177,7 +180,7 @@ func (o *oracle) outlived(id domain.Hash) bool {
 // runsAhead holds a vote above round 0 against all that was ever said: nobody honest is in a round unless more than 2/3
 // voted in the one before or above, or more than 1/3 in the round itself or above.
 func (o *oracle) runsAhead(n *node, c *workload, v publicVote) {
-	if v.round == 0 || c.heard[n.voter] > uint64(v.round) || o.finalAt[n.id][v.tx] || n.settled[v.tx] {
+	if o.w.scenario.Epochs || v.round == 0 || c.heard[n.voter] > uint64(v.round) || o.finalAt[n.id][v.tx] || n.settled[v.tx] {
 		return // support of what is final follows whoever lacks it
 	}
 	var before, at group.Weight
@@ -332,7 +335,7 @@ func (o *oracle) proven() {
 
 func (o *oracle) prove(n *node, tx *utxo.Tx, at conflict.Finality) error {
 	item := observation.Item{ID: tx.ID, Raw: tx.Raw, Round: at.Round}
-	for _, ob := range n.holding(tx.ID, at.Round, observation.Accepted) {
+	for _, ob := range n.holding(tx.ID, at.Group.Link(), at.Round, observation.Accepted) {
 		signed := o.w.withSignature(ob)
 		for i := range int(ob.Header.LeafCount) {
 			if l := ob.Leaf(i); l.Subject == tx.ID && l.State == observation.Accepted && l.Round == at.Round {

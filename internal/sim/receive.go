@@ -56,6 +56,12 @@ func (n *node) archived(o *observation.Observation) bool {
 
 // observe takes in an observation: its chain is followed, gaps are asked for, and its votes count, forked or not.
 func (n *node) observe(o *observation.Observation, from int) {
+	if n.byLink[o.Header.Link] == nil {
+		if len(n.early[o.Header.Link]) < 1000 {
+			n.early[o.Header.Link] = append(n.early[o.Header.Link], o)
+		}
+		return
+	}
 	fresh := n.archived(o)
 	if !fresh {
 		from = -1
@@ -107,7 +113,11 @@ func (n *node) follow(o *observation.Observation, from int) (forked bool) {
 
 // eachVote calls do for every vote of an observation.
 func (n *node) eachVote(o *observation.Observation, do func(conflict.Vote)) {
-	voter, ok := n.group().Voter(o.Header.Key)
+	g := n.byLink[o.Header.Link]
+	if g == nil {
+		return
+	}
+	voter, ok := g.Voter(o.Header.Key)
 	if !ok {
 		return
 	}
@@ -115,7 +125,7 @@ func (n *node) eachVote(o *observation.Observation, do func(conflict.Vote)) {
 		leaf := o.Leaf(i)
 		if leaf.Type == observation.SubjectTx {
 			do(conflict.Vote{
-				Tx: leaf.Subject, State: leaf.State, Round: leaf.Round, Group: n.group(), Voter: voter,
+				Tx: leaf.Subject, State: leaf.State, Round: leaf.Round, Group: g, Voter: voter,
 				SigningEpoch: o.Header.SigningEpoch, Height: o.Header.Height, Leaf: uint32(i), TimeMS: leaf.TimeMS,
 			})
 		}
@@ -210,8 +220,8 @@ func (n *node) answer(to int, heads []observation.Head) {
 }
 
 // holding are the observations that hold the votes of one state on a transaction in one round.
-func (n *node) holding(id domain.Hash, round uint32, s observation.State) (out []*observation.Observation) {
-	for _, v := range n.tally.Edges(id, n.group().Link(), round, s) {
+func (n *node) holding(id, link domain.Hash, round uint32, s observation.State) (out []*observation.Observation) {
+	for _, v := range n.tally.Edges(id, link, round, s) {
 		for _, o := range n.archive[v.Key()][v.Height] {
 			if int(v.Leaf) < int(o.Header.LeafCount) {
 				if l := o.Leaf(int(v.Leaf)); l.Subject == id && l.State == s && l.Round == round {

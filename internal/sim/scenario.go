@@ -18,6 +18,8 @@ type Scenario struct {
 	Kind string
 	// Unequal weights, as different as seeds make them.
 	Unequal bool
+	// Epochs says that groups follow each other: links are made, a second after each other at the earliest.
+	Epochs bool
 	// healAt is when all faults but the Byzantine ones end, in microseconds.
 	healAt uint64
 	play   func(w *world)
@@ -59,6 +61,10 @@ var Scenarios = []Scenario{
 	},
 	{
 		Name: "cut", About: "parts without a quorum", Sizes: [][2]int{{4, 0}, {5, 1}, {7, 2}}, Kind: Silent, healAt: 10 * second, play: (*world).cuts,
+	},
+	{
+		Name: "links", About: "chaos while weights move from group to group", Sizes: [][2]int{{7, 2}, {10, 3}}, Epochs: true, healAt: 12 * second,
+		play: (*world).links,
 	},
 	{Name: "poison", About: "corrupt copies arrive first", Sizes: [][2]int{{4, 1}}, Kind: Poisoner, healAt: 4 * second, play: (*world).poison},
 	{

@@ -45,6 +45,7 @@ type world struct {
 	judged             map[domain.Hash]error // evidence by hash
 	signed             map[domain.Hash]*observation.Observation
 	names              map[domain.Hash]string
+	proposed           map[domain.Hash]bool // links that somebody has proposed a successor of
 	cases              []*workload
 	style              style // of plotters
 	// strike may crash a node whose observation is on disk and on its way, and reports whether it did.
@@ -85,11 +86,11 @@ func newWorld(config Config) *world {
 	rng := rand.New(rand.NewSource(config.Seed))
 	w := &world{
 		network: &network{clock: c, rng: rng, minHop: 20 * ms, span: 80 * ms, side: make([]int, config.Nodes), loss: config.Loss},
-		config:  config, scenario: scenario, ledger: newLedger(config.Nodes, scenario.Unequal, config.Seed), params: conflict.DefaultParams(),
+		config:  config, scenario: scenario, ledger: newLedger(config.Nodes, &scenario, config.Seed), params: conflict.DefaultParams(),
 		nodes: make([]*node, config.Nodes), liars: make([]*liar, config.Nodes),
 		stall: 3 * second, antiEntropy: 500 * ms,
 		judged: make(map[domain.Hash]error), signed: make(map[domain.Hash]*observation.Observation),
-		signatures: make(map[domain.Hash]error), names: make(map[domain.Hash]string),
+		signatures: make(map[domain.Hash]error), names: make(map[domain.Hash]string), proposed: make(map[domain.Hash]bool),
 	}
 	w.oracle = newOracle(w)
 	w.style = w.drawStyle()
