@@ -22,6 +22,7 @@ const (
 	Plotter    = "plotter"               // plans with the others which node sees which of their votes, and when (plotter.go)
 	Spammer    = "evidence spam"         // forges evidence against honest nodes, and is silent else (evidence.go)
 	Omitter    = "shadow omission"       // votes honestly, and pretends never to have seen half of the transactions
+	Heir       = "heir"                  // makes a transaction final at one node, and its rival in the next epoch (heirs.go)
 	Poisoner   = "poisoner"              // corrupts the witnesses of what it passes on, and is silent else
 )
 
@@ -105,6 +106,8 @@ func (l *liar) act(id domain.Hash, round uint32) {
 	half := func(branch int) []int { return l.every(2, branch) }
 	side := int(id[0]) & 1
 	switch l.kind {
+	case Heir:
+		l.plead(id, round)
 	case Halves:
 		l.say(id, observation.Pending, round, side, half(side))
 		l.say(id, observation.Accepted, round, side, half(side))

@@ -208,6 +208,11 @@ func (n *node) enterEpoch(e conflict.Enter) {
 				n.post(f, lifecycle.Stalled{})
 			}
 		}
+		for _, l := range n.liars {
+			if l != nil && l.kind == Heir {
+				l.claim(n)
+			}
+		}
 		held := n.held
 		n.held = nil
 		for _, do := range held {
@@ -234,7 +239,11 @@ func (w *world) propose() {
 	}
 	w.proposed[n.present.Link()] = true
 	c := new(workload)
-	for range 1 + w.rng.Intn(4)/3 {
+	rivals := w.rng.Intn(4) / 3
+	if w.config.Kind == Heir {
+		rivals = 0
+	}
+	for range 1 + rivals {
 		if next := w.moved(n.present); next != nil {
 			draft, err := utxo.NewLink(n.at[n.present.Link()], nil, next, w.ledger.epochMS()).Build()
 			n.must(err)
@@ -254,6 +263,9 @@ func (w *world) propose() {
 // moved is a next group: up to a twentieth of the weight goes from some members to others, as labels would have it. The
 // faulty stay below a third.
 func (w *world) moved(g *group.Group) *group.Group {
+	if w.config.Kind == Heir {
+		return w.inherited(g)
+	}
 	for range 20 {
 		members := slices.Clone(g.Members())
 		left := group.Total / 20

@@ -13,13 +13,9 @@ var planted = ""
 // shellBugs are those of the shell around the cores.
 var shellBugs = []string{"send-before-save", "lock-lost", "drop-forked", "verdict-by-id"}
 
-// Unseen are bugs that need epochs, which no scenario has yet.
-var Unseen = []string{"carried-epochs", "no-adoption"}
-
 // Planted are all bugs that Plant can switch on and that may show here.
 func Planted() []string {
-	bugs := append(slices.Clone(conflict.Planted), shellBugs...)
-	return slices.DeleteFunc(bugs, func(b string) bool { return slices.Contains(Unseen, b) })
+	return append(slices.Clone(conflict.Planted), shellBugs...)
 }
 
 // Plant switches on one bug, and off all others.
@@ -47,6 +43,8 @@ var catchers = map[string]string{
 	"lock-lost":           "conducted", // crashes between an ACCEPTED and the network
 	"drop-forked":         "conducted", // certificates behind which there are liars' votes
 	"verdict-by-id":       "poison",
+	"carried-epochs":      "links",
+	"no-adoption":         "heirs", // finality that one node alone has seen, and a link that moves weight to its rival
 }
 
 // Catchers are the scenarios to look for a bug in: first the one made for it, then all others.

@@ -66,6 +66,10 @@ var Scenarios = []Scenario{
 		Name: "links", About: "chaos while weights move from group to group", Sizes: [][2]int{{7, 2}, {10, 3}}, Epochs: true, healAt: 12 * second,
 		play: (*world).links,
 	},
+	{
+		Name: "heirs", About: "a link moves to the loser's side what it lacked", Sizes: [][2]int{{3, 1}}, Kind: Heir, Epochs: true, healAt: 4 * second,
+		play: (*world).heirs,
+	},
 	{Name: "poison", About: "corrupt copies arrive first", Sizes: [][2]int{{4, 1}}, Kind: Poisoner, healAt: 4 * second, play: (*world).poison},
 	{
 		Name: "chains", About: "A={1,2}, B={2,3}, C={3,4}, again and again", Sizes: [][2]int{{4, 1}, {7, 2}}, healAt: 8 * second, play: (*world).chains,

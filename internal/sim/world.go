@@ -127,8 +127,8 @@ func (w *world) honest() *node {
 	return up[w.rng.Intn(len(up))]
 }
 
-// add names the transactions of a case and submits each to some node.
-func (w *world) add(c *workload) {
+// register names the transactions of a case.
+func (w *world) register(c *workload) {
 	c.submitted = w.now
 	c.heard = make([]uint64, len(w.nodes))
 	c.pending = make(map[ballotKey]map[int]bool)
@@ -137,6 +137,11 @@ func (w *world) add(c *workload) {
 		w.caseOf[tx.ID] = c
 	}
 	w.cases = append(w.cases, c)
+}
+
+// add registers a case and submits each of its transactions to some node.
+func (w *world) add(c *workload) {
+	w.register(c)
 	for _, tx := range c.txs {
 		w.logf("submit %s spending %v", w.name(tx.ID), spendNames(tx))
 		w.after(uint64(w.rng.Intn(20*ms)), func() { w.submit(tx) })

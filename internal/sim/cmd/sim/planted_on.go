@@ -28,7 +28,6 @@ func runPlanted(o options) int {
 			fmt.Printf("%-20s NOT CAUGHT in %d seeds of each scenario\n", bug, o.seeds)
 		}
 	}
-	fmt.Printf("not simulated, since they need epochs: %v\n", sim.Unseen)
 	fmt.Println("transcript: go run -tags planted ./internal/sim/cmd/sim -planted -bug NAME -scenario SCENARIO -seed SEED -seeds 1 -trace")
 	fmt.Printf("planted bugs caught: %d/%d\n", caught, tried)
 	if caught < tried || tried == 0 {
