@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -13,13 +12,15 @@ import (
 type writes struct {
 	arena []byte
 	list  []write
-	key   []byte // scratch for building keys
-	value []byte // scratch for building values
+	spare []write // scratch for sorting
+	key   []byte  // scratch for building keys
+	value []byte  // scratch for building values
 }
 
 // write is one entry; a deletion has no value.
 type write struct {
-	key, value int // where key and value start in the arena
+	head       uint64 // the first bytes of the key, big-endian: nearly always enough to order by
+	key, value int    // where key and value start in the arena
 	end        int
 	delete     bool
 }
@@ -35,7 +36,7 @@ func (w *writes) reset() {
 }
 
 func (w *writes) set(key, value []byte) {
-	e := write{key: len(w.arena), value: len(w.arena) + len(key)}
+	e := write{head: headOfKey(key), key: len(w.arena), value: len(w.arena) + len(key)}
 	w.arena = append(append(w.arena, key...), value...)
 	e.end = len(w.arena)
 	w.list = append(w.list, e)
@@ -44,7 +45,7 @@ func (w *writes) set(key, value []byte) {
 func (w *writes) delete(key []byte) {
 	at := len(w.arena)
 	w.arena = append(w.arena, key...)
-	w.list = append(w.list, write{key: at, value: len(w.arena), end: len(w.arena), delete: true})
+	w.list = append(w.list, write{head: headOfKey(key), key: at, value: len(w.arena), end: len(w.arena), delete: true})
 }
 
 func (w *writes) keyOf(e write) []byte   { return w.arena[e.key:e.value] }
@@ -52,7 +53,7 @@ func (w *writes) valueOf(e write) []byte { return w.arena[e.value:e.end] }
 
 // fill puts everything into a batch.
 func (w *writes) fill(b *pebble.Batch) error {
-	slices.SortStableFunc(w.list, func(x, y write) int { return bytes.Compare(w.keyOf(x), w.keyOf(y)) })
+	w.order()
 	for i, e := range w.list {
 		if i+1 < len(w.list) && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i+1])) {
 			continue
