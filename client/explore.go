@@ -45,3 +45,10 @@ func (c *Client) Evidence(ctx context.Context, pageToken string, limit uint32) (
 	answer, err := call(ctx, c, c.Explorer().ListEvidence, &notaryv1.ListEvidenceRequest{PageSize: limit, PageToken: pageToken})
 	return answer.GetEvidence(), answer.GetNextPageToken(), err
 }
+
+// Omissions lists reports of nodes that knew of a vote and kept silent, newest first, each the canonical bytes, which
+// are for observation.DecodeOmission and its Verify to check. They convict nobody.
+func (c *Client) Omissions(ctx context.Context) ([][]byte, error) {
+	answer, err := call(ctx, c, c.Explorer().ListOmissions, &notaryv1.ListOmissionsRequest{})
+	return answer.GetReports(), err
+}

@@ -107,6 +107,7 @@ func New(c Config, p Parts) (*Node, error) {
 	if err := sh.wireEvidence(); err != nil {
 		return nil, err
 	}
+	sh.wireOmissions()
 	sh.wireFinals(p.Key)
 	sh.wireEpochs()
 	return n, nil
@@ -282,7 +283,7 @@ func (n *Node) running() []func(context.Context) {
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
 		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep, sh.epochs.run,
-		sh.keeper.run, n.announce, sh.backers.run,
+		sh.keeper.run, n.announce, sh.backers.run, sh.omissions.run,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

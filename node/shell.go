@@ -34,6 +34,7 @@ type shell struct {
 	store      *store.Store
 	lineage    *lineage
 	backers    *backers
+	omissions  *omissions
 	space      *space
 	net        *gossip.Net
 	flights    *directory

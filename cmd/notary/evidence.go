@@ -34,11 +34,19 @@ type evidenceView struct {
 func (a *app) evidenceCommand() *cobra.Command {
 	limit := uint32(20)
 	var token string
+	var omissions bool
 	c := &cobra.Command{
 		Use: "evidence", GroupID: "look", Short: "List proofs that a node broke a rule of voting", Args: cobra.NoArgs,
 		Long: "Lists the evidence that the node holds. Each piece shows by itself, by two signatures of one key, that this\n" +
-			"key contradicted itself; it is checked here, whatever the node says.",
+			"key contradicted itself; it is checked here, whatever the node says. With --omissions, lists reports of nodes\n" +
+			"that knew of a vote and kept silent; these are checked too, and convict nobody.",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if omissions {
+				if c.Flags().Changed("limit") || c.Flags().Changed("page") {
+					return usage("--omissions has one short page: neither --limit nor --page goes with it")
+				}
+				return a.listOmissions(c.Context())
+			}
 			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
 				raws, next, err := c.Evidence(ctx, token, limit)
 				if err != nil {
@@ -72,6 +80,7 @@ func (a *app) evidenceCommand() *cobra.Command {
 	}
 	c.Flags().Uint32Var(&limit, "limit", limit, "how many to list, up to 100")
 	c.Flags().StringVar(&token, "page", "", "go on from the `token` that the last page ended with")
+	c.Flags().BoolVar(&omissions, "omissions", false, "list who kept silent about a vote, by this node's account since it started")
 	return c
 }
 

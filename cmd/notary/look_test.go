@@ -32,6 +32,7 @@ type witness struct {
 	contests []*notaryv1.ContestSummary
 	contest  *notaryv1.GetContestResponse
 	evidence [][]byte
+	silent   [][]byte
 	online   uint64
 	labels   map[string]int32 // of the node's own peer, by peer id in hex
 }
@@ -70,6 +71,10 @@ func (s *witness) GetContest(_ context.Context, r *notaryv1.GetContestRequest) (
 
 func (s *witness) ListEvidence(context.Context, *notaryv1.ListEvidenceRequest) (*notaryv1.ListEvidenceResponse, error) {
 	return &notaryv1.ListEvidenceResponse{Evidence: s.evidence}, nil
+}
+
+func (s *witness) ListOmissions(context.Context, *notaryv1.ListOmissionsRequest) (*notaryv1.ListOmissionsResponse, error) {
+	return &notaryv1.ListOmissionsResponse{Reports: s.silent}, nil
 }
 
 // ListPeers gives two on a page, so that the client shows how it pages.
@@ -260,6 +265,65 @@ func TestLookFailures(t *testing.T) {
 	if e := view.Evidence[0]; e.Kind != "conflicting_pending" || len(e.Transactions) != 2 || e.PeerID == "" || e.Evidence == "" {
 		t.Errorf("%+v", e)
 	}
+}
+
+// TestOmissions: reports are checked here; what does not hold is not shown.
+func TestOmissions(t *testing.T) {
+	w := newWorld(t)
+	s := &witness{online: 3 * quarter}
+	w.withWitness(s)
+	a, _ := w.sides()
+	if out := w.want(exitOK, "evidence", "--omissions"); !strings.Contains(out, "no reports") {
+		t.Error(out)
+	}
+	report := w.someOmission(a)
+	s.silent = [][]byte{report.Raw}
+	out := w.want(exitOK, "evidence", "--omissions")
+	for _, part := range []string{"said nothing for 10.0 s (50 s ago)", a.ID.String(), "observations 1 to 2, checked"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("%q is not in: %s", part, out)
+		}
+	}
+	var view struct{ Omissions []omissionView }
+	if err := json.Unmarshal([]byte(w.want(exitOK, "evidence", "--omissions", "--json")), &view); err != nil || len(view.Omissions) != 1 {
+		t.Fatal(view, err)
+	}
+	if o := view.Omissions[0]; o.Transaction != a.ID.String() || o.NodeKey != report.Key().Key.String() || o.Voter == o.NodeKey || o.Report == "" {
+		t.Errorf("%+v", o)
+	}
+	s.silent[0] = bytes.Clone(report.Raw)
+	s.silent[0][len(report.Raw)-1] ^= 1
+	if code, out, _ := w.run("evidence", "--omissions"); code == exitOK || strings.Contains(out, "said nothing") {
+		t.Errorf("a forged report is shown: %d %s", code, out)
+	}
+	w.refused(exitUsage, "USAGE", "evidence", "--omissions", "--limit", "3")
+}
+
+// someOmission is a silence of the second signer about a transaction that the first voted for.
+func (w *world) someOmission(tx *utxo.Tx) *observation.Omission {
+	w.t.Helper()
+	g, heads := w.net.Genesis.Group, [2]observation.Head{}
+	sign := func(i int, timeMS uint64, leaf observation.Leaf) *observation.Observation {
+		key := domain.NewPrivateKey(domain.Sum("clienttest", []byte("devnet"), []byte{byte(i)}))
+		if heads[i].Height == 0 {
+			heads[i].Key = key.Public()
+		}
+		leaf.TimeMS = timeMS
+		o := observation.Seal(heads[i], g, []observation.Leaf{leaf}, timeMS).Sign(key)
+		heads[i] = o.Head()
+		return o
+	}
+	begun := at(-time.Minute)
+	held := sign(0, begun, observation.Leaf{Subject: tx.ID, Type: observation.SubjectTx, State: observation.Pending})
+	refers := observation.Leaf{Subject: held.Hash, Type: observation.SubjectObservation, State: observation.Seen}
+	report, err := observation.NewOmission(held.Edge(0), tx.Body, []*observation.Observation{
+		sign(1, begun, refers),
+		sign(1, begun+observation.OmissionWindowMS, refers),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return report
 }
 
 func TestAgo(t *testing.T) {

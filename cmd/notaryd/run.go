@@ -100,7 +100,7 @@ func serve(ctx context.Context, config Config, n *node.Node, level *slog.LevelVa
 	}
 	server, err := api.NewServer(config.api(), api.Backends{
 		Submitter: n, Reader: n, Accounts: n, Watcher: n, Describer: n, Readiness: n,
-		Explainer: n, Contests: n, Archive: n, Peers: n, Evidence: n, Trust: n, Simulator: n,
+		Explainer: n, Contests: n, Archive: n, Peers: n, Evidence: n, Omissions: n, Trust: n, Simulator: n,
 		Operator: operator{n, level},
 	}, metrics, log)
 	if err != nil {
