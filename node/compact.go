@@ -201,13 +201,15 @@ func (c *compactor) askAll(ctx context.Context, cancel func(), g *group.Group, s
 			}
 		}
 	}()
+	var over *time.Timer // how long others may still answer once there is a quorum
 	for f := range answers {
 		finals = append(finals, f)
-		if before := weight; !group.Quorum(before) {
-			if weight += g.Share(f.Key); group.Quorum(weight) {
-				defer time.AfterFunc(c.grace, cancel).Stop()
-			}
+		if weight += g.Share(f.Key); over == nil && group.Quorum(weight) {
+			over = time.AfterFunc(c.grace, cancel)
 		}
+	}
+	if over != nil {
+		over.Stop()
 	}
 	return finals
 }
