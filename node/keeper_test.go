@@ -16,10 +16,13 @@ import (
 )
 
 // speakers are the first n voters of a village, each with the master key of its peer, all connected.
-func speakers(t *testing.T, n int) (*village, []*villager) {
+func speakers(t *testing.T, n int, adjust ...func(*village)) (*village, []*villager) {
 	t.Helper()
 	v := newVillage(t, nil)
 	v.speak = true
+	for _, do := range adjust {
+		do(v)
+	}
 	var nodes []*villager
 	for i := range n {
 		nodes = append(nodes, v.start(i))

@@ -31,6 +31,8 @@ type village struct {
 	tune    func(*Config)
 	// speak has nodes hold the master keys of their peers, which are their node keys.
 	speak bool
+	// still has them propose no links: groups stay.
+	still bool
 }
 
 type villager struct {
@@ -120,6 +122,9 @@ func (v *village) start(i int) *villager {
 	})
 	if err != nil {
 		t.Fatal(errors.Join(err, st.Close()))
+	}
+	if v.still {
+		n.sh.keeper.propose = func(context.Context, *utxo.Tx) error { return nil }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -131,25 +131,33 @@ func (l *load) payOn(worker, workers int) {
 	}
 }
 
-// spendTwice has two nodes hear of two rivals at once, coin by coin.
+// spendTwice has two nodes hear of two rivals at once, coin by coin. A pair counts once a node has said how one of it
+// ended: the last one may have reached nobody when the load stops.
 func (l *load) spendTwice(first int) {
 	for i := first; i < l.coins && l.ctx.Err() == nil; i++ {
 		coin := utxo.Outpoint{Tx: l.network, Index: uint32(i)}
 		pair := [2]*utxo.Tx{l.pay(coin, bob, 0), l.pay(coin, carol, 1)}
-		l.mu.Lock()
-		l.rivals = append(l.rivals, pair)
-		l.mu.Unlock()
 		var sides sync.WaitGroup
+		var ended atomic.Bool
 		for j, tx := range pair {
 			sides.Go(func() {
 				for at := i + j; ; at += 2 {
-					if done := l.submit(at%len(l.clients), tx); done || l.ctx.Err() != nil {
+					if l.submit(at%len(l.clients), tx) {
+						ended.Store(true)
+						return
+					}
+					if l.ctx.Err() != nil {
 						return
 					}
 				}
 			})
 		}
 		sides.Wait()
+		if ended.Load() {
+			l.mu.Lock()
+			l.rivals = append(l.rivals, pair)
+			l.mu.Unlock()
+		}
 	}
 }
 
