@@ -237,14 +237,17 @@ func (w *world) propose() {
 	if n == nil || n.next[n.present.Link()] != nil || w.proposed[n.present.Link()] {
 		return
 	}
-	w.proposed[n.present.Link()] = true
 	c := new(workload)
 	rivals := w.rng.Intn(4) / 3
 	if w.config.Kind == Heir {
 		rivals = 0
 	}
 	for range 1 + rivals {
-		if next := w.moved(n.present); next != nil {
+		next := n.nextGroup
+		if w.config.Kind == Heir {
+			next = func() *group.Group { return w.inherited(n.present) }
+		}
+		if next := next(); next != nil {
 			draft, err := utxo.NewLink(n.at[n.present.Link()], nil, next, w.ledger.epochMS()).Build()
 			n.must(err)
 			proposer := w.ledger.keys[n.id]
@@ -255,39 +258,10 @@ func (w *world) propose() {
 	}
 	c.contested = len(c.txs) > 1
 	if len(c.txs) > 0 {
+		w.proposed[n.present.Link()] = true
 		w.count("link", 1)
 		w.add(c)
 	}
-}
-
-// moved is a next group: up to a twentieth of the weight goes from some members to others, as labels would have it. The
-// faulty stay below a third.
-func (w *world) moved(g *group.Group) *group.Group {
-	if w.config.Kind == Heir {
-		return w.inherited(g)
-	}
-	for range 20 {
-		members := slices.Clone(g.Members())
-		left := group.Total / 20
-		for range 1 + w.rng.Intn(4) {
-			from, to := w.rng.Intn(len(members)), w.rng.Intn(len(members))
-			amount := group.Weight(w.rng.Int63n(int64(left) + 1))
-			if from == to || members[from].Weight <= amount {
-				continue
-			}
-			members[from].Weight -= amount
-			members[to].Weight += amount
-			left -= amount
-		}
-		next, err := group.New(g.Network(), g.Epoch()+1, g.Link(), members, nil)
-		if err != nil {
-			panic(err)
-		}
-		if next.Link() != g.Link() && 3*w.faultyWeight(next) < group.Total {
-			return next
-		}
-	}
-	return nil
 }
 
 func (w *world) faultyWeight(g *group.Group) (sum group.Weight) {
@@ -301,8 +275,10 @@ func (w *world) faultyWeight(g *group.Group) (sum group.Weight) {
 
 // links is chaos while groups follow each other.
 func (w *world) links() {
+	w.labels = w.newLabels()
 	w.chaos()
-	w.during(900*ms, w.propose)
+	w.during(200*ms, func() { w.labels.say(w, w.rng.Intn(len(w.nodes))) })
+	w.during(500*ms, w.propose)
 }
 
 // group is the newest that some honest node has entered: liars know everything.

@@ -187,6 +187,9 @@ func (o *oracle) impunity(n *node) {
 				o.violate("n%d does not convict n%d of its fork at height %d", n.id, id, height)
 			}
 			for _, ob := range at {
+				if g := n.byLink[ob.Header.Link]; g == nil || g.Share(chain.Key) == 0 {
+					continue // votes that count nowhere
+				}
 				for i := range int(ob.Header.LeafCount) {
 					l := ob.Leaf(i)
 					if c := o.caseOf[l.Subject]; c != nil && n.known[l.Subject] != nil && l.State != observation.Abstain {

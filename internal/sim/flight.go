@@ -219,6 +219,9 @@ var errOtherEpoch = errors.New("wanted in another epoch")
 // cast asks the guard for a vote and puts it into the next batch. Refusals go to whoever asked: the machine of a
 // transaction, or, where there is none, the contests.
 func (n *node) cast(tx *utxo.Tx, s observation.State, round uint32, cert conflict.CertRound, f *flight) {
+	if _, member := n.present.Voter(n.key); !member {
+		return // a listener
+	}
 	if n.closed {
 		n.held = append(n.held, func() { n.cast(tx, s, round, cert, f) })
 		return

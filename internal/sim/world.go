@@ -45,6 +45,7 @@ type world struct {
 	judged             map[domain.Hash]error // evidence by hash
 	signed             map[domain.Hash]*observation.Observation
 	names              map[domain.Hash]string
+	labels             labels
 	proposed           map[domain.Hash]bool // links that somebody has proposed a successor of
 	cases              []*workload
 	style              style // of plotters
