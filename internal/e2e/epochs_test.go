@@ -3,7 +3,6 @@ package e2e
 import (
 	"testing"
 
-	"github.com/notarynet/notaryd/node"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -70,13 +69,9 @@ func TestVotesUnderLinks(t *testing.T) {
 	n.meet(t)
 	next(guilty)
 	guilty.kill(t)
-	w := guilty.twin(t, old)
-	w.tune = func(c *node.Config) { c.Listen = 0 }
-	w.start(t)
-	_, _ = w.submit(t, n.pay(bob, 0, coins).Raw, waitPending) // it ends on the way, or its other self's votes are known
+	n.contradict(t, guilty, old, coins)
 	coins++
 	n.each(t, "the convicted to be out", func(v *notary) bool { return v.weight(t, guilty) == 0 })
-	w.kill(t)
 	removed, _ := fifth.links(t)
 	n.each(t, "votes under the link that removed it", func(v *notary) bool { return v.epoch(t) >= removed.Group().Epoch() })
 	n.allFinal(t, next(n.nodes[1]), next(fifth))

@@ -96,14 +96,8 @@ func TestFifthNode(t *testing.T) {
 	paid = append(paid, guilty.pays(t, bob, 0, 3))
 	n.allFinal(t, paid...)
 	guilty.kill(t)
-	w := guilty.twin(t, old)
-	w.tune = func(c *node.Config) { c.Listen = 0 }
-	w.start(t)
-	if _, err := w.submit(t, n.pay(bob, 0, 4).Raw, waitPending); err != nil {
-		t.Logf("the twin: %v", err)
-	}
+	n.contradict(t, guilty, old, 4)
 	n.each(t, "the convicted to be out", func(v *notary) bool { return v.weight(t, guilty) == 0 })
-	w.kill(t)
 	if got := n.nodes[0].weight(t, fifth); got == 0 {
 		t.Error("the fifth node is out too")
 	}

@@ -25,6 +25,40 @@ func (v *notary) twin(t *testing.T, dir string) *notary {
 	return &w
 }
 
+// contradict runs an old copy of a node that does not listen first, again and again, until what it signs has convicted it: one
+// that hears of its other self before it has signed anything just ends.
+func (n *network) contradict(t *testing.T, guilty *notary, old string, coin int) {
+	t.Helper()
+	tx := n.pay(bob, 0, coin)
+	for try := range 12 {
+		dir := filepath.Join(t.TempDir(), "again")
+		if err := os.CopyFS(dir, os.DirFS(old)); err != nil {
+			t.Fatal(err)
+		}
+		w := guilty.twin(t, dir)
+		w.tune = func(c *node.Config) { c.Listen = 0 }
+		w.start(t)
+		_, err := w.submit(t, tx.Raw, waitPending) // it may end on the way, or its other self's votes are known
+		t.Logf("the twin, %d: %v", try, err)
+		over, tick := time.After(3*time.Second), time.NewTicker(10*time.Millisecond)
+		for waits := true; waits; {
+			select {
+			case <-tick.C:
+				if n.nodes[0].weight(t, guilty) == 0 {
+					tick.Stop()
+					w.kill(t)
+					return
+				}
+			case <-over:
+				waits = false
+			}
+		}
+		tick.Stop()
+		w.kill(t)
+	}
+	t.Fatal("the twin never contradicts itself")
+}
+
 // copyOf is a copy of a data directory that no node has open.
 func (v *notary) copyOf(t *testing.T) string {
 	t.Helper()
