@@ -205,8 +205,8 @@ func (g *Guard) Record(v OwnVote) []Record {
 	return records
 }
 
-// Restore takes records from disk, in any order, and locks that are adopted on entering an epoch. A record known already is replaced; a lock that was released
-// stays so, since a rejection is for good and the records may be older.
+// Restore takes records from disk, in any order, and locks that are adopted on entering an epoch. A record known
+// already is replaced; a lock that was released stays so, since a rejection is for good and the records may be older.
 func (g *Guard) Restore(records []Record) {
 	for _, r := range records {
 		g.put(r)
@@ -290,8 +290,8 @@ func (g *Guard) put(r Record) {
 	h.noteLock(&r)
 }
 
-// YieldsTo reports whether an inherited lock is void beside another one under its key: that of the higher certificate stays,
-// in memory and on disk.
+// YieldsTo reports whether an inherited lock is void beside another one under its key: that of the higher certificate
+// stays, in memory and on disk.
 func (r *Record) YieldsTo(other *Record) bool {
 	return r.State == observation.Inherited && compareInherited(r, other) < 0
 }

@@ -299,8 +299,8 @@ func (h *Handover) at(l Lock) CertRound {
 	return CertAt(0, l.Round)
 }
 
-// ask asks for what keeps statements from being valid, and hands the link to whoever has not closed yet: chains, and the certificates behind locks, each time of the next
-// of those that are bound by them.
+// ask asks for what keeps statements from being valid: chains, and the certificates behind locks, each time of the next
+// of those that are bound by them. It hands the link to whoever has not closed yet.
 func (h *Handover) ask() {
 	if h.next == nil {
 		return

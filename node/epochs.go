@@ -39,11 +39,10 @@ type epochs struct {
 	present atomic.Pointer[group.Group]
 
 	mu     sync.Mutex
-	finals []domain.Hash // since the owner looked
+	finals []domain.Hash // since the owner looked, at most settledLately
 
 	// What follows is the owner's.
 	handover *conflict.Handover
-	begins   []uint64                       // by voter, the height of its first observation under the present link; 0 unknown
 	closed   map[observation.ChainID]uint64 // heights at which chains closed the epoch before
 	lately   [2]map[domain.Hash]struct{}    // final
 	asked    time.Time                      // when missing things were asked for
@@ -98,7 +97,6 @@ func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetric
 // begin watches the present epoch.
 func (ep *epochs) begin() {
 	g := ep.present.Load()
-	ep.begins = make([]uint64, len(g.Voters()))
 	ep.handover = conflict.NewHandover(ep.self, ep.signs(g), g, ep.stated)
 }
 
@@ -113,7 +111,9 @@ func (ep *epochs) heard(o *observation.Observation) {
 // final is told of what is final on disk. It does not block.
 func (ep *epochs) final(tx domain.Hash, link bool) {
 	ep.mu.Lock()
-	ep.finals = append(ep.finals, tx)
+	if len(ep.finals) < settledLately { // what finds no room is found by open, where it binds anybody
+		ep.finals = append(ep.finals, tx)
+	}
 	ep.mu.Unlock()
 	if link {
 		ep.ring()
@@ -301,7 +301,7 @@ func (ep *epochs) advance(ctx context.Context, voter int) error {
 		chain := observation.ChainID{Key: v.Key, SigningEpoch: v.SigningEpoch}
 		if height == 0 {
 			var err error
-			if height, err = ep.first(chain, voter); err != nil || height == 0 {
+			if height, err = ep.first(chain); err != nil || height == 0 {
 				return err
 			}
 		}
@@ -309,7 +309,6 @@ func (ep *epochs) advance(ctx context.Context, voter int) error {
 		if err != nil || !found || o.Header.Link != g.Link() {
 			return err
 		}
-		ep.begins[voter] = max(ep.begins[voter], 1)
 		ep.tell(ctx, o, voter)
 	}
 	return nil
@@ -318,12 +317,12 @@ func (ep *epochs) advance(ctx context.Context, voter int) error {
 // first is the height at which a chain goes on under the present link, or 0 where that is not known here: the one after
 // the closing of the epoch before, 1 in the first epoch, and else, after a restart or of a new voter, that of the
 // oldest observation behind which the chain is held without a gap and lies under another link.
-func (ep *epochs) first(chain observation.ChainID, voter int) (uint64, error) {
+func (ep *epochs) first(chain observation.ChainID) (uint64, error) {
 	g := ep.present.Load()
 	if g.Epoch() == 0 {
 		return 1, nil
 	}
-	if height, ok := ep.closed[chain]; ok && ep.begins[voter] == 0 {
+	if height, ok := ep.closed[chain]; ok {
 		if o, found, err := ep.store.Observation(chain, height+1); err != nil || found && o.Header.Link == g.Link() {
 			return height + 1, err
 		}
@@ -333,10 +332,10 @@ func (ep *epochs) first(chain observation.ChainID, voter int) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if !found || o.Header.Link != g.Link() {
-			if !found {
-				return 0, nil
-			}
+		if !found {
+			return 0, nil
+		}
+		if o.Header.Link != g.Link() {
 			return height + 1, nil
 		}
 	}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -142,6 +141,6 @@ func (k *keeper) unacted() []epoch.Conviction {
 	for _, c := range best {
 		out = append(out, c)
 	}
-	slices.SortFunc(out, func(a, b epoch.Conviction) int { return cmp.Compare(a.Evidence.Compare(b.Evidence), 0) })
+	slices.SortFunc(out, func(a, b epoch.Conviction) int { return a.Evidence.Compare(b.Evidence) })
 	return out
 }

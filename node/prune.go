@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -87,7 +88,7 @@ func (n *Node) keepProofs(ctx context.Context, before uint64, own map[utxo.Addre
 			if !touches {
 				continue
 			}
-			if err := sh.keepProof(e.Tx, t.Raw, r); err != nil {
+			if err := sh.keepProof(e.Tx, t, r); err != nil {
 				return err
 			}
 		}
@@ -108,19 +109,19 @@ func (sh *shell) keepLinks() error {
 		if err != nil {
 			return err
 		}
-		if !found {
+		if !found || t.Final == nil {
 			return fmt.Errorf("link %s is not in the store", id)
 		}
 		var counted notaryv1.PruneResponse
-		if err := sh.keepProof(id, t.Raw, &counted); err != nil {
+		if err := sh.keepProof(id, t, &counted); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keepProof stores the proof of one transaction, unless it is stored or cannot be made any more.
-func (sh *shell) keepProof(id domain.Hash, raw []byte, r *notaryv1.PruneResponse) error {
+// keepProof stores the proof of a final transaction, unless it is stored or cannot be made any more.
+func (sh *shell) keepProof(id domain.Hash, t *store.Transaction, r *notaryv1.PruneResponse) error {
 	_, kept, err := sh.store.Proof(id)
 	if err != nil {
 		return err
@@ -129,11 +130,7 @@ func (sh *shell) keepProof(id domain.Hash, raw []byte, r *notaryv1.PruneResponse
 		r.ProofsKept++
 		return nil
 	}
-	t, _, err := sh.store.Transaction(id)
-	if err != nil {
-		return err
-	}
-	proof, err := sh.prove(id, raw, t.Final)
+	proof, err := sh.prove(id, t.Raw, t.Final)
 	switch {
 	case pruned(err):
 		r.ProofsGone++

@@ -30,18 +30,7 @@ type signerAt struct {
 func newSigner(t *testing.T) *signerAt {
 	t.Helper()
 	v := newVillage(t, nil)
-	delta, err := utxo.GenesisDelta(v.genesis)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open("safety", store.Options{
-		Network: v.genesis.ID, Key: v.signers[0].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
-		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: log,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, log := v.store(0), slog.New(slog.DiscardHandler)
 	t.Cleanup(func() {
 		if err := st.Close(); err != nil {
 			t.Error(err)

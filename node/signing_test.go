@@ -16,25 +16,13 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
-	"github.com/notarynet/notaryd/utxo"
 )
 
 // idle is the node of the first voter of a village. It does not run; before it is made, its store is prepared.
 func (v *village) idle(prepare func(*store.Store)) *Node {
 	t := v.t
 	t.Helper()
-	delta, err := utxo.GenesisDelta(v.genesis)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open("idle", store.Options{
-		Network: v.genesis.ID, Key: v.signers[0].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
-		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: log,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, log := v.store(0), slog.New(slog.DiscardHandler)
 	t.Cleanup(func() {
 		if err := st.Close(); err != nil {
 			t.Error(err)

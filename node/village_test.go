@@ -85,22 +85,28 @@ func (v *village) pay(output uint32, salt string) *utxo.Tx {
 	return tx
 }
 
+// store is a new store of a voter's node, in memory. Whoever asks for it closes it.
+func (v *village) store(i int) *store.Store {
+	v.t.Helper()
+	delta, err := utxo.GenesisDelta(v.genesis)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	st, err := store.Open("village", store.Options{
+		Network: v.genesis.ID, Key: v.signers[i].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
+		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return st
+}
+
 // start runs the node of a voter. It knows nobody, and says nothing unless it has something to say.
 func (v *village) start(i int) *villager {
 	t := v.t
 	t.Helper()
-	delta, err := utxo.GenesisDelta(v.genesis)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open("village", store.Options{
-		Network: v.genesis.ID, Key: v.signers[i].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
-		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: log,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, log := v.store(i), slog.New(slog.DiscardHandler)
 	config := DefaultConfig()
 	config.Heartbeat, config.StallAfter, config.DrainPatience, config.Listen = time.Hour, time.Hour, 0, 0
 	config.Contests.BaseMS, config.Contests.MaxMS = 3_600_000, 3_600_000 // rounds end by votes alone

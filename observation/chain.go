@@ -156,13 +156,18 @@ func (t *stop) path() (links []*Link) {
 // stops is a heap by bytes, then by epoch, the later first.
 type stops []*stop
 
+// Len is for package heap.
 func (s stops) Len() int { return len(s) }
+
+// Less is for package heap.
 func (s stops) Less(i, j int) bool {
 	return cmp.Or(cmp.Compare(s[i].bytes, s[j].bytes), cmp.Compare(s[j].epoch, s[i].epoch)) < 0
 }
+
+// Swap is for package heap.
 func (s stops) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
 
-// Push and Pop implement heap.Interface.
+// Push is for package heap.
 func (s *stops) Push(x any) { *s = append(*s, x.(*stop)) }
 
 // Pop is for package heap.

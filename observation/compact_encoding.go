@@ -1,10 +1,6 @@
 package observation
 
 import (
-	"bytes"
-	"encoding/json"
-
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/notarynet/notaryd/proto/bls"
@@ -116,33 +112,12 @@ func (c *Compact) JSON() ([]byte, error) {
 	return indentJSON(&m)
 }
 
-// indentJSON is the proto3 JSON mapping of a message, in a form that does not vary.
-func indentJSON(m proto.Message) ([]byte, error) {
-	b, err := protojson.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	// protojson varies its spaces on purpose; files had better not.
-	var out bytes.Buffer
-	if err := json.Indent(&out, b, "", "  "); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
-
 // DecodeCompactJSON reads the JSON form of a compact proof, which obeys the same limit on bytes. Unknown fields are
 // refused.
 func DecodeCompactJSON(b []byte, limits Limits) (*Compact, error) {
-	if most := limits.maxBytes(MaxProofBytes); len(b) > most {
-		return nil, tooLarge(b, most)
-	}
-	var m notaryv1.CompactProof
-	if err := protojson.Unmarshal(b, &m); err != nil {
-		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "%v", err)
-	}
-	raw, err := canonical.Marshal(&m)
+	raw, err := canonicalOf(b, limits.maxBytes(MaxProofBytes), new(notaryv1.CompactProof))
 	if err != nil {
-		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "%v", err)
+		return nil, err
 	}
 	return DecodeCompact(raw, limits)
 }

@@ -1,13 +1,8 @@
 package observation
 
 import (
-	"bytes"
-	"encoding/json"
-
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/notarynet/notaryd/proto/canonical"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 )
@@ -106,32 +101,14 @@ func (p *Proof) Message() proto.Message {
 }
 
 // JSON is the proto3 JSON mapping of the proof, indented.
-func (p *Proof) JSON() ([]byte, error) {
-	b, err := protojson.Marshal(p.Message())
-	if err != nil {
-		return nil, err
-	}
-	// protojson varies its spaces on purpose; files had better not.
-	var out bytes.Buffer
-	if err := json.Indent(&out, b, "", "  "); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
+func (p *Proof) JSON() ([]byte, error) { return indentJSON(p.Message()) }
 
 // DecodeProofJSON reads the JSON form of an acceptance proof, which obeys the same limit on bytes. Unknown
 // fields are refused.
 func DecodeProofJSON(b []byte, limits Limits) (*Proof, error) {
-	if most := limits.maxBytes(MaxProofBytes); len(b) > most {
-		return nil, tooLarge(b, most)
-	}
-	var m notaryv1.AcceptanceProof
-	if err := protojson.Unmarshal(b, &m); err != nil {
-		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "%v", err)
-	}
-	raw, err := canonical.Marshal(&m)
+	raw, err := canonicalOf(b, limits.maxBytes(MaxProofBytes), new(notaryv1.AcceptanceProof))
 	if err != nil {
-		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "%v", err)
+		return nil, err
 	}
 	return DecodeProof(raw, limits)
 }

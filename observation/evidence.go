@@ -71,12 +71,8 @@ func ContradictingVotes(a, b Edge, bodyA, bodyB []byte) (*Evidence, error) {
 	if kind == notaryv1.EvidenceKind_EVIDENCE_KIND_UNSPECIFIED {
 		return nil, ErrNoContradiction
 	}
-	conflict, err := Conflict(bodyA, bodyB)
-	if err != nil {
+	if err := conflicting(bodyA, bodyB); err != nil {
 		return nil, err
-	}
-	if !conflict {
-		return nil, ErrNoContradiction
 	}
 	return makeEvidence(kind, [2]Edge{a, b}, [2][]byte{bodyA, bodyB})
 }
@@ -88,12 +84,8 @@ func ContradictingFinals(a, b FinalSignature, bodyA, bodyB []byte) (*Evidence, e
 	if a.Chain() != b.Chain() || a.Network != b.Network || a.Tx == b.Tx {
 		return nil, ErrNoContradiction
 	}
-	conflict, err := Conflict(bodyA, bodyB)
-	if err != nil {
+	if err := conflicting(bodyA, bodyB); err != nil {
 		return nil, err
-	}
-	if !conflict {
-		return nil, ErrNoContradiction
 	}
 	a.Share, b.Share = bls.Signature{}, bls.Signature{}
 	e := &Evidence{Kind: conflictingFinal, Finals: [2]FinalSignature{a, b}, Bodies: [2][]byte{bodyA, bodyB}}
@@ -104,6 +96,15 @@ func ContradictingFinals(a, b FinalSignature, bodyA, bodyB []byte) (*Evidence, e
 		swap(&finals)
 	}
 	return e.encode(4, finals)
+}
+
+// conflicting is ErrNoContradiction where two transactions spend nothing in common.
+func conflicting(bodyA, bodyB []byte) error {
+	conflict, err := Conflict(bodyA, bodyB)
+	if err == nil && !conflict {
+		err = ErrNoContradiction
+	}
+	return err
 }
 
 func swap[T any](pair *[2]T) { pair[0], pair[1] = pair[1], pair[0] }

@@ -2,11 +2,8 @@ package wallet
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -40,16 +37,9 @@ func (n *Networks) groupsPath(id domain.Hash) string {
 // Groups are the groups trusted beside genesis, by ascending epoch.
 func (n *Networks) Groups(network domain.Hash) ([]KnownGroup, error) {
 	path := n.groupsPath(network)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the known groups: %w", err)
-	}
 	var kept []keptGroup
-	if err := json.Unmarshal(b, &kept); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
+	if err := readFile(path, "the known groups", &kept); err != nil {
+		return nil, err
 	}
 	all := make([]KnownGroup, len(kept))
 	for i, k := range kept {
@@ -128,9 +118,5 @@ func (n *Networks) keep(network domain.Hash, add []KnownGroup) error {
 			kept[i].Output = &k.Output
 		}
 	}
-	b, err := json.MarshalIndent(kept, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the known groups: %w", err)
-	}
-	return replace(n.groupsPath(network), append(b, '\n'))
+	return writeFile(n.groupsPath(network), "the known groups", kept)
 }

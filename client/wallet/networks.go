@@ -1,7 +1,6 @@
 package wallet
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -139,24 +138,13 @@ func (n *Networks) Pin(node string, id domain.Hash) error {
 func (n *Networks) pinsPath() string { return filepath.Join(n.dir, "nodes.json") }
 
 func (n *Networks) pins() (map[string]string, error) {
-	b, err := os.ReadFile(n.pinsPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]string{}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the known nodes: %w", err)
-	}
 	pins := map[string]string{}
-	if err := json.Unmarshal(b, &pins); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, n.pinsPath(), err)
+	if err := readFile(n.pinsPath(), "the known nodes", &pins); err != nil {
+		return nil, err
 	}
 	return pins, nil
 }
 
 func (n *Networks) savePins(pins map[string]string) error {
-	b, err := json.MarshalIndent(pins, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the known nodes: %w", err)
-	}
-	return replace(n.pinsPath(), append(b, '\n'))
+	return writeFile(n.pinsPath(), "the known nodes", pins)
 }

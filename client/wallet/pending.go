@@ -2,11 +2,7 @@ package wallet
 
 import (
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -41,19 +37,13 @@ func (s *Store) pendingPath(name string) string {
 // Pending are the transactions of a wallet that are under way, oldest first. Hold Lock to change them.
 func (s *Store) Pending(name string) ([]Pending, error) {
 	path := s.pendingPath(name)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the transactions under way: %w", err)
-	}
 	var list []pendingFile
-	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
+	if err := readFile(path, "the transactions under way", &list); err != nil {
+		return nil, err
 	}
 	out := make([]Pending, len(list))
 	for i, f := range list {
+		var err error
 		if out[i], err = f.pending(); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 		}
@@ -116,9 +106,5 @@ func (s *Store) savePending(name string, list []Pending) error {
 	for i, p := range list {
 		files[i] = pendingFile{Network: p.Network.String(), ID: p.ID.String(), Raw: hex.EncodeToString(p.Raw), UntilMS: p.UntilMS}
 	}
-	b, err := json.MarshalIndent(files, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the transactions under way: %w", err)
-	}
-	return replace(s.pendingPath(name), append(b, '\n'))
+	return writeFile(s.pendingPath(name), "the transactions under way", files)
 }
