@@ -28,15 +28,8 @@ func signing(t *testing.T, config Config) store.Signing {
 
 // A store is backed up, lost, and restored to a signing epoch of its own; what would forget votes is refused.
 func TestBackupAndRestore(t *testing.T) {
-	g, key := testNetwork(t)
-	dir := filepath.Join(t.TempDir(), "node")
-	if err := initNode(dir, g, key, nil); err != nil {
-		t.Fatal(err)
-	}
-	config, _, err := loadConfig(configPath(dir), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config, _, _ := newNode(t)
+	old := filepath.Join(t.TempDir(), "old")
 	to := filepath.Join(t.TempDir(), "backup")
 	if n, err := backup(t.Context(), config, to); err != nil || n == 0 {
 		t.Fatal(n, err)
@@ -60,11 +53,11 @@ func TestBackupAndRestore(t *testing.T) {
 	if got := signing(t, config); got != (store.Signing{Epoch: 900, RestoredMS: 1}) {
 		t.Errorf("renewed: %+v", got)
 	}
-	if err := os.Rename(config.Data, filepath.Join(dir, "old")); err != nil {
+	if err := os.Rename(config.Data, old); err != nil {
 		t.Fatal(err)
 	}
 	refused("nothing to restore from", restoreOptions{}, "name a backup")
-	refused("a copy of a store", restoreOptions{from: filepath.Join(dir, "old")}, "is a store and no backup")
+	refused("a copy of a store", restoreOptions{from: old}, "is a store and no backup")
 	if _, err := os.Stat(config.Data); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a refusal left a store: %v", err)
 	}

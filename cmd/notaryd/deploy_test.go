@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,15 +50,7 @@ func (n *names) Unregister(prometheus.Collector) bool { return false }
 // everyMetric is what a node registers.
 func everyMetric(t *testing.T) []string {
 	t.Helper()
-	g, key := testNetwork(t)
-	dir := filepath.Join(t.TempDir(), "node")
-	if err := initNode(dir, g, key, nil); err != nil {
-		t.Fatal(err)
-	}
-	config, _, err := loadConfig(configPath(dir), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config, g, key := newNode(t)
 	st, err := openStore(config, g, key, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

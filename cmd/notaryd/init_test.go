@@ -27,6 +27,21 @@ func testNetwork(t *testing.T) (*group.Genesis, domain.PrivateKey) {
 	return g, key
 }
 
+// newNode is what notaryd init leaves in a new folder, in a network of that node alone.
+func newNode(t *testing.T) (Config, *group.Genesis, domain.PrivateKey) {
+	t.Helper()
+	g, key := testNetwork(t)
+	dir := filepath.Join(t.TempDir(), "node")
+	if err := initNode(dir, g, key, nil); err != nil {
+		t.Fatal(err)
+	}
+	config, _, err := loadConfig(configPath(dir), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config, g, key
+}
+
 // open opens the store of a folder as `notaryd run` does.
 func open(t *testing.T, dir string) error {
 	t.Helper()
