@@ -40,7 +40,7 @@
 // A Handover carries locks from one epoch to the next; there is one for each epoch that the node has entered, made when it
 // enters, and driven so:
 //
-//	h := NewHandover(self, signs, group, stated)         stated: Enter.Stated of the epoch before
+//	h := NewHandover(self, signs, group, stated, epochOf)  stated: Enter.Stated of the epoch before
 //	for Next(voter) says so: Step(Walked)                each observation of each chain under the link, WalkOf makes it
 //	for each of Open(all): Step(Settled or Certified)    now and then while the epoch runs, often once Closing
 //	Step(Linked)                                         the link to the next group is final here

@@ -1,6 +1,7 @@
 package conflict
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,11 +34,13 @@ type Handover struct {
 	signs   bool // this node votes in the present epoch
 	next    *group.Group
 	stated  []Lock               // inherited on entering the present epoch
+	ranks   map[Lock]CertRound   // of stated
 	ended   map[domain.Hash]bool // of stated, those that are settled
 	voters  []walker
 	binding map[domain.Hash][]Lock // the locks on each transaction that bind somebody and are not settled
 	proofs  map[Lock]proof         // of those, the certificates that are known
 	closing bool                   // Close was asked for
+	turn    int                    // how often it was asked for what is missing
 	entered bool
 	out     []HandoverEffect
 }
@@ -48,7 +51,6 @@ type walker struct {
 	closed   bool
 	bound    map[Lock]bool // that are not settled; true once certified
 	unproven int           // of bound, those that are not certified
-	asked    int
 }
 
 // proof is a certificate that is known here.
@@ -58,10 +60,10 @@ type proof struct {
 }
 
 // NewHandover begins to watch an epoch. signs says that this node votes in it; stated are the locks that it entered it
-// with (Enter.Stated), nil for the first epoch.
-func NewHandover(self domain.PublicKey, signs bool, g *group.Group, stated []Lock) *Handover {
+// with (Enter.Stated), nil for the first epoch, and epochOf says the epoch of each of their links.
+func NewHandover(self domain.PublicKey, signs bool, g *group.Group, stated []Lock, epochOf func(link domain.Hash) uint64) *Handover {
 	h := &Handover{
-		group: g, me: -1, stated: stated, voters: make([]walker, len(g.Voters())),
+		group: g, me: -1, stated: stated, ranks: make(map[Lock]CertRound), voters: make([]walker, len(g.Voters())),
 		ended: make(map[domain.Hash]bool), proofs: make(map[Lock]proof), binding: make(map[domain.Hash][]Lock),
 	}
 	if i, ok := g.Voter(self); ok {
@@ -72,6 +74,7 @@ func NewHandover(self domain.PublicKey, signs bool, g *group.Group, stated []Loc
 	}
 	for _, l := range stated {
 		h.bind(l)
+		h.ranks[l] = CertAt(epochOf(l.Link), l.Round)
 	}
 	return h
 }
@@ -268,7 +271,7 @@ func (h *Handover) restated() []Lock {
 	highest := make(map[domain.Hash]Lock)
 	see := func(l Lock) {
 		old, there := highest[l.Tx]
-		if !there || h.at(old).Compare(h.at(l)) < 0 {
+		if !there || cmp.Or(h.at(old).Compare(h.at(l)), old.Link.Compare(l.Link)) < 0 {
 			highest[l.Tx] = l
 		}
 	}
@@ -287,49 +290,76 @@ func (h *Handover) restated() []Lock {
 	return slices.SortedFunc(maps.Values(highest), compareLocks)
 }
 
-// at is the certificate of a lock. One of an earlier epoch that this node inherited, and whose certificate it has not
-// looked up since, comes before those of this epoch.
+// at is the certificate of a lock in a valid statement, or of one that this node states. Of what this node states the
+// certificate need not be at hand: it was when the node inherited it.
 func (h *Handover) at(l Lock) CertRound {
 	if p, known := h.proofs[l]; known {
 		return p.at
 	}
-	if l.Link == h.group.Link() {
-		return CertAt(h.group.Epoch(), l.Round)
+	if at, inherited := h.ranks[l]; inherited {
+		return at
 	}
-	return CertAt(0, l.Round)
+	return CertAt(h.group.Epoch(), l.Round) // its own vote
 }
 
-// ask asks for what keeps statements from being valid: chains, and the certificates behind locks, each time of the next
-// of those that are bound by them. It hands the link to whoever has not closed yet.
+// ask asks for what keeps statements from being valid, chains and then certificates, and hands the link to whoever has
+// not closed yet.
 func (h *Handover) ask() {
-	if h.next == nil {
+	if h.next == nil || plantedNoAsking {
 		return
 	}
-	bound := make(map[Lock][]int)
 	for i, v := range h.group.Voters() {
-		w := &h.voters[i]
 		if h.mine(i) {
 			continue
 		}
 		if next, ok := h.Next(i); ok {
 			h.out = append(h.out, NeedChain{Key: v.Key, From: next})
 		}
-		if !w.closed {
+		if !h.voters[i].closed {
 			h.out = append(h.out, HandLink{v.Key})
 		}
-		for l, certified := range w.bound {
-			if !certified {
-				bound[l] = append(bound[l], i)
+	}
+	h.askLocks()
+	h.turn++
+}
+
+// askLocks asks for the certificates behind locks, each lock of one of the voters that are bound by it. Every voter has
+// a share of what is asked for at a time, other locks of its each time, and another one comes first: whoever is bound by
+// a thousand inventions delays no statement but its own.
+func (h *Handover) askLocks() {
+	voters := h.group.Voters()
+	share := max(maxNeeds/len(voters), 1)
+	taken := make(map[Lock]bool)
+	for k := range voters {
+		i := (h.turn + k) % len(voters)
+		if h.mine(i) {
+			continue
+		}
+		open := h.unproven(i)
+		from, n := 0, 0
+		if len(open) > 0 {
+			from = h.turn * share % len(open)
+		}
+		for _, l := range slices.Concat(open[from:], open[:from]) {
+			if n == share || len(taken) == maxNeeds {
+				break
+			}
+			if !taken[l] {
+				taken[l] = true
+				n++
+				h.out = append(h.out, NeedLock{Lock: l, From: voters[i].Key})
 			}
 		}
-		w.asked++
 	}
-	for n, l := range slices.SortedFunc(maps.Keys(bound), compareLocks) {
-		if n == maxNeeds {
-			break
+}
+
+// unproven are the locks of a voter that are not certified, ascending.
+func (h *Handover) unproven(voter int) (open []Lock) {
+	for l, certified := range h.voters[voter].bound {
+		if !certified {
+			open = append(open, l)
 		}
-		signers := bound[l]
-		at := signers[h.voters[signers[0]].asked%len(signers)]
-		h.out = append(h.out, NeedLock{Lock: l, From: h.group.Voters()[at].Key})
 	}
+	slices.SortFunc(open, compareLocks)
+	return open
 }

@@ -40,8 +40,8 @@ type ending struct {
 
 var oldLink = hash('z', 7) // of an epoch before
 
-func (e *ending) epochOf(l Lock) uint64 {
-	if l.Link == oldLink {
+func (e *ending) epochOf(link domain.Hash) uint64 {
+	if link == oldLink {
 		return e.group.Epoch() - 1
 	}
 	return e.group.Epoch()
@@ -54,7 +54,7 @@ func spendsOf(id domain.Hash) []utxo.Outpoint {
 }
 
 func (e *ending) certificate(l Lock) Certified {
-	return Certified{Lock: l, Epoch: e.epochOf(l), Spends: spendsOf(l.Tx)}
+	return Certified{Lock: l, Epoch: e.epochOf(l.Link), Spends: spendsOf(l.Tx)}
 }
 
 func drawEnding(rt *rapid.T, t testing.TB) *ending {
@@ -72,6 +72,10 @@ func drawEnding(rt *rapid.T, t testing.TB) *ending {
 	})
 	e.stated = rapid.SliceOfNDistinct(lock, 0, 2, rapid.ID).Draw(rt, "stated")
 	for i := range parts {
+		lock := lock
+		if e.signs && i == e.me { // what it is locked on from before is what it entered with
+			lock = lock.Filter(func(l Lock) bool { return l.Link != oldLink || slices.Contains(e.stated, l) })
+		}
 		var chain []Walked
 		height := rapid.Uint64Range(1, 9).Draw(rt, "from")
 		for n := range rapid.IntRange(1, 4).Draw(rt, "observations") {
@@ -142,7 +146,7 @@ func (e *ending) enter(k *known) (want Enter, ok bool) {
 	want.Group = e.next
 	highest := make(map[utxo.Outpoint]Record)
 	for _, l := range others {
-		c := CertAt(e.epochOf(l), l.Round)
+		c := CertAt(e.epochOf(l.Link), l.Round)
 		for _, o := range spendsOf(l.Tx) {
 			r, taken := highest[o]
 			if !taken || before(r.Certificate, c) || r.Certificate == c && l.Tx.Compare(r.Tx) < 0 {
@@ -154,15 +158,14 @@ func (e *ending) enter(k *known) (want Enter, ok bool) {
 		want.Records = append(want.Records, r)
 	}
 	slices.SortFunc(want.Records, func(a, b Record) int { return a.Outpoint.Compare(b.Outpoint) })
-	stated := make(map[domain.Hash]bool)
+	stated := make(map[domain.Hash]Lock)
 	for _, l := range slices.Concat(bound, e.stated) {
-		if !k.settled[l.Tx] {
-			stated[l.Tx] = true
+		other, there := stated[l.Tx]
+		if !k.settled[l.Tx] && (!there || e.lower(other, l)) {
+			stated[l.Tx] = l
 		}
 	}
-	for id := range stated {
-		want.Stated = append(want.Stated, Lock{Tx: id}) // which of several is held against the rule in checkStated
-	}
+	want.Stated = slices.Collect(maps.Values(stated))
 	slices.SortFunc(want.Stated, compareLocks)
 	return want, true
 }
@@ -209,7 +212,7 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 		if e.me >= 0 {
 			self = e.group.Voters()[e.me].Key
 		}
-		h := NewHandover(self, e.signs, e.group, e.stated)
+		h := NewHandover(self, e.signs, e.group, e.stated, e.epochOf)
 		k := &known{walked: make([]int, len(e.chains)), settled: make(map[domain.Hash]bool), certified: make(map[Lock]bool)}
 		entered := false
 		check := func(out []HandoverEffect) {
@@ -228,7 +231,9 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 					if entered || !ok || !slices.Equal(effect.Records, want.Records) || effect.Group != e.next {
 						rt.Fatalf("enters (%v) with %+v, want %v %+v", entered, effect.Records, ok, want.Records)
 					}
-					e.checkStated(rt, effect.Stated, want.Stated)
+					if !slices.Equal(effect.Stated, want.Stated) {
+						rt.Fatalf("states %v, want %v", effect.Stated, want.Stated)
+					}
 					entered = true
 				}
 			}
@@ -274,17 +279,9 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 	})
 }
 
-// checkStated: one lock for each transaction that binds this node.
-func (e *ending) checkStated(rt *rapid.T, got, want []Lock) {
-	ids := func(locks []Lock) (out []domain.Hash) {
-		for _, l := range locks {
-			out = append(out, l.Tx)
-		}
-		return out
-	}
-	if !slices.Equal(ids(got), ids(want)) {
-		rt.Fatalf("states %v, want %v", got, want)
-	}
+// lower reports whether the certificate of a lock is lower than that of another on the same transaction.
+func (e *ending) lower(a, b Lock) bool {
+	return cmp.Or(CertAt(e.epochOf(a.Link), a.Round).Compare(CertAt(e.epochOf(b.Link), b.Round)), a.Link.Compare(b.Link)) < 0
 }
 
 // What more than 2/3 ACCEPTED is settled or locked at whoever enters the next epoch, whoever of at most 1/3 lies about
@@ -300,7 +297,7 @@ func TestHandoverKeepsWhatIsFinal(t *testing.T) {
 		faulty := (n - 1) / 3
 		final := Lock{tx(0), g.Link(), 1}
 		signers := rapid.Permutation(slices.Collect(maps.Keys(indices(n)))).Draw(rt, "signers")[:2*n/3+1]
-		h := NewHandover(hash2key('x'), false, g, nil)
+		h := NewHandover(hash2key('x'), false, g, nil, nil)
 		var inputs []HandoverInput
 		for i := range n {
 			w := Walked{Voter: i, Height: 1, Closing: next.Link()}
@@ -386,7 +383,7 @@ func TestClosingStatementRoundTrip(t *testing.T) {
 // A voter that is bound by more than can be looked up is walked no further, and only its own statement waits.
 func TestHandoverBoundsTheUnproven(t *testing.T) {
 	g := equalGroup(t, 4)
-	h := NewHandover(nodeKey(3), true, g, nil)
+	h := NewHandover(nodeKey(3), true, g, nil, nil)
 	height := uint64(1)
 	for {
 		if _, ok := h.Next(0); !ok {
@@ -415,12 +412,104 @@ func TestHandoverBoundsTheUnproven(t *testing.T) {
 	}
 }
 
+// Every lock that a statement waits for is asked for, of whoever is bound by it, however many inventions others are
+// bound by.
+func TestHandoverAsksForEverything(t *testing.T) {
+	if plantedNoAsking {
+		t.Skip("planted")
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(4, 40).Draw(rt, "voters")
+		liars := rapid.IntRange(1, (n-1)/3).Draw(rt, "liars")
+		g := equalGroup(t, n)
+		next := nextOf(t, g, slices.Repeat([]int{1}, n)...)
+		h := NewHandover(hash2key('x'), false, g, nil, nil)
+		bound := make(map[NeedLock]bool)
+		for i := range n {
+			w := Walked{Voter: i, Height: 1, Closing: next.Link()}
+			count := rapid.IntRange(1, 3).Draw(rt, "locks")
+			if i < liars {
+				count = rapid.IntRange(1, 3*maxNeeds).Draw(rt, "inventions")
+			}
+			for k := range count {
+				l := Lock{hash('h', k), g.Link(), 0} // the honest are bound by the same
+				if i < liars {
+					l.Tx = domain.Hash{30: byte(k >> 8), 31: byte(k)} // before all others
+				}
+				w.Locks = append(w.Locks, l)
+				bound[NeedLock{l, g.Voters()[i].Key}] = true
+			}
+			h.Step(w)
+		}
+		asked := make(map[Lock]bool)
+		ask := func(in HandoverInput) {
+			var needs []NeedLock
+			for _, e := range h.Step(in) {
+				if need, ok := e.(NeedLock); ok {
+					needs, asked[need.Lock] = append(needs, need), true
+					if !bound[need] {
+						rt.Fatalf("asks %v for what does not bind it", need.From)
+					}
+				}
+			}
+			if len(needs) > maxNeeds {
+				rt.Fatalf("asks for %d at once", len(needs))
+			}
+		}
+		ask(Linked{next})
+		for range n {
+			ask(Again{})
+		}
+		if !asked[Lock{hash('h', 0), g.Link(), 0}] {
+			rt.Fatal("what binds the honest is not asked for")
+		}
+		for range 3 * n { // shares of 256/n of at most 768 inventions
+			ask(Again{})
+		}
+		for need := range bound {
+			if !asked[need.Lock] {
+				rt.Fatalf("never asked for: %v", need)
+			}
+		}
+	})
+}
+
+// A lock of an earlier epoch that this node restates ranks by that epoch, whether or not its certificate was looked up.
+func TestRestatedLockRanksByItsEpoch(t *testing.T) {
+	g := equalGroup(t, 4)
+	for range 4 {
+		g = nextOf(t, g, 1, 1, 1, 1)
+	}
+	next := nextOf(t, g, 1, 1, 1, 1)
+	own, lower := Lock{tx(1), hash('z', 3), 3}, Lock{tx(1), hash('z', 2), 5}
+	epochOf := func(link domain.Hash) uint64 {
+		if link == own.Link {
+			return 3
+		}
+		return 2
+	}
+	for _, looked := range []bool{true, false} {
+		h := NewHandover(g.Voters()[0].Key, true, g, []Lock{own}, epochOf)
+		if looked {
+			h.Step(Certified{Lock: own, Epoch: 3, Spends: outpoints(1)})
+		}
+		h.Step(Walked{Voter: 0, Height: 1, Locks: []Lock{own}, Closing: next.Link()})
+		h.Step(Walked{Voter: 1, Height: 1, Locks: []Lock{lower}, Closing: next.Link()})
+		h.Step(Certified{Lock: lower, Epoch: 2, Spends: outpoints(1)})
+		h.Step(Linked{next})
+		out := h.Step(Walked{Voter: 2, Height: 1, Closing: next.Link()})
+		if enter, ok := out[len(out)-1].(Enter); !ok || !slices.Equal(enter.Stated, []Lock{own}) {
+			t.Errorf("looked up %t: %+v, want %v stated", looked, out, own)
+		}
+	}
+}
+
 // A certificate of an epoch that this node has not entered proves nothing yet, and never becomes a record that could not
 // be read back.
 func TestHandoverIgnoresCertificatesOfLaterEpochs(t *testing.T) {
 	g := equalGroup(t, 1)
 	next := nextOf(t, g, 1)
-	h := NewHandover(hash2key('x'), false, g, nil)
+	h := NewHandover(hash2key('x'), false, g, nil, nil)
 	l := Lock{tx(1), next.Link(), 2}
 	h.Step(Walked{Voter: 0, Height: 1, Locks: []Lock{l}, Closing: next.Link()})
 	h.Step(Certified{Lock: l, Epoch: 1, Spends: outpoints(1)})

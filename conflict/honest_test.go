@@ -194,7 +194,7 @@ func (n *honestLife) handOver() {
 	}
 	g := n.disk.present
 	next := n.group(g.Network(), g.Epoch()+1, g.Link())
-	h := NewHandover(n.key.Public(), true, g, n.disk.stated)
+	h := NewHandover(n.key.Public(), true, g, n.disk.stated, func(link domain.Hash) uint64 { return n.epochs[link] })
 	me, _ := g.Voter(n.key.Public())
 	var todo []HandoverEffect
 	step := func(in HandoverInput) { todo = append(todo, h.Step(in)...) }

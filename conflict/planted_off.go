@@ -16,6 +16,7 @@ const (
 	plantedWindow      = false // the window gates every round
 	plantedCrossEpoch  = false // PENDING counts in other epochs too
 	plantedNoAdoption  = false // locks are not carried through a link
+	plantedNoAsking    = false // nobody asks for what an epoch's end lacks
 )
 
 func (h *history) noteLock(*Record)     {}

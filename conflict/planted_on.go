@@ -11,20 +11,20 @@ import (
 var (
 	plantedQuorum, plantedGuard, plantedLatestLock, plantedNoPull, plantedKeptLocks bool
 	plantedNoSupport, plantedLostTimers, plantedCarriedVote, plantedFreeTimers      bool
-	plantedWindow, plantedCrossEpoch, plantedNoAdoption                             bool
+	plantedWindow, plantedCrossEpoch, plantedNoAdoption, plantedNoAsking            bool
 )
 
 // Planted are the bugs that Plant knows.
 var Planted = []string{
 	"quorum-at-least", "guard-by-contest", "latest-lock", "no-pull", "kept-locks", "no-support", "lost-timers",
-	"carried-votes", "free-timers", "window-gates-rounds", "carried-epochs", "no-adoption",
+	"carried-votes", "free-timers", "window-gates-rounds", "carried-epochs", "no-adoption", "no-asking",
 }
 
 // Plant switches one bug on, and all others off; an empty name switches all off. Builds with the tag planted only.
 func Plant(name string) error {
 	for i, bug := range []*bool{
 		&plantedQuorum, &plantedGuard, &plantedLatestLock, &plantedNoPull, &plantedKeptLocks, &plantedNoSupport, &plantedLostTimers,
-		&plantedCarriedVote, &plantedFreeTimers, &plantedWindow, &plantedCrossEpoch, &plantedNoAdoption,
+		&plantedCarriedVote, &plantedFreeTimers, &plantedWindow, &plantedCrossEpoch, &plantedNoAdoption, &plantedNoAsking,
 	} {
 		*bug = Planted[i] == name
 		if *bug {

@@ -31,8 +31,9 @@ type batcher struct {
 	// closed says that this node has ended its chain under the present link; held are the votes asked for since.
 	closed    bool
 	held      []cast
-	convicted bool             // this node's own key is convicted
-	say       func(why string) // why this node does not vote
+	inherited []conflict.Record // locks that an earlier life inherited, until it runs
+	convicted bool              // this node's own key is convicted
+	say       func(why string)  // why this node does not vote
 
 	// signs says whether this node votes at all. One that does not says nothing: it is no member, or its
 	// store may not sign in the epoch that counts (maySign).
@@ -123,8 +124,7 @@ func (b *batcher) reject(ctx context.Context, tx *utxo.Tx, err error) {
 	}
 }
 
-// lose writes down that a transaction which this node voted on is refused for good, and tells the contests
-// of the locks that go with it: they may have been refused votes for its rivals till now.
+// lose ends what binds this node to a transaction that is refused for good: its own votes, and locks that it inherited.
 func (b *batcher) lose(ctx context.Context, r rejected) error {
 	if slices.ContainsFunc(b.batch.Transactions, func(tx *utxo.Tx) bool { return tx.ID == r.tx.ID }) {
 		if err := b.flush(ctx); err != nil { // else its votes would be written after its end
@@ -132,23 +132,63 @@ func (b *batcher) lose(ctx context.Context, r rejected) error {
 		}
 	}
 	stored, found, err := b.store.Transaction(r.tx.ID)
-	if err != nil || !found || !stored.Pending {
+	if err != nil {
 		return err
 	}
-	rejection := store.Rejection{Tx: r.tx.ID, Reason: refusal.ReasonOf(r.err), Detail: r.err.Error(), TimeMS: nowMS()}
-	released := b.guard.Reject(r.tx.ID, r.tx.Spends())
-	err = b.space.write(ctx, func() error {
+	return b.free(ctx, r.tx.ID, r.tx.Spends(), r.err, found && stored.Pending)
+}
+
+// free writes down that a transaction is refused for good, where this node voted on it or is locked on it, and tells
+// the contests of the locks that go with it: they may have been refused votes for its rivals till now.
+func (b *batcher) free(ctx context.Context, tx domain.Hash, spends []utxo.Outpoint, why error, voted bool) error {
+	released := b.guard.Reject(tx, spends)
+	if !voted && len(released) == 0 {
+		return nil
+	}
+	rejection := store.Rejection{Tx: tx, Reason: refusal.ReasonOf(why), Detail: why.Error(), TimeMS: nowMS()}
+	err := b.space.write(ctx, func() error {
 		return b.store.Reject([]store.Rejected{{Rejection: rejection, Released: released}})
 	})
 	if err == nil && len(released) > 0 {
-		b.freed(conflict.Freed{Spends: r.tx.Spends(), Records: b.records(r.tx)})
+		b.freed(conflict.Freed{Spends: spends, Records: b.records(spends)})
 	}
 	return err
+}
+
+// freeInherited frees what is locked on transactions that lost against something final before this node was bound by
+// them: nobody will tell of their rejection again.
+func (b *batcher) freeInherited(ctx context.Context, inherited []conflict.Record) error {
+	spends := make(map[domain.Hash][]utxo.Outpoint)
+	for i := range inherited {
+		spends[inherited[i].Tx] = append(spends[inherited[i].Tx], inherited[i].Outpoint)
+	}
+	for tx, outpoints := range spends {
+		for _, o := range outpoints {
+			entry, found, err := b.store.Lookup(o)
+			if err != nil {
+				return err
+			}
+			if !found || entry.SpentBy.IsZero() || entry.SpentBy == tx {
+				continue
+			}
+			why := refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "outpoint %v: %v %s", o, errSpentByRival, entry.SpentBy)
+			if err := b.free(ctx, tx, outpoints, why, false); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // run flushes at once when the node was idle. Under load it waits so long that signing, syncing and
 // publishing take at most a quarter of the time, up to the flush interval or a full batch.
 func (b *batcher) run(ctx context.Context) {
+	if err := b.freeInherited(ctx, b.inherited); err != nil {
+		b.fail(err)
+		return
+	}
+	b.inherited = nil
 	heartbeat := time.NewTimer(b.config.Heartbeat)
 	defer heartbeat.Stop()
 	pause := time.NewTimer(0)
@@ -225,7 +265,7 @@ func (b *batcher) take(ctx context.Context, c cast) error {
 	case c.do != nil:
 		return c.do(ctx)
 	case c.join != nil:
-		c.join(ctx, b.records(c.tx))
+		c.join(ctx, b.records(c.tx.Spends()))
 	case !b.signs:
 		b.metrics.withheld.Inc()
 	case b.closed:
@@ -238,10 +278,10 @@ func (b *batcher) take(ctx context.Context, c cast) error {
 	return nil
 }
 
-// records are this node's votes on the outpoints that a transaction spends.
-func (b *batcher) records(tx *utxo.Tx) []conflict.Record {
+// records are this node's votes on outpoints.
+func (b *batcher) records(spends []utxo.Outpoint) []conflict.Record {
 	var own []conflict.Record
-	for _, o := range tx.Spends() {
+	for _, o := range spends {
 		own = append(own, b.guard.Records(o)...)
 	}
 	return own
@@ -366,13 +406,13 @@ func (b *batcher) admit(c cast) error {
 func (b *batcher) refuse(c cast, err error) {
 	b.metrics.refusedVotes.Inc()
 	if !errors.Is(err, conflict.ErrContradiction) {
-		c.answer(err, b.records(c.tx))
+		c.answer(err, b.records(c.tx.Spends()))
 		return
 	}
 	if n, ok := b.refused.take(time.Now()); ok {
 		b.log.Info("vote refused by the guard", "tx", c.tx.ID, "state", c.state, "round", c.round, "err", err, "more", n)
 	}
-	c.answer(err, b.records(c.tx))
+	c.answer(err, b.records(c.tx.Spends()))
 }
 
 // Why outpoints cannot be voted on.

@@ -88,6 +88,11 @@ func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetric
 	if e.Epoch > 0 && g.Link() != e.Link {
 		return nil, fmt.Errorf("this node has entered epoch %d by link %s, and %s is final here", e.Epoch, e.Link, g.Link())
 	}
+	for _, lock := range e.Stated {
+		if l.known(lock.Link) == nil {
+			return nil, fmt.Errorf("this node is locked on %s under link %s, which is not final here", lock.Tx, lock.Link)
+		}
+	}
 	ep.present.Store(g)
 	ep.metrics.epoch.Set(float64(g.Epoch()))
 	ep.stated = e.Stated
@@ -97,7 +102,9 @@ func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetric
 // begin watches the present epoch.
 func (ep *epochs) begin() {
 	g := ep.present.Load()
-	ep.handover = conflict.NewHandover(ep.self, ep.signs(g), g, ep.stated)
+	ep.handover = conflict.NewHandover(ep.self, ep.signs(g), g, ep.stated, func(link domain.Hash) uint64 {
+		return ep.lineage.known(link).Epoch() // newEpochs, or the certificate behind the lock, has seen that it is
+	})
 }
 
 // heard is told of each observation that is stored. It does not block.

@@ -123,11 +123,15 @@ func (n *Node) wireBatcher(p Parts) error {
 	}
 	head = p.Store.Head(observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch})
 	guard := conflict.NewGuard()
+	var inherited []conflict.Record
 	for r, err := range p.Store.GuardRecords() {
 		if err != nil {
 			return err
 		}
 		guard.Restore([]conflict.Record{r})
+		if r.State == observation.Inherited && !r.Released {
+			inherited = append(inherited, r)
+		}
 	}
 	signs, why := maySign(present, sh.self, p.Store.Signing())
 	if why != "" {
@@ -139,7 +143,7 @@ func (n *Node) wireBatcher(p Parts) error {
 		return err
 	}
 	sh.batcher = &batcher{
-		closed: closed, say: func(why string) { n.ready.say(aboutSigning, why) },
+		closed: closed, inherited: inherited, say: func(why string) { n.ready.say(aboutSigning, why) },
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),

@@ -15,6 +15,7 @@ import (
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -129,6 +130,75 @@ func TestNothingConvictsAfterRelease(t *testing.T) {
 			}
 			if refused := answers[1] != nil; refused != votes.rival {
 				t.Errorf("ACCEPTED for the winner: %v", answers[1])
+			}
+		})
+	}
+}
+
+// What a node inherited binds it to a transaction, until that has lost on another outpoint: then its other outpoints are
+// free again, whether it was rejected before the node was bound, while it was, or in an earlier life; and the contests
+// are told.
+func TestInheritedLocksEnd(t *testing.T) {
+	lost := func(s *signerAt, tx *utxo.Tx) error { return s.lose(t.Context(), rejected{tx, errSpentByRival}) }
+	for name, bind := range map[string]func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error{
+		"rejected before": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error {
+			winner()
+			return s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks})
+		},
+		"rejected while bound": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error {
+			err := s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks})
+			winner()
+			return errors.Join(err, lost(s, a))
+		},
+		"in an earlier life": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error {
+			winner()
+			s.guard.Restore(locks)
+			return s.freeInherited(t.Context(), locks)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSigner(t)
+			s.say = func(string) {}
+			d, err := utxo.NewBuilder(s.v.genesis.ID).Spend(utxo.Outpoint{Tx: s.v.genesis.ID}).Spend(utxo.Outpoint{Tx: s.v.genesis.ID, Index: 1}).
+				Pay(utxo.KeyLock(kit.Key(101).Public()).Address(), utxo.Product{}, 2000).Build()
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := d.Sign(kit.Key(100)).Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, c := s.v.pay(0, "b"), s.v.pay(1, "c")
+			var locks []conflict.Record
+			for _, o := range a.Spends() {
+				locks = append(locks, conflict.Record{Outpoint: o, State: observation.Inherited, Round: 3, Tx: a.ID, Epoch: 1, Certificate: conflict.CertAt(0, 3)})
+			}
+			if err := s.store.EnterEpoch(store.Entered{Epoch: 1, Link: s.group.Link()}, locks); err != nil {
+				t.Fatal(err)
+			}
+			if err := bind(s, locks, a, func() { s.commit(t, b) }); err != nil {
+				t.Fatal(err)
+			}
+			var answers []error
+			s.ask(t, c, observation.Pending, 0, &answers)
+			if err := s.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(answers) != 1 || answers[0] != nil {
+				t.Errorf("the vote for what spends the free outpoint: %v", answers)
+			}
+			if len(s.freed) != 1 || len(s.freed[0].Spends) != 2 {
+				t.Errorf("the contests are told %+v", s.freed)
+			}
+			guard := conflict.NewGuard() // of the next life
+			for r, err := range s.store.GuardRecords() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				guard.Restore([]conflict.Record{r})
+			}
+			if id, _, locked := guard.Lock(c.Spends()[0]); locked {
+				t.Errorf("the next life is locked on %v", id)
 			}
 		})
 	}

@@ -67,9 +67,13 @@ func (n *node) linked(tx *utxo.Tx) {
 	n.at[tx.Link.Link()] = utxo.Outpoint{Tx: tx.ID}
 }
 
+func (n *node) newHandover() *conflict.Handover {
+	return conflict.NewHandover(n.key, true, n.present, n.stated, func(link domain.Hash) uint64 { return n.byLink[link].Epoch() })
+}
+
 // watchEpoch begins the hand-over of the present epoch, after all that is on disk was taken in.
 func (n *node) watchEpoch() {
-	n.handover = conflict.NewHandover(n.key, true, n.present, n.stated)
+	n.handover = n.newHandover()
 	for _, o := range n.archive[n.key][n.head.Height] {
 		if o.Hash == n.head.Hash && o.Header.Link == n.present.Link() && o.Leaf(o.Len()-1).State == observation.Closed {
 			n.closed = true
@@ -201,7 +205,12 @@ func (n *node) enterEpoch(e conflict.Enter) {
 		n.count("hand-over", 1)
 		n.guard.Restore(e.Records)
 		n.present, n.stated, n.closed, n.entering = e.Group, e.Stated, false, false
-		n.handover = conflict.NewHandover(n.key, true, n.present, n.stated)
+		for _, r := range e.Records {
+			if n.rejected[r.Tx] {
+				n.free(n.known[r.Tx])
+			}
+		}
+		n.handover = n.newHandover()
 		n.contest(conflict.NewGroup{Group: e.Group, Locks: e.Records})
 		for _, id := range n.flightIDs() {
 			if f := n.flights[id]; f != nil {

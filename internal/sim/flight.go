@@ -180,12 +180,17 @@ func (n *node) report(f *flight, e lifecycle.Report) {
 	}
 	n.rejected[id] = true
 	n.rejectedAt(n, id)
-	if changed := n.guard.Reject(id, f.tx.Spends()); len(changed) > 0 {
-		n.disk.put(write{records: changed})
-		n.contest(conflict.Freed{Spends: f.tx.Spends(), Records: n.ownRecords(f.tx)})
-	}
+	n.free(f.tx)
 	n.claims.Release(id)
 	n.lose(f.tx)
+}
+
+// free releases what binds this node to a transaction that is rejected.
+func (n *node) free(tx *utxo.Tx) {
+	if changed := n.guard.Reject(tx.ID, tx.Spends()); len(changed) > 0 {
+		n.disk.put(write{records: changed})
+		n.contest(conflict.Freed{Spends: tx.Spends(), Records: n.ownRecords(tx)})
+	}
 }
 
 // verify really checks signatures, once for all nodes.

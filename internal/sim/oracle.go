@@ -258,9 +258,17 @@ func (o *oracle) decided(n *node, c *workload) bool {
 	return true
 }
 
+// arrived reports whether a node is in the newest epoch that it knows of.
+func arrived(n *node) bool {
+	return n.up && !n.closed && !n.entering && n.next[n.present.Link()] == nil
+}
+
 // allDecided reports whether everything is settled everywhere.
 func (o *oracle) allDecided() bool {
 	for _, n := range o.w.nodes {
+		if n != nil && !arrived(n) {
+			return false
+		}
 		for _, c := range o.w.cases {
 			if n != nil && !o.decided(n, c) {
 				return false
@@ -275,6 +283,10 @@ func (o *oracle) verdict() {
 	for _, n := range o.w.nodes {
 		if n == nil {
 			continue
+		}
+		if n.up && !arrived(n) {
+			o.Undecided++
+			o.violate("n%d has not ended epoch %d", n.id, n.present.Epoch())
 		}
 		for i, c := range o.w.cases {
 			if !o.decided(n, c) {

@@ -44,6 +44,7 @@ var catchers = map[string]string{
 	"drop-forked":         "conducted", // certificates behind which there are liars' votes
 	"verdict-by-id":       "poison",
 	"carried-epochs":      "links",
+	"no-asking":           "links", // chains and certificates that did not come by themselves
 	"no-adoption":         "heirs", // finality that one node alone has seen, and a link that moves weight to its rival
 }
 
