@@ -136,7 +136,13 @@ func TestFinalSigner(t *testing.T) {
 	link := l.genesis.Group.Link()
 	always := func() bool { return true }
 	want := gossip.Final{Tx: a.ID, Link: link}
-	f, ok, err := s.final(want, always)
+	var f observation.FinalSignature
+	var ok bool
+	var err error
+	l.eventually("what is final to be on disk", func() bool {
+		f, ok, err = s.final(want, always)
+		return ok || err != nil
+	})
 	check := f.Check()
 	if err != nil || !ok || !check.Verify() || f.Key != l.keys[0].Public() || f.Tx != a.ID {
 		t.Fatal(f, ok, err)

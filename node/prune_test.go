@@ -25,6 +25,7 @@ func TestPrune(t *testing.T) {
 			first, second := v.pay(0, "a"), v.pay(1, "b")
 			n.submitFinal(t, first)
 			n.submitFinal(t, second) // or the votes on the first would lie in heads, which stay
+			early := n.first(t)
 			kept := uint64(2)
 			if own == stranger {
 				kept = 0
@@ -34,6 +35,10 @@ func TestPrune(t *testing.T) {
 				if err != nil || r.ProofsKept != kept || r.ProofsGone != 0 {
 					t.Fatalf("round %d: %v, %v", round, r, err)
 				}
+			}
+			// Whoever sends the node what it signed long ago does not make it think that its key signs elsewhere.
+			if err := n.sh.observe(t.Context(), early.Raw); err != nil {
+				t.Errorf("its own pruned observation: %v", err)
 			}
 			raw, err := n.Proof(t.Context(), first.ID, true, 0)
 			watched := error(nil)

@@ -71,10 +71,9 @@ func signedElsewhere(o *observation.Observation) error {
 
 // recorded reports whether this node has signed an observation, by its own record.
 func (sh *shell) recorded(chain observation.ChainID, height uint64, hash domain.Hash) (bool, error) {
-	o, found, err := sh.store.Observation(chain, height)
+	signed, err := sh.store.Signed(chain, height, hash)
 	if err != nil {
 		sh.fail(err)
-		return false, err
 	}
-	return found && o.Hash == hash, nil
+	return signed, err
 }

@@ -70,7 +70,15 @@ func TestPrune(t *testing.T) {
 	if _, err := s.PruneObservations(now + 4*step); err != nil {
 		t.Fatal(err)
 	}
-	check(4) // heights 1 to 4 are older, and 4 stays
+	check(4)                                                                                       // heights 1 to 4 are older, and 4 stays
+	for height, want := range map[uint64]bool{0: false, 1: true, 4: false, 10: false, 11: false} { // 1 is believed
+		if signed, err := s.Signed(ownChain(0), height, gold); signed != want || err != nil {
+			t.Errorf("another one at height %d: signed %t, %v", height, signed, err)
+		}
+	}
+	if signed, err := s.Signed(ownChain(0), 10, last.Hash); !signed || err != nil {
+		t.Errorf("what was signed: %t, %v", signed, err)
+	}
 	if forks := collect(t, s.Forks(observation.ChainID{Key: peers[0].Public()}, 1)); len(forks) != 0 {
 		t.Errorf("%d forks are left", len(forks))
 	}

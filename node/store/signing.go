@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 )
 
 // Signing says in which signing epoch of its key this store signs. In every other one somebody may have
@@ -61,6 +62,27 @@ func (s *Store) Signing() Signing { return s.signing }
 // mine reports whether a chain is the one that this store signs.
 func (s *Store) mine(id observation.ChainID) bool {
 	return id.Key == s.options.Key && id.SigningEpoch == s.signing.Epoch && !s.signing.Backup
+}
+
+// Signed reports whether this node has signed an observation, by its own record: the one that is stored at that height
+// of its chain. Below its head one can be missing only because it was pruned; what anybody says was there is believed.
+func (s *Store) Signed(id observation.ChainID, height uint64, hash domain.Hash) (bool, error) {
+	if err := s.enter(); err != nil {
+		return false, err
+	}
+	defer s.leave()
+	if !s.mine(id) || height == 0 || height > s.shown(id) {
+		return false, nil
+	}
+	value, ok, err := s.get(s.db, appendObservationKey(nil, id, height))
+	if err != nil || !ok {
+		return err == nil, err
+	}
+	known, _, err := decodeObservation(value)
+	if err != nil {
+		return false, s.fail(err)
+	}
+	return known == hash, nil
 }
 
 // loadSigning reads the epoch. A store that was made before there was a record of it signs in the highest
