@@ -38,7 +38,7 @@ const coinAmount = 1000
 // fan is how many outputs one preparing transaction makes.
 const fan = utxo.MaxOutputs - 1
 
-// Mint makes n coins out of the faucet's and waits until every node holds them final.
+// Mint makes coins out of the faucet's, each final at one node at least.
 func (n *Network) Mint(ctx context.Context, count int) (*Coins, error) {
 	c := &Coins{network: n.Nodes[0].Genesis().ID}
 	for i := range owners {
@@ -110,7 +110,7 @@ func (n *Network) sources(ctx context.Context, count int) ([]client.Coin, error)
 	return coins[:min(count, len(coins))], err
 }
 
-// submitAll has transactions made final by the first node, some at a time.
+// submitAll has transactions made final, each by one of the nodes, some at a time.
 func (n *Network) submitAll(ctx context.Context, txs []*utxo.Tx) error {
 	var group sync.WaitGroup
 	failed := make([]error, len(txs))

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -40,9 +41,9 @@ func (o *Outcome) Percentile(p int) float64 {
 	return float64(o.Latencies[at].Microseconds()) / 1000
 }
 
-// Closed submits transactions over streams, window of them under way at each node, and counts finals. It stops
-// handing in after the duration, or when there are no more. Nodes take turns, so that no transaction is submitted
-// twice and a coin comes round in order.
+// Closed submits transactions over streams, window of them under way at each node, and counts finals. Nodes take turns,
+// so that a coin comes round in order; what one turns away for now is offered to it again, as a wallet would, since all
+// that spends it would fail. It stops handing in after the duration, or when there are no more.
 func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, window int, duration time.Duration) (*Outcome, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -54,68 +55,101 @@ func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, window int, durati
 		start   = time.Now()
 		failure error
 	)
-	fail := func(err error) {
-		mu.Lock()
-		failure = errors.Join(failure, err)
-		mu.Unlock()
-		cancel()
-	}
 	for _, node := range n.Nodes {
 		stream, err := node.Stream(ctx)
 		if err != nil {
 			return nil, err
 		}
-		sent := make([]time.Time, len(txs))
-		places := make(chan struct{}, window)
+		l := lane{
+			stream: stream, txs: txs, next: &next, end: start.Add(duration),
+			sent: make([]time.Time, len(txs)), places: make(chan struct{}, window), again: make(chan int, window),
+		}
+		all.Go(func() { l.send(ctx) })
 		all.Go(func() {
-			for time.Since(start) < duration {
-				select {
-				case places <- struct{}{}:
-				case <-ctx.Done():
-					return
-				}
-				i := int(next.Add(1) - 1)
-				if i >= len(txs) {
-					break
-				}
-				sent[i] = time.Now()
-				if err := stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: txs[i].Raw, WaitFor: client.WaitFinal}); err != nil {
-					return // Recv says why
-				}
-			}
-			_ = stream.CloseSend() // Recv says whether it failed
-		})
-		all.Go(func() {
-			var latencies []time.Duration
-			refused, failed := 0, 0
-			for {
-				answer, err := stream.Recv()
-				if err != nil {
-					if !ended(err) {
-						fail(fmt.Errorf("bench: stream: %w", err))
-					}
-					break
-				}
-				<-places
-				switch status := answer.GetStatus(); {
-				case status.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
-					latencies = append(latencies, time.Since(sent[answer.GetSequence()]))
-				case status.GetRejection().GetReason() == notaryv1.Reason_REASON_OVERLOADED:
-					refused++
-				default:
-					failed++
-				}
-			}
+			err := l.receive()
 			mu.Lock()
-			out.Latencies = append(out.Latencies, latencies...)
-			out.Refused += refused
-			out.Failed += failed
-			mu.Unlock()
+			defer mu.Unlock()
+			if err != nil {
+				failure = errors.Join(failure, err)
+				cancel()
+			}
+			out.Latencies = append(out.Latencies, l.out.Latencies...)
+			out.Refused += l.out.Refused
+			out.Failed += l.out.Failed
 		})
 	}
 	all.Wait()
 	out.Elapsed = time.Since(start)
 	return &out, failure
+}
+
+// lane is the closed loop at one node.
+type lane struct {
+	stream grpc.BidiStreamingClient[notaryv1.SubmitTransactionsRequest, notaryv1.SubmitTransactionsResponse]
+	txs    []*utxo.Tx
+	next   *atomic.Int64 // of txs, shared by all lanes
+	end    time.Time
+	sent   []time.Time   // for the first time
+	places chan struct{} // taken from the first sending to the last answer
+	again  chan int      // turned away before
+	out    Outcome
+}
+
+// send hands in until the time is over.
+func (l *lane) send(ctx context.Context) {
+	over := time.NewTimer(time.Until(l.end))
+	defer over.Stop()
+	defer l.stream.CloseSend() // receive says whether the stream failed
+	for {
+		var i int
+		select {
+		case i = <-l.again:
+		default:
+			select {
+			case i = <-l.again:
+			case l.places <- struct{}{}:
+				if i = int(l.next.Add(1) - 1); i >= len(l.txs) {
+					return
+				}
+				l.sent[i] = time.Now()
+			case <-over.C:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+		request := notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: l.txs[i].Raw, WaitFor: client.WaitFinal}
+		if time.Now().After(l.end) || l.stream.Send(&request) != nil {
+			return
+		}
+	}
+}
+
+// receive takes the answers until the stream ends.
+func (l *lane) receive() error {
+	for {
+		answer, err := l.stream.Recv()
+		switch {
+		case ended(err):
+			return nil
+		case err != nil:
+			return fmt.Errorf("bench: stream: %w", err)
+		}
+		i := int(answer.GetSequence())
+		rejection := answer.GetStatus().GetRejection()
+		switch {
+		case answer.GetStatus().GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
+			l.out.Latencies = append(l.out.Latencies, time.Since(l.sent[i]))
+		case rejection.GetReason() == notaryv1.Reason_REASON_OVERLOADED:
+			l.out.Refused++
+			wait := time.Duration(max(rejection.GetRetryAfterMs(), 1)) * time.Millisecond
+			time.AfterFunc(wait, func() { l.again <- i }) // it has kept its place
+			continue
+		default:
+			l.out.Failed++
+		}
+		<-l.places
+	}
 }
 
 // Open submits at a fixed rate whether or not earlier ones are final, each in a call of its own that waits for the

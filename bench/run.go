@@ -71,12 +71,10 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 		return err
 	}
 	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
-		if p.Profile != "" {
-			written := make(chan error, 1)
-			go func() { written <- net.profile(ctx, p.Profile, p.Seconds) }()
-			defer func() { err = errors.Join(err, <-written) }()
-		}
-		return net.Closed(ctx, txs, p.Window, time.Duration(p.Seconds)*time.Second)
+		written := make(chan error, 1)
+		go func() { written <- net.profile(ctx, p.Profile, p.Seconds) }()
+		out, err := net.Closed(ctx, txs, p.Window, time.Duration(p.Seconds)*time.Second)
+		return out, errors.Join(err, <-written)
 	})
 }
 
@@ -130,8 +128,11 @@ func ceilingsFor(dir string) (Ceilings, error) {
 	return MeasureCeilings(filepath.Join(dir, "ceiling"), txs, utxo.Rules{Network: network})
 }
 
-// profile keeps what the first node does for some seconds, for go tool pprof.
+// profile keeps what the first node does for some seconds, for go tool pprof, where a path says.
 func (n *Network) profile(ctx context.Context, path string, seconds int) error {
+	if path == "" {
+		return nil
+	}
 	b, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", n.file.Nodes[0].Metrics, seconds))
 	if err != nil {
 		return err
