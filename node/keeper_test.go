@@ -15,10 +15,11 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// speakers are the first n voters of a village, each with the master key of its peer, all connected.
+// speakers are the first n voters of a village, each with the master key of its peer, all connected. Their rounds end by
+// time too: they may go from one epoch to the next in different rounds.
 func speakers(t *testing.T, n int, adjust ...func(*village)) (*village, []*villager) {
 	t.Helper()
-	v := newVillage(t, nil)
+	v := newVillage(t, func(c *Config) { c.Contests = DefaultConfig().Contests })
 	v.speak = true
 	for _, do := range adjust {
 		do(v)
