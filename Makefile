@@ -83,6 +83,10 @@ sim-planted: ## Every planted bug must be caught by the simulator
 soak: ## Power cuts and kill -9 under load: POWER=200 KILLS=20 (the long form: 10000 and 1000)
 	@POWER=$(or $(POWER),200) KILLS=$(or $(KILLS),20) ./scripts/soak.sh
 
+.PHONY: partitions
+partitions: ## Hosts in network namespaces: cut and bad links, clients' histories (as root): ROUNDS=1
+	@ROUNDS=$(or $(ROUNDS),1) ./scripts/partitions.sh
+
 .PHONY: model
 model: ## Check the voting rules exhaustively (Promela, installs Debian's spin): MODEL=quick
 	./scripts/model.sh $(or $(MODEL),quick)

@@ -34,6 +34,7 @@ type processes struct {
 	devnet  *exec.Cmd
 	again   []*exec.Cmd // by node: the process that the test started in place of the devnet's
 	conns   []*grpc.ClientConn
+	host    func(i int, line []string) []string // the command line that runs a node where it belongs; nil for here
 }
 
 // startProcesses builds notaryd and starts a devnet of four.
@@ -63,6 +64,13 @@ func startProcesses(t *testing.T) *processes {
 	if p.genesis, err = group.DecodeGenesis(b); err != nil {
 		t.Fatal(err)
 	}
+	p.connect(t)
+	return p
+}
+
+// connect makes the connections to the nodes' APIs.
+func (p *processes) connect(t *testing.T) {
+	t.Helper()
 	for _, n := range p.file.Nodes {
 		conn, err := grpc.NewClient(n.API, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
@@ -70,11 +78,15 @@ func startProcesses(t *testing.T) *processes {
 		}
 		p.conns = append(p.conns, conn)
 	}
-	return p
 }
 
 func (p *processes) command(args ...string) *exec.Cmd {
-	c := exec.Command(p.binary, args...)
+	return process(append([]string{p.binary}, args...))
+}
+
+// process is a program that ends with the test.
+func process(line []string) *exec.Cmd {
+	c := exec.Command(line[0], line[1:]...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c
 }
@@ -125,7 +137,11 @@ func (p *processes) run(t *testing.T, i int) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	c := p.command("run", p.node(i))
+	line := []string{p.binary, "run", p.node(i)}
+	if p.host != nil {
+		line = p.host(i, line)
+	}
+	c := process(line)
 	c.Stderr = log
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -144,23 +160,24 @@ func (p *processes) run(t *testing.T, i int) {
 
 // stop ends every process, gently.
 func (p *processes) stop(t *testing.T) {
-	if p.devnet == nil {
-		return
-	}
 	for i, c := range p.again {
 		if c != nil {
 			_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
 			if err := c.Wait(); err != nil {
 				t.Errorf("%s: %v", p.file.Nodes[i].Name, err)
 			}
+			p.again[i] = nil
 		}
 	}
-	_ = p.devnet.Process.Signal(syscall.SIGINT)
-	_ = p.devnet.Wait() // it reports the nodes that were killed
-	p.devnet = nil
+	if p.devnet != nil {
+		_ = p.devnet.Process.Signal(syscall.SIGINT)
+		_ = p.devnet.Wait() // it reports the nodes that were killed
+		p.devnet = nil
+	}
 	for _, c := range p.conns {
 		c.Close()
 	}
+	p.conns = nil
 }
 
 // open opens the store of a node that does not run.

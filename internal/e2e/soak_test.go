@@ -49,15 +49,18 @@ func tell(t *testing.T, figures map[string]any) {
 // load is clients that pay without pause, and remember which node said FINAL of what.
 type load struct {
 	purse
-	clients []atomic.Pointer[client] // by node; nil while it is down
-	ctx     context.Context
-	end     context.CancelFunc
-	workers sync.WaitGroup
+	clients  []atomic.Pointer[client] // by node; nil while it is down
+	ctx      context.Context
+	end      context.CancelFunc
+	workers  sync.WaitGroup
+	history  *history
+	patience time.Duration // before a client turns to another node
 
 	mu      sync.Mutex
 	said    []map[domain.Hash]bool // by node: what it said was final in its present life
 	final   []*utxo.Tx             // all that was said to be final
 	rivals  [][2]*utxo.Tx
+	offered []*utxo.Tx // that have rivals
 	failure error
 }
 
@@ -86,7 +89,11 @@ type client struct{ notaryv1.NotaryServiceClient }
 
 // newLoad starts workers, each of which pays one coin on and on, and one that spends further coins twice.
 func newLoad(p purse, workers int, nodes []*client) *load {
-	l := &load{purse: p, clients: make([]atomic.Pointer[client], len(nodes)), said: make([]map[domain.Hash]bool, len(nodes))}
+	return newLoadOf(p, workers, nodes, patience)
+}
+
+func newLoadOf(p purse, workers int, nodes []*client, patience time.Duration) *load {
+	l := &load{purse: p, clients: make([]atomic.Pointer[client], len(nodes)), said: make([]map[domain.Hash]bool, len(nodes)), history: newHistory(), patience: patience}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	for i, c := range nodes {
 		l.clients[i].Store(c)
@@ -96,15 +103,51 @@ func newLoad(p purse, workers int, nodes []*client) *load {
 		l.workers.Go(func() { l.payOn(w, workers) })
 	}
 	l.workers.Go(func() { l.spendTwice(workers) })
+	l.workers.Go(l.readOn)
 	return l
+}
+
+// readOn asks one node after the other what has become of the newest rivals.
+func (l *load) readOn() {
+	for i := 0; l.ctx.Err() == nil; i++ {
+		l.mu.Lock()
+		n := len(l.offered)
+		newest := slices.Clone(l.offered[max(0, n-8):])
+		l.mu.Unlock()
+		c := l.clients[i%len(l.clients)].Load()
+		for _, tx := range newest {
+			if c != nil {
+				l.read(c, tx)
+			}
+		}
+		select {
+		case <-l.ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// read asks a node for the state of a transaction.
+func (l *load) read(c *client, tx *utxo.Tx) {
+	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
+	defer cancel()
+	since := l.history.now()
+	r, err := c.GetTransaction(ctx, &notaryv1.GetTransactionRequest{TransactionId: tx.ID[:]})
+	if err == nil && r.GetStatus().GetState() == stateFinal {
+		l.history.told(tx, true, since)
+	}
 }
 
 // stop ends the workers.
 func (l *load) stop(t *testing.T) {
+	t.Helper()
 	l.end()
 	l.workers.Wait()
 	if l.failure != nil {
 		t.Error(l.failure)
+	}
+	if operations, ok := l.history.consistent(); !ok || operations < 2*len(l.final) {
+		t.Errorf("what clients were told is the history of no register that is written once (%d lines)", operations)
 	}
 }
 
@@ -137,6 +180,9 @@ func (l *load) spendTwice(first int) {
 	for i := first; i < l.coins && l.ctx.Err() == nil; i++ {
 		coin := utxo.Outpoint{Tx: l.network, Index: uint32(i)}
 		pair := [2]*utxo.Tx{l.pay(coin, bob, 0), l.pay(coin, carol, 1)}
+		l.mu.Lock()
+		l.offered = append(l.offered, pair[:]...)
+		l.mu.Unlock()
 		var sides sync.WaitGroup
 		var ended atomic.Bool
 		for j, tx := range pair {
@@ -171,17 +217,21 @@ func (l *load) submit(at int, tx *utxo.Tx) bool {
 		}
 		return false
 	}
-	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	ctx, cancel := context.WithTimeout(l.ctx, l.patience)
 	defer cancel()
+	l.history.offer(tx)
+	since := l.history.now()
 	reply, err := r.SubmitTransaction(ctx, &notaryv1.SubmitTransactionRequest{Transaction: tx.Raw, WaitFor: waitFinal})
 	switch reason := reasonOf(err); {
 	case err == nil && reply.GetStatus().GetState() == stateFinal:
+		l.history.told(tx, true, since)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.said[at][tx.ID] = true
 		l.final = append(l.final, tx)
 		return true
 	case reason == notaryv1.Reason_REASON_DOUBLE_SPEND, reason == notaryv1.Reason_REASON_OUTPOINT_SPENT:
+		l.history.told(tx, false, since)
 		return true
 	case err == nil && reply.GetStatus().GetState() == stateRejected:
 		l.mu.Lock()
