@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/notarynet/notaryd/node/gossip"
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/bls"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -42,6 +43,9 @@ func (*glib) Transactions(context.Context, []domain.Hash, bool, func(raw, proof 
 func (*glib) Observations(context.Context, gossip.Range, func(raw []byte) bool) error { return nil }
 func (*glib) Votes(context.Context, gossip.Votes, func(raw []byte) bool) error        { return nil }
 func (*glib) Heads(context.Context, func(gossip.Head) bool) error                     { return nil }
+func (*glib) Set(_ context.Context, asked []setsync.Range) (setsync.Reply, error) {
+	return setsync.Reply{Answered: len(asked)}, nil // it has the same
+}
 
 // chatter has the liar answer questions for final signatures.
 func (l *live) chatter(change func(*observation.FinalSignature)) *glib {

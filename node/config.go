@@ -55,6 +55,8 @@ type Config struct {
 	// MarginFloor is the number of peers below which a warning is given: that few could break safety together,
 	// or stop progress.
 	MarginFloor int
+	// Reconcile is how often this node compares what is final here with members; more often while it is behind.
+	Reconcile time.Duration
 	// Fees is what this node asks for before it relays or votes in round 0.
 	Fees utxo.FeePolicy
 }
@@ -83,6 +85,7 @@ func DefaultConfig() Config {
 		HeldBelow:        group.Total / 2,
 		HeldPatience:     2 * time.Second,
 		MarginFloor:      2,
+		Reconcile:        30 * time.Second,
 	}
 }
 
@@ -108,6 +111,7 @@ func (c Config) Validate() error {
 	check(c.HeldBelow <= group.Total, "held_below must lie in 0..%d, not %d", group.Total, c.HeldBelow)
 	check(c.HeldPatience >= 0 && c.HeldPatience <= 30*time.Second, "held_patience must lie in 0s..30s, not %v", c.HeldPatience)
 	check(c.MarginFloor >= 0, "margin_floor must not be negative, not %d", c.MarginFloor)
+	check(c.Reconcile >= time.Second, "reconcile must be at least 1s, not %v", c.Reconcile)
 	check(c.DrainPatience >= 0, "drain_patience must not be negative, not %v", c.DrainPatience)
 	return errors.Join(append(errs, c.Contests.Validate())...)
 }

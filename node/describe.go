@@ -28,7 +28,7 @@ func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error
 		Genesis: sh.genesis.Bytes, GroupEpoch: sh.group().Epoch(), Link: link[:], Group: sh.group().Bytes(),
 		NodeKey: sh.self[:], NodeWeight: uint64(sh.group().Share(sh.self)), OnlineWeight: uint64(heard.weight),
 		Version: n.version, TimeMs: nowMS(), FinalTransactions: counts.Finals, LiveOutputs: counts.LiveOutputs,
-		ConnectedPeers: uint32(len(sh.net.Peers())),
+		ConnectedPeers: uint32(len(sh.net.Peers())), CatchUp: sh.catchUp(),
 	}, nil
 }
 

@@ -52,6 +52,13 @@ func (e *early) behind() bool {
 	return seen || e.n > 0
 }
 
+// waiting reports whether any wait.
+func (e *early) waiting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.n > 0
+}
+
 // take gives up those under a link.
 func (e *early) take(link domain.Hash) (out []*observation.Observation) {
 	e.mu.Lock()

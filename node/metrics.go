@@ -27,6 +27,7 @@ type Metrics struct {
 	contested           prometheus.Counter
 	broken              prometheus.Counter
 	droppedObservations prometheus.Counter
+	proven              prometheus.Counter
 	evidence            *evidenceMetrics
 	epochs              *epochMetrics
 	held                prometheus.Counter
@@ -68,10 +69,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		epochs:              newEpochMetrics(r),
 		trust:               newTrustMetrics(r),
 		held:                counter("transactions_held_total", "Transactions that became final with too little of this node's own trust behind them."),
+		proven:              counter("finals_proven_total", "Final transactions taken in by proofs that other nodes gave: their votes did not come."),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
 	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
-		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held)
+		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held, m.proven)
 	return m
 }
 

@@ -100,6 +100,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.arena.tallies = func(tx domain.Hash) chan<- any { return sh.counting.shard(tx).queue }
 	sh.wireVotes()
 	sh.wireCatchup()
+	sh.wireReconciler()
 	sh.arena.need, sh.arena.hand = sh.votes.need, sh.votes.hand
 	if err := n.wireKeeper(p); err != nil {
 		return nil, err
@@ -287,7 +288,7 @@ func (n *Node) running() []func(context.Context) {
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
 		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep, sh.epochs.run,
-		sh.keeper.run, n.announce, sh.backers.run, sh.omissions.run,
+		sh.keeper.run, n.announce, sh.backers.run, sh.omissions.run, sh.reconciler.run,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

@@ -30,7 +30,12 @@ func (l *live) carrier(node int, tx *utxo.Tx) (hash domain.Hash) {
 // lieAt is lie at a time of its own, and waits until the first node has it.
 func (l *live) lieAt(timeMS uint64, leaves ...observation.Leaf) {
 	l.t.Helper()
-	l.publish(l.signer.Observe(l.genesis.Group, timeMS, leaves...))
+	o := l.signer.Observe(l.genesis.Group, timeMS, leaves...)
+	l.publish(o)
+	// A busy machine may drop gossip, and nobody would ask the liar again.
+	if err := l.nodes[0].sh.observe(l.t.Context(), o.Raw); err != nil {
+		l.t.Fatal(err)
+	}
 	l.eventually("the first node to have it", func() bool {
 		return l.nodes[0].store.Head(observation.ChainID{Key: l.signer.Head.Key}).Height == l.signer.Head.Height
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/node/store"
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -68,6 +69,11 @@ func (p pulls) Heads(_ context.Context, add func(gossip.Head) bool) error {
 		}
 	}
 	return nil
+}
+
+// Set implements gossip.Backend.
+func (p pulls) Set(_ context.Context, asked []setsync.Range) (setsync.Reply, error) {
+	return setsync.Answer(p.sh.store.FinalSet(), asked, gossip.SetLimits)
 }
 
 // Votes implements gossip.Backend: from the tally, and where the transaction is final here by these votes,

@@ -1,6 +1,9 @@
 package node
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // What may be in the way of serving, in the order in which it is told.
 const (
@@ -9,6 +12,7 @@ const (
 	aboutListening
 	aboutSigning
 	aboutDisk
+	aboutBehind
 	aboutKinds
 )
 
@@ -35,6 +39,13 @@ func (r *readiness) say(about int, problem string) {
 	r.about[about] = problem
 	close(r.changed)
 	r.changed = make(chan struct{})
+}
+
+// inTheWay reports whether anything is about some matters.
+func (r *readiness) inTheWay(matters ...int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(matters, func(about int) bool { return r.about[about] != "" })
 }
 
 // Ready returns what is in the way, and a channel that is closed when that may have changed.

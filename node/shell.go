@@ -59,13 +59,14 @@ type shell struct {
 	finalSigner *finalSigner
 	compactor   *compactor
 
-	fetcher  *fetcher
-	votes    *voteFetcher
-	catchup  *catchup
-	news     *news
-	metrics  *Metrics
-	recent   *recent
-	listened atomic.Bool // a peer that relays transactions has been connected
+	fetcher    *fetcher
+	votes      *voteFetcher
+	catchup    *catchup
+	reconciler *reconciler
+	news       *news
+	metrics    *Metrics
+	recent     *recent
+	listened   atomic.Bool // a peer that relays transactions has been connected
 
 	ready *readiness
 	hands *hands

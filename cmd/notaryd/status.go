@@ -99,5 +99,32 @@ func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse, pro
 	fmt.Fprintf(w, "network    %s (%s), epoch %d\n", n.Name, id, n.GroupEpoch)
 	fmt.Fprintf(w, "node key   %s, %s of the weight\n", key, percent(n.NodeWeight))
 	fmt.Fprintf(w, "online     %s of the weight heard from, more than 66.6 %% needed; %d peers\n", percent(n.OnlineWeight), n.ConnectedPeers)
-	fmt.Fprintf(w, "ledger     %d final transactions, %d live outputs\n\n", n.FinalTransactions, n.LiveOutputs)
+	fmt.Fprintf(w, "ledger     %d final transactions, %d live outputs\n", n.FinalTransactions, n.LiveOutputs)
+	fmt.Fprintf(w, "behind     %s\n\n", behind(n.CatchUp))
+}
+
+// behind says how far a node is behind the network, and what it can do meanwhile.
+func behind(c *notaryv1.CatchUp) string {
+	var text string
+	switch {
+	case c.GetFinalElsewhere() == 0:
+		text = "not known yet: too few members have said how much is final with them"
+	case c.Missing == 0:
+		text = "nothing"
+	default:
+		text = fmt.Sprintf("%d of %d final transactions are missing", c.Missing, c.FinalElsewhere)
+		if c.PerSecond > 0 {
+			text += fmt.Sprintf(", %d a second come, about %v left", c.PerSecond, (time.Duration(c.EtaMs) * time.Millisecond).Round(time.Second))
+		}
+	}
+	if c.GetStalled() != "" {
+		text += "; " + c.Stalled
+	}
+	can := func(what string, yes bool) string {
+		if yes {
+			return "can " + what + " now"
+		}
+		return "cannot " + what + " yet"
+	}
+	return text + "; " + can("verify", c.GetCanVerify()) + ", " + can("vote", c.GetCanVote())
 }

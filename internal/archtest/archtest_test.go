@@ -33,9 +33,9 @@ var layers = []struct {
 	{"conflict/...", []string{"proto/...", "utxo", "observation", "trust", "conflict/..."}},
 	{"node/lifecycle", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards"}},
 	{"node/epoch", []string{"proto/...", "trust"}},
-	{"node/store", []string{"proto/...", "utxo", "observation", "conflict"}},
-	{"node/gossip", []string{"proto/..."}},
-	{"node/sync", []string{"proto/...", "utxo", "observation", "conflict"}},
+	{"node/sync", []string{"proto/domain"}},
+	{"node/store", []string{"proto/...", "utxo", "observation", "conflict", "node/sync"}},
+	{"node/gossip", []string{"proto/...", "node/sync"}},
 	{"node", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards", "node/..."}},
 	{"api/gateway/...", []string{"proto/..."}},
 	{"api/...", []string{"proto/...", "api/...", "utxo", "observation"}},
@@ -50,7 +50,7 @@ var layers = []struct {
 
 // core are the pure packages, and impure what they may not import.
 var (
-	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/epoch"}
+	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/sync", "node/epoch"}
 	impure = []string{"time", "context", "os", "os/...", "net", "net/...", "sync", "sync/...", "log", "log/...", "math/rand", "math/rand/...", "crypto/rand", "syscall", "runtime", "testing", "testing/..."}
 	// foreign are the modules that the core may use.
 	foreign = []string{

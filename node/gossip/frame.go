@@ -25,15 +25,16 @@ const (
 	pullHeadsP
 	pullVotes
 	pullFinal
+	pullSet
 	numPulls
 )
 
-var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes", pullFinal: "final"}
+var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes", pullFinal: "final", pullSet: "set"}
 
 // String is the protocol's label in metrics and its part of the name on the wire.
 func (p pull) String() string { return pullNames[p] }
 
-// PullProtocol is the full name on the wire of one of tx, obs, heads, votes, final.
+// PullProtocol is the full name on the wire of one of tx, obs, heads, votes, final, set.
 func PullProtocol(network domain.Hash, name string) string {
 	return "/notary/" + network.String() + "/pull/" + name + "/1"
 }

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 
+	"github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -63,6 +64,9 @@ type Backend interface {
 	// Final is the canonical FinalSignature of this node, nil where the transaction is not final here, this
 	// node signs nothing, or from has asked for too many.
 	Final(ctx context.Context, from domain.PublicKey, f Final) ([]byte, error)
+	// Set answers a comparison of what is final (node/sync, SetLimits). An error of a bad request matches one of
+	// that package.
+	Set(ctx context.Context, asked []sync.Range) (sync.Reply, error)
 	// Heads lists the newest height of every chain known here.
 	Heads(ctx context.Context, add func(Head) bool) error
 }

@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -194,6 +195,9 @@ type store struct {
 	rotate bool
 	// wait, where set, is received from before every answer.
 	wait chan struct{}
+	set  ids
+	// reply, where set, is what all comparisons are answered with.
+	reply *setsync.Reply
 }
 
 func newStore() *store {
@@ -278,6 +282,38 @@ func (s *store) Final(ctx context.Context, _ domain.PublicKey, f Final) ([]byte,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.finals[f], nil
+}
+
+// Set answers for s.set, or as s.set is told to.
+func (s *store) Set(ctx context.Context, asked []setsync.Range) (setsync.Reply, error) {
+	if err := s.enter(ctx); err != nil {
+		return setsync.Reply{}, err
+	}
+	if s.reply != nil {
+		return *s.reply, nil
+	}
+	return setsync.Answer(s.set, asked, SetLimits)
+}
+
+// ids is a set of ids, ascending.
+type ids []domain.Hash
+
+func (s ids) IDs(b setsync.Bounds, limit int) (in []domain.Hash, err error) {
+	for _, id := range s {
+		if b.Contains(id) && len(in) < limit {
+			in = append(in, id)
+		}
+	}
+	return in, nil
+}
+
+func (s ids) Fingerprint(b setsync.Bounds) (f setsync.Fingerprint, err error) {
+	for _, id := range s {
+		if b.Contains(id) {
+			f.Add(id)
+		}
+	}
+	return f, nil
 }
 
 func (s *store) Heads(ctx context.Context, add func(Head) bool) error {

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/canonical"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
@@ -26,6 +27,8 @@ const (
 	// MaxHeads bounds the chains in one answer with heads, maxHeadsResponse its bytes.
 	MaxHeads         = 65536
 	maxHeadsResponse = 8 << 20
+	// maxSet bounds an answer about final transactions: 2048 ids with their tags, and 64 ranges.
+	maxSet = 80 << 10
 	// maxFinal bounds an answer with a final signature.
 	maxFinal = 1 << 10
 	// maxRequest bounds any request: 256 ids of 34 bytes with their tags, and a flag.
@@ -49,11 +52,17 @@ var (
 	votesReqSchema        = canonical.MustCompile(&notaryv1.PullVotesRequest{}, maxRequest)
 	finalReqSchema        = canonical.MustCompile(&notaryv1.PullFinalRequest{}, maxRequest)
 	finalSchema           = canonical.MustCompile(&notaryv1.PullFinalResponse{}, maxFinal)
+	setReqSchema          = canonical.MustCompile(&notaryv1.PullSetRequest{}, maxRequest)
+	setSchema             = canonical.MustCompile(&notaryv1.PullSetResponse{}, maxSet)
 	hintSchema            = canonical.MustCompile(&notaryv1.FinalHint{}, maxHint)
 )
+
+// SetLimits are those of all nodes of a network in comparing what is final: a request fits maxRequest, and a reply
+// maxSet. A session finds up to some hundred thousand ids.
+var SetLimits = sync.Limits{Ranges: 64, IDs: 2048, Leaf: 32, Rounds: 4096, Bytes: 16 << 20}
 
 // responseSchemas are those of the answers to each pull.
 var responseSchemas = [numPulls]*canonical.Schema{
 	pullTx: transactionsSchema, pullObs: observationsSchema, pullHeadsP: headsSchema, pullVotes: observationsSchema,
-	pullFinal: finalSchema,
+	pullFinal: finalSchema, pullSet: setSchema,
 }

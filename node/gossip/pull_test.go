@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -434,6 +435,12 @@ func TestAnswersAreCanonical(t *testing.T) {
 		pullVotes: marshal(canonical.Marshal(&notaryv1.PullVotesRequest{
 			TransactionId: id[:], Round: 3, Link: link[:], State: uint32(accepted)})),
 		pullFinal: marshal(canonical.Marshal(&notaryv1.PullFinalRequest{TransactionId: id[:], Round: 3, Link: link[:]})),
+		pullSet: marshal(canonical.Marshal(&notaryv1.PullSetRequest{
+			Ranges: []*notaryv1.SetRange{{From: make([]byte, 32), To: make([]byte, 32), Digest: bytes.Repeat([]byte{7}, 16), Count: 5}}})),
+	}
+	s.set = ids{link}
+	if r := (setsync.Range{Digest: setsync.Digest(bytes.Repeat([]byte{7}, 16)), Count: 5}); !bytes.Equal(appendBytes(nil, tag1Bytes, appendRange(nil, &r)), requests[pullSet]) {
+		t.Errorf("range of ids encodes to %x", appendRange(nil, &r))
 	}
 	if f := (Final{Tx: id, Round: 3, Link: link}); !bytes.Equal(f.encode(), requests[pullFinal]) {
 		t.Errorf("final encodes to %x, want %x", f.encode(), requests[pullFinal])
@@ -450,6 +457,8 @@ func TestAnswersAreCanonical(t *testing.T) {
 		pullObs:   marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: [][]byte{[]byte("zero"), []byte("one")}})),
 		pullVotes: marshal(canonical.Marshal(&notaryv1.PullObservationsResponse{Observations: s.votes})),
 		pullFinal: marshal(canonical.Marshal(&notaryv1.PullFinalResponse{Signature: []byte("final")})),
+		pullSet: marshal(canonical.Marshal(&notaryv1.PullSetResponse{Answered: 1, Ranges: []*notaryv1.SetAnswer{
+			{From: make([]byte, 32), To: make([]byte, 32), Listed: true, Ids: [][]byte{link[:]}}}})),
 	}
 	var heads notaryv1.PullHeadsResponse
 	for _, h := range s.heads {
@@ -471,6 +480,8 @@ func FuzzRequests(f *testing.F) {
 	f.Add(uint8(pullHeadsP), []byte{})
 	f.Add(uint8(pullVotes), Votes{Tx: id, Round: 1, Link: domain.Hash{1}, State: accepted}.encode())
 	f.Add(uint8(pullFinal), Final{Tx: id, Round: 1, Link: domain.Hash{1}}.encode())
+	f.Add(uint8(pullSet), appendBytes(nil, tag1Bytes, appendRange(nil, &setsync.Range{Count: 1})))
+	s.set = ids{id}
 	s.votes = [][]byte{[]byte("vote")}
 	s.finals[Final{Tx: id, Round: 1, Link: domain.Hash{1}}] = []byte("final")
 	f.Fuzz(func(t *testing.T, p uint8, request []byte) {

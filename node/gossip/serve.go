@@ -148,6 +148,8 @@ func answer(ctx context.Context, p pull, from domain.PublicKey, request []byte, 
 		return answerVotes(ctx, request, b)
 	case pullFinal:
 		return answerFinal(ctx, from, request, b)
+	case pullSet:
+		return answerSet(ctx, request, b)
 	default:
 		return answerHeads(ctx, request, b)
 	}
@@ -162,6 +164,8 @@ const (
 	tag3Bytes  = 3<<3 | 2
 	tag4Varint = 4 << 3
 	tag4Bytes  = 4<<3 | 2
+	tag5Varint = 5 << 3
+	tag6Bytes  = 6<<3 | 2
 )
 
 func answerTransactions(ctx context.Context, request []byte, b Backend) ([]byte, error) {

@@ -11,6 +11,7 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"google.golang.org/protobuf/proto"
 
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -89,11 +90,13 @@ func computeVectors(t *testing.T) vectors {
 	s.votes = [][]byte{[]byte("vote")}
 	s.finals[Final{Tx: id, Round: 300, Link: testNetwork}] = []byte("final")
 	missing := domain.Hash{1}
+	s.set = ids{missing, testNetwork}
 	requests := [numPulls][]byte{
 		pullTx:    appendUint(appendBytes(appendBytes(nil, tag1Bytes, id[:]), tag1Bytes, missing[:]), tag2Varint, 1),
 		pullObs:   Range{Key: testKey(0).Public(), SigningEpoch: 0, From: 1, To: 256}.encode(),
 		pullVotes: Votes{Tx: id, Round: 300, Link: testNetwork, State: accepted}.encode(),
 		pullFinal: Final{Tx: id, Round: 300, Link: testNetwork}.encode(),
+		pullSet:   appendBytes(nil, tag1Bytes, appendRange(nil, &setsync.Range{Digest: setsync.Fingerprint{}.Digest()})),
 	}
 	for p := range numPulls {
 		v.Pulls[p.String()] = PullProtocol(testNetwork, p.String())

@@ -91,6 +91,7 @@ func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err 
 	}
 	if wait, err = p.commit(true); err == nil {
 		s.recent.commit(finals)
+		s.noteFinals(finals)
 	}
 	return wait, s.counts.Finals, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
@@ -42,6 +43,13 @@ type Store struct {
 
 	interned interned
 	recent   *recent
+
+	// setMu guards set, which FinalSet answers from; nil until somebody asks. newFinals, under mu, are those not in set
+	// yet, kept since setWanted.
+	setMu     sync.Mutex
+	set       *setsync.Table
+	setWanted bool
+	newFinals []domain.Hash
 }
 
 // Open opens the store in dir, or makes it where Options.Create allows. Errors name the directory;

@@ -29,6 +29,7 @@ const (
 	TagWork        Tag = "notary/work/v1"
 	TagPossession  Tag = "notary/possession/v1"
 	TagBLSKey      Tag = "notary/bls-key/v1"
+	TagRange       Tag = "notary/range/v1"
 )
 
 // Size is the length in bytes of a Hash.

@@ -737,6 +737,263 @@ func (x *PullFinalResponse) GetSignature() []byte {
 	return nil
 }
 
+// PullSetRequest compares the ids of final transactions with those of a peer, on /notary/<network id>/pull/set/1:
+// ranges of the id space, ascending and disjoint, each with what the asker has there.
+type PullSetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ranges        []*SetRange            `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullSetRequest) Reset() {
+	*x = PullSetRequest{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullSetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullSetRequest) ProtoMessage() {}
+
+func (x *PullSetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullSetRequest.ProtoReflect.Descriptor instead.
+func (*PullSetRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PullSetRequest) GetRanges() []*SetRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+type SetRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first id of the range, and the one after the last: 32 bytes each. A range up to the end of the space ends
+	// with 32 bytes of zero.
+	From []byte `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To   []byte `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Of the ids that lie there: the first 16 bytes of a hash over their number and sum, and their number.
+	Digest        []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Count         uint64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRange) Reset() {
+	*x = SetRange{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRange) ProtoMessage() {}
+
+func (x *SetRange) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRange.ProtoReflect.Descriptor instead.
+func (*SetRange) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SetRange) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SetRange) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *SetRange) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *SetRange) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// PullSetResponse answers the first of the ranges asked for, as many as fit. The answer to a range is nothing where the
+// peer has the same there, or its ids, or its 16 parts.
+type PullSetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answered      uint32                 `protobuf:"varint,1,opt,name=answered,proto3" json:"answered,omitempty"`
+	Ranges        []*SetAnswer           `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullSetResponse) Reset() {
+	*x = PullSetResponse{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullSetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullSetResponse) ProtoMessage() {}
+
+func (x *PullSetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullSetResponse.ProtoReflect.Descriptor instead.
+func (*PullSetResponse) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PullSetResponse) GetAnswered() uint32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *PullSetResponse) GetRanges() []*SetAnswer {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+type SetAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To    []byte                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// As in SetRange; absent where the ids are listed.
+	Digest []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Count  uint64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	// All ids of the range, ascending; none of them means that the peer has nothing there.
+	Listed        bool     `protobuf:"varint,5,opt,name=listed,proto3" json:"listed,omitempty"`
+	Ids           [][]byte `protobuf:"bytes,6,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAnswer) Reset() {
+	*x = SetAnswer{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAnswer) ProtoMessage() {}
+
+func (x *SetAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAnswer.ProtoReflect.Descriptor instead.
+func (*SetAnswer) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SetAnswer) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SetAnswer) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *SetAnswer) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *SetAnswer) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SetAnswer) GetListed() bool {
+	if x != nil {
+		return x.Listed
+	}
+	return false
+}
+
+func (x *SetAnswer) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
 var File_notary_v1_gossip_proto protoreflect.FileDescriptor
 
 const file_notary_v1_gossip_proto_rawDesc = "" +
@@ -783,7 +1040,25 @@ const file_notary_v1_gossip_proto_rawDesc = "" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
 	"\x04link\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\":\n" +
 	"\x11PullFinalResponse\x12%\n" +
-	"\tsignature\x18\x01 \x01(\fB\a\xe2\xe0\x18\x03\x10\x80\x04R\tsignatureB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
+	"\tsignature\x18\x01 \x01(\fB\a\xe2\xe0\x18\x03\x10\x80\x04R\tsignature\"H\n" +
+	"\x0ePullSetRequest\x126\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x13.notary.v1.SetRangeB\t\xe2\xe0\x18\x05\x10\xa0\x01\x18@R\x06ranges\"t\n" +
+	"\bSetRange\x12\x1a\n" +
+	"\x04from\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04from\x12\x16\n" +
+	"\x02to\x18\x02 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x02to\x12\x1e\n" +
+	"\x06digest\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b\x10R\x06digest\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"g\n" +
+	"\x0fPullSetResponse\x12\x1a\n" +
+	"\banswered\x18\x01 \x01(\rR\banswered\x128\n" +
+	"\x06ranges\x18\x02 \x03(\v2\x14.notary.v1.SetAnswerB\n" +
+	"\xe2\xe0\x18\x06\x10\x80\x80\b\x18@R\x06ranges\"\xaa\x01\n" +
+	"\tSetAnswer\x12\x1a\n" +
+	"\x04from\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04from\x12\x16\n" +
+	"\x02to\x18\x02 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x02to\x12\x1e\n" +
+	"\x06digest\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b\x10R\x06digest\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\x12\x16\n" +
+	"\x06listed\x18\x05 \x01(\bR\x06listed\x12\x1b\n" +
+	"\x03ids\x18\x06 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80\x10R\x03idsB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
 
 var (
 	file_notary_v1_gossip_proto_rawDescOnce sync.Once
@@ -797,7 +1072,7 @@ func file_notary_v1_gossip_proto_rawDescGZIP() []byte {
 	return file_notary_v1_gossip_proto_rawDescData
 }
 
-var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_notary_v1_gossip_proto_goTypes = []any{
 	(*TransactionBatch)(nil),         // 0: notary.v1.TransactionBatch
 	(*PullTransactionsRequest)(nil),  // 1: notary.v1.PullTransactionsRequest
@@ -812,15 +1087,21 @@ var file_notary_v1_gossip_proto_goTypes = []any{
 	(*FinalHint)(nil),                // 10: notary.v1.FinalHint
 	(*PullFinalRequest)(nil),         // 11: notary.v1.PullFinalRequest
 	(*PullFinalResponse)(nil),        // 12: notary.v1.PullFinalResponse
+	(*PullSetRequest)(nil),           // 13: notary.v1.PullSetRequest
+	(*SetRange)(nil),                 // 14: notary.v1.SetRange
+	(*PullSetResponse)(nil),          // 15: notary.v1.PullSetResponse
+	(*SetAnswer)(nil),                // 16: notary.v1.SetAnswer
 }
 var file_notary_v1_gossip_proto_depIdxs = []int32{
-	3, // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
-	8, // 1: notary.v1.PullHeadsResponse.heads:type_name -> notary.v1.ChainHead
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3,  // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
+	8,  // 1: notary.v1.PullHeadsResponse.heads:type_name -> notary.v1.ChainHead
+	14, // 2: notary.v1.PullSetRequest.ranges:type_name -> notary.v1.SetRange
+	16, // 3: notary.v1.PullSetResponse.ranges:type_name -> notary.v1.SetAnswer
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_gossip_proto_init() }
@@ -835,7 +1116,7 @@ func file_notary_v1_gossip_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_gossip_proto_rawDesc), len(file_notary_v1_gossip_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

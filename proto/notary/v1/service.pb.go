@@ -2025,7 +2025,9 @@ type GetNetworkResponse struct {
 	LiveOutputs       uint64 `protobuf:"varint,14,opt,name=live_outputs,json=liveOutputs,proto3" json:"live_outputs,omitempty"`
 	ConnectedPeers    uint32 `protobuf:"varint,15,opt,name=connected_peers,json=connectedPeers,proto3" json:"connected_peers,omitempty"`
 	// Methods that answer UNIMPLEMENTED in this version, as "Service/Method", ascending.
-	NotBuilt      []string `protobuf:"bytes,16,rep,name=not_built,json=notBuilt,proto3" json:"not_built,omitempty"`
+	NotBuilt []string `protobuf:"bytes,16,rep,name=not_built,json=notBuilt,proto3" json:"not_built,omitempty"`
+	// How far this node is behind the network.
+	CatchUp       *CatchUp `protobuf:"bytes,17,opt,name=catch_up,json=catchUp,proto3" json:"catch_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2172,6 +2174,113 @@ func (x *GetNetworkResponse) GetNotBuilt() []string {
 	return nil
 }
 
+func (x *GetNetworkResponse) GetCatchUp() *CatchUp {
+	if x != nil {
+		return x.CatchUp
+	}
+	return nil
+}
+
+// CatchUp is how much of what is final elsewhere a node holds.
+type CatchUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What members with more than a third of the weight, this node not counted, say is final with them; 0 while fewer have
+	// said so.
+	FinalElsewhere uint64 `protobuf:"varint,1,opt,name=final_elsewhere,json=finalElsewhere,proto3" json:"final_elsewhere,omitempty"`
+	// How much of it is missing here, how fast that shrinks, a second, and how long it will take at that rate,
+	// milliseconds; 0 where nothing is missing or the rate is not known yet.
+	Missing   uint64 `protobuf:"varint,2,opt,name=missing,proto3" json:"missing,omitempty"`
+	PerSecond uint64 `protobuf:"varint,3,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	EtaMs     uint64 `protobuf:"varint,4,opt,name=eta_ms,json=etaMs,proto3" json:"eta_ms,omitempty"`
+	// Why nothing has come for a while; empty where that is not so.
+	Stalled string `protobuf:"bytes,5,opt,name=stalled,proto3" json:"stalled,omitempty"`
+	// This node knows the group of every epoch that it has heard of: proofs can be verified with it.
+	CanVerify bool `protobuf:"varint,6,opt,name=can_verify,json=canVerify,proto3" json:"can_verify,omitempty"`
+	// This node votes, and in the newest epoch.
+	CanVote       bool `protobuf:"varint,7,opt,name=can_vote,json=canVote,proto3" json:"can_vote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatchUp) Reset() {
+	*x = CatchUp{}
+	mi := &file_notary_v1_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatchUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatchUp) ProtoMessage() {}
+
+func (x *CatchUp) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatchUp.ProtoReflect.Descriptor instead.
+func (*CatchUp) Descriptor() ([]byte, []int) {
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CatchUp) GetFinalElsewhere() uint64 {
+	if x != nil {
+		return x.FinalElsewhere
+	}
+	return 0
+}
+
+func (x *CatchUp) GetMissing() uint64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *CatchUp) GetPerSecond() uint64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *CatchUp) GetEtaMs() uint64 {
+	if x != nil {
+		return x.EtaMs
+	}
+	return 0
+}
+
+func (x *CatchUp) GetStalled() string {
+	if x != nil {
+		return x.Stalled
+	}
+	return ""
+}
+
+func (x *CatchUp) GetCanVerify() bool {
+	if x != nil {
+		return x.CanVerify
+	}
+	return false
+}
+
+func (x *CatchUp) GetCanVote() bool {
+	if x != nil {
+		return x.CanVote
+	}
+	return false
+}
+
 var File_notary_v1_service_proto protoreflect.FileDescriptor
 
 const file_notary_v1_service_proto_rawDesc = "" +
@@ -2310,7 +2419,7 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\atime_ms\x18\a \x01(\x04R\x06timeMs\x12\x16\n" +
 	"\x06height\x18\b \x01(\x04R\x06height\x12%\n" +
 	"\x0etransaction_id\x18\t \x01(\fR\rtransactionId\"\x13\n" +
-	"\x11GetNetworkRequest\"\xff\x03\n" +
+	"\x11GetNetworkRequest\"\xae\x04\n" +
 	"\x12GetNetworkResponse\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\fR\tnetworkId\x12\x12\n" +
@@ -2331,7 +2440,18 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\x12final_transactions\x18\r \x01(\x04R\x11finalTransactions\x12!\n" +
 	"\flive_outputs\x18\x0e \x01(\x04R\vliveOutputs\x12'\n" +
 	"\x0fconnected_peers\x18\x0f \x01(\rR\x0econnectedPeers\x12\x1b\n" +
-	"\tnot_built\x18\x10 \x03(\tR\bnotBuilt*\x83\x01\n" +
+	"\tnot_built\x18\x10 \x03(\tR\bnotBuilt\x12-\n" +
+	"\bcatch_up\x18\x11 \x01(\v2\x12.notary.v1.CatchUpR\acatchUp\"\xd6\x01\n" +
+	"\aCatchUp\x12'\n" +
+	"\x0ffinal_elsewhere\x18\x01 \x01(\x04R\x0efinalElsewhere\x12\x18\n" +
+	"\amissing\x18\x02 \x01(\x04R\amissing\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x03 \x01(\x04R\tperSecond\x12\x15\n" +
+	"\x06eta_ms\x18\x04 \x01(\x04R\x05etaMs\x12\x18\n" +
+	"\astalled\x18\x05 \x01(\tR\astalled\x12\x1d\n" +
+	"\n" +
+	"can_verify\x18\x06 \x01(\bR\tcanVerify\x12\x19\n" +
+	"\bcan_vote\x18\a \x01(\bR\acanVote*\x83\x01\n" +
 	"\tWaitLevel\x12\x1a\n" +
 	"\x16WAIT_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fWAIT_LEVEL_NONE\x10\x01\x12\x16\n" +
@@ -2377,7 +2497,7 @@ func file_notary_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_notary_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_notary_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_notary_v1_service_proto_goTypes = []any{
 	(WaitLevel)(0),                      // 0: notary.v1.WaitLevel
 	(TransactionState)(0),               // 1: notary.v1.TransactionState
@@ -2411,62 +2531,64 @@ var file_notary_v1_service_proto_goTypes = []any{
 	(*VoteRecord)(nil),                  // 29: notary.v1.VoteRecord
 	(*GetNetworkRequest)(nil),           // 30: notary.v1.GetNetworkRequest
 	(*GetNetworkResponse)(nil),          // 31: notary.v1.GetNetworkResponse
-	(Reason)(0),                         // 32: notary.v1.Reason
-	(*TransactionBody)(nil),             // 33: notary.v1.TransactionBody
-	(*Outpoint)(nil),                    // 34: notary.v1.Outpoint
-	(*Output)(nil),                      // 35: notary.v1.Output
-	(*ProductInfo)(nil),                 // 36: notary.v1.ProductInfo
+	(*CatchUp)(nil),                     // 32: notary.v1.CatchUp
+	(Reason)(0),                         // 33: notary.v1.Reason
+	(*TransactionBody)(nil),             // 34: notary.v1.TransactionBody
+	(*Outpoint)(nil),                    // 35: notary.v1.Outpoint
+	(*Output)(nil),                      // 36: notary.v1.Output
+	(*ProductInfo)(nil),                 // 37: notary.v1.ProductInfo
 }
 var file_notary_v1_service_proto_depIdxs = []int32{
 	1,  // 0: notary.v1.TransactionStatus.state:type_name -> notary.v1.TransactionState
 	3,  // 1: notary.v1.TransactionStatus.rejection:type_name -> notary.v1.Rejection
-	32, // 2: notary.v1.Rejection.reason:type_name -> notary.v1.Reason
+	33, // 2: notary.v1.Rejection.reason:type_name -> notary.v1.Reason
 	0,  // 3: notary.v1.SubmitTransactionRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 4: notary.v1.SubmitTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	0,  // 5: notary.v1.SubmitTransactionsRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 6: notary.v1.SubmitTransactionsResponse.status:type_name -> notary.v1.TransactionStatus
 	3,  // 7: notary.v1.ValidateTransactionResponse.rejection:type_name -> notary.v1.Rejection
 	2,  // 8: notary.v1.GetTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	33, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
+	34, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
 	2,  // 10: notary.v1.WatchTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	20, // 11: notary.v1.ListUnspentResponse.outputs:type_name -> notary.v1.UnspentOutput
-	34, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
-	35, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
+	35, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
+	36, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
 	23, // 14: notary.v1.GetBalanceResponse.balances:type_name -> notary.v1.ProductBalance
-	36, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
+	37, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
 	20, // 16: notary.v1.WatchAddressResponse.output:type_name -> notary.v1.UnspentOutput
 	2,  // 17: notary.v1.ExplainTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	29, // 18: notary.v1.ExplainTransactionResponse.votes:type_name -> notary.v1.VoteRecord
 	28, // 19: notary.v1.ExplainTransactionResponse.missing:type_name -> notary.v1.MissingVoter
-	4,  // 20: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
-	6,  // 21: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
-	8,  // 22: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
-	10, // 23: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
-	12, // 24: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
-	14, // 25: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
-	16, // 26: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
-	18, // 27: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
-	21, // 28: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
-	24, // 29: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
-	26, // 30: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
-	30, // 31: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
-	5,  // 32: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
-	7,  // 33: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
-	9,  // 34: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
-	11, // 35: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
-	13, // 36: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
-	15, // 37: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
-	17, // 38: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
-	19, // 39: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
-	22, // 40: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
-	25, // 41: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
-	27, // 42: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
-	31, // 43: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
-	32, // [32:44] is the sub-list for method output_type
-	20, // [20:32] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	32, // 20: notary.v1.GetNetworkResponse.catch_up:type_name -> notary.v1.CatchUp
+	4,  // 21: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
+	6,  // 22: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
+	8,  // 23: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
+	10, // 24: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
+	12, // 25: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
+	14, // 26: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
+	16, // 27: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
+	18, // 28: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
+	21, // 29: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
+	24, // 30: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
+	26, // 31: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
+	30, // 32: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
+	5,  // 33: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
+	7,  // 34: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
+	9,  // 35: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
+	11, // 36: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
+	13, // 37: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
+	15, // 38: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
+	17, // 39: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
+	19, // 40: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
+	22, // 41: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
+	25, // 42: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
+	27, // 43: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
+	31, // 44: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
+	33, // [33:45] is the sub-list for method output_type
+	21, // [21:33] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_service_proto_init() }
@@ -2482,7 +2604,7 @@ func file_notary_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_service_proto_rawDesc), len(file_notary_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

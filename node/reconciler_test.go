@@ -1,0 +1,199 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	setsync "github.com/notarynet/notaryd/node/sync"
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// spend pays on what a transaction made.
+func (v *village) spend(parent *utxo.Tx, salt string) *utxo.Tx {
+	v.t.Helper()
+	d, err := utxo.NewBuilder(v.genesis.ID).Spend(utxo.Outpoint{Tx: parent.ID}).
+		Pay(utxo.KeyLock(kit.Key(101).Public()).Address(), utxo.Product{}, 1000).Salt([]byte(salt)).Build()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	tx, err := d.Sign(kit.Key(101)).Finish()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return tx
+}
+
+// TestCatchUpByProofs: the observations that made transactions final are gone everywhere, and nothing but proofs is left.
+// A node that comes late finds what it lacks by comparing, fetches it with the proofs, children after their parents,
+// and can hand the proofs on.
+func TestCatchUpByProofs(t *testing.T) {
+	v := newVillage(t, func(c *Config) { c.Reconcile = time.Second })
+	nodes := []*villager{v.start(0), v.start(1), v.start(2)}
+	v.meet(nodes...)
+	a, b := v.pay(0, "a"), v.pay(1, "b")
+	txs := []*utxo.Tx{a, b}
+	for i := range 20 {
+		txs = append(txs, v.spend(txs[len(txs)-2], string(rune('a'+i))))
+	}
+	for _, tx := range txs {
+		nodes[0].submitFinal(t, tx)
+	}
+	own := map[utxo.Address]bool{utxo.KeyLock(kit.Key(101).Public()).Address(): true}
+	for _, n := range nodes {
+		eventually(t, "everything to be final", func() bool { return n.final(t, txs[len(txs)-1]) && n.final(t, txs[len(txs)-2]) })
+		if r, err := n.prune(t.Context(), nowMS()+1<<40, own); err != nil || r.ProofsKept != uint64(len(txs)) {
+			t.Fatalf("%v, %v", r, err)
+		}
+	}
+	late := v.start(3)
+	v.meet(late, nodes[0], nodes[1], nodes[2])
+	for _, tx := range txs {
+		eventually(t, "a final to come by its proof", func() bool { return late.final(t, tx) })
+	}
+	c := late.sh.catchUp()
+	if c.FinalElsewhere != uint64(len(txs)) || c.Missing != 0 || c.Stalled != "" || !c.CanVerify {
+		t.Errorf("caught up: %v", c)
+	}
+	raw, err := late.Proof(t.Context(), a.ID, true, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := observation.DecodeProof(raw, observation.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verdict, err := p.Verify(observation.NewRoot(v.genesis.Group)); err != nil || verdict.Conclusion != observation.Valid {
+		t.Errorf("the proof that is handed on: %v, %v", verdict.Conclusion, err)
+	}
+	if s, _, err := late.Transaction(t.Context(), a.ID); err != nil || s.State != notaryv1.TransactionState_TRANSACTION_STATE_FINAL || s.AcceptedWeight <= 666_666_666 {
+		t.Errorf("%v, %v", s, err)
+	}
+	rival := v.pay(0, "rival of what came by a proof")
+	if s, err := late.Submit(t.Context(), "test", rival.Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL); err == nil && s.State != notaryv1.TransactionState_TRANSACTION_STATE_REJECTED {
+		t.Errorf("a rival of what came by a proof: %v", s)
+	}
+}
+
+// TestProofsThatProveNothing: what comes with a wrong proof is its sender's fault, and makes nothing final.
+func TestProofsThatProveNothing(t *testing.T) {
+	v := newVillage(t, nil)
+	nodes := []*villager{v.start(0), v.start(1), v.start(2)}
+	v.meet(nodes...)
+	a, b := v.pay(0, "a"), v.pay(1, "b")
+	nodes[0].submitFinal(t, a)
+	sh := nodes[0].sh
+	good, err := nodes[0].Proof(t.Context(), a.ID, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, p, err := sh.proves(a.Raw, good); err != nil || id != a.ID || p == nil || len(p.votes) < 3 {
+		t.Fatalf("a good proof: %v, %+v", err, p)
+	}
+	change := func(do func(*observation.Proof)) []byte {
+		p, err := observation.DecodeProof(good, observation.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(p)
+		return p.Encode()
+	}
+	short := change(func(p *observation.Proof) { p.Transactions[0].Edges = p.Transactions[0].Edges[1:] })
+	forged := change(func(p *observation.Proof) { p.Observations[0].Signature[5] ^= 1 })
+	for name, c := range map[string]struct{ raw, proof []byte }{
+		"of another":     {b.Raw, good},
+		"without quorum": {a.Raw, short},
+		"forged":         {a.Raw, forged},
+		"not a proof":    {a.Raw, []byte("proof")},
+		"no transaction": {[]byte("tx"), good},
+	} {
+		if _, p, err := sh.proves(c.raw, c.proof); err == nil || p != nil {
+			t.Errorf("%s: %v, %+v", name, err, p)
+		}
+	}
+	elsewhere := change(func(p *observation.Proof) { p.Link = domain.Hash{1} })
+	if _, got, err := sh.proves(a.Raw, elsewhere); err != nil || got != nil {
+		t.Errorf("under a link that is not known: %v, %+v", err, got)
+	}
+	if _, got, err := sh.proves(a.Raw, nil); err != nil || got != nil {
+		t.Errorf("without a proof: %v, %+v", err, got)
+	}
+}
+
+// TestProgress: how far a node is behind is what members of more than a third say, and where nothing comes it says why.
+func TestProgress(t *testing.T) {
+	v := newVillage(t, nil)
+	g, key := v.genesis.Group, func(i int) domain.PublicKey { return v.signers[i].Head.Key }
+	p, now := newProgress(), time.Unix(1000, 0)
+	p.here(100, now)
+	p.says(key(0), 1<<60, now) // a liar alone
+	if c := p.report(g, 100, now); c.FinalElsewhere != 0 || c.Missing != 0 {
+		t.Errorf("one of four says: %v", c)
+	}
+	p.says(key(1), 20_100, now)
+	p.says(key(2), 20_000, now)
+	c := p.report(g, 100, now)
+	if c.FinalElsewhere != 20_100 || c.Missing != 20_000 || c.EtaMs != 0 {
+		t.Errorf("three say: %v", c)
+	}
+	if problem := p.problem(c); problem != "catching up: 100 of 20100 final transactions are here" {
+		t.Error(problem)
+	}
+	for i := range 10 {
+		now = now.Add(2 * time.Second)
+		p.here(100+uint64(i+1)*1000, now)
+	}
+	if c = p.report(g, 10_100, now); c.PerSecond != 500 || c.EtaMs != 20_000 {
+		t.Errorf("at 500 a second: %v", c)
+	}
+	if problem := p.problem(c); problem != "catching up: 10100 of 20100 final transactions are here, about 20s left" {
+		t.Error(problem)
+	}
+	now = now.Add(progressStall + time.Second)
+	p.here(10_100, now)
+	p.failed("no member is connected")
+	c = p.report(g, 10_100, now)
+	if c.Stalled != "nothing has become final here for 31s: no member is connected" {
+		t.Error(c.Stalled)
+	}
+	if p.problem(c) == "" || p.problem(&notaryv1.CatchUp{FinalElsewhere: 20_000, Missing: behindFew}) == "" || p.problem(&notaryv1.CatchUp{Missing: behindFew - 1}) != "" {
+		t.Error("behind until few are missing")
+	}
+	if p.problem(&notaryv1.CatchUp{Missing: behindMany}) != "" {
+		t.Error("not behind, and said to be")
+	}
+	p.says(key(3), 1, now.Add(saidFor+time.Hour)) // all others spoke long ago
+	if c := p.report(g, 1, now); c.FinalElsewhere != 0 {
+		t.Errorf("words of long ago: %v", c)
+	}
+}
+
+// TestReconcilerBlames: a member that compares wrongly loses its standing and brings nothing; one that proves nothing is
+// named as the cause.
+func TestReconcilerBlames(t *testing.T) {
+	l := startLive(t)
+	l.chatter(nil)
+	liar := l.keys[3].Public()
+	r := *l.nodes[0].sh.reconciler
+	if missing, err := r.compare(t.Context(), liar, true); err != nil || len(missing) > 0 {
+		t.Errorf("one that has the same: %v, %v", missing, err)
+	}
+	r.pull = func(context.Context, domain.PublicKey, []setsync.Range) (setsync.Reply, error) {
+		return setsync.Reply{Answered: 2}, nil
+	}
+	var blamed domain.PublicKey
+	r.blame = func(key domain.PublicKey) { blamed = key }
+	if _, err := r.compare(t.Context(), liar, true); !errors.Is(err, setsync.ErrCount) || blamed != liar {
+		t.Errorf("one that compares wrongly: %v", err)
+	}
+	r.progress = newProgress()
+	if r.repair(t.Context(), liar, []domain.Hash{{1}}) || !strings.Contains(r.cause, "proves none of 1") {
+		t.Errorf("one that proves nothing: %q", r.cause)
+	}
+}
