@@ -92,8 +92,9 @@ func (c *Contests) candidates(k *contest, among []*contender) []candidate {
 	return out
 }
 
-// admissible reports whether the validity window lets this node vote in a round: it gates round 0 alone, or two
-// transactions with half the votes each would freeze an outpoint for ever.
+// admissible reports whether the validity window lets this node vote in a round. It gates round 0; in later rounds it is
+// enough that a member voted in any: two transactions with half the votes each would freeze an outpoint for ever,
+// also where a liar's votes of round 0 were shown to some alone.
 func (c *Contests) admissible(t *contender, round uint32) bool {
 	if t.inWindow {
 		return true
@@ -102,9 +103,7 @@ func (c *Contests) admissible(t *contender, round uint32) bool {
 		return false
 	}
 	e := c.tally.entries[t.id]
-	return e != nil && len(e.ballots) > 0 && slices.ContainsFunc(e.ballots, func(b *ballot) bool {
-		return b.round == 0 && b.of(observation.Pending).weight > 0
-	})
+	return e != nil && slices.ContainsFunc(e.ballots, func(b *ballot) bool { return b.of(observation.Pending).weight > 0 })
 }
 
 // certificateBelow is the highest certificate for the contender below a round of an epoch.

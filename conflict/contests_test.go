@@ -141,3 +141,27 @@ func TestClusterSlowNodes(t *testing.T) {
 		c.check(true)
 	}
 }
+
+// A transaction whose window is closed here is voted for above round 0 as soon as a member has voted for it, in whatever
+// round: of who voted in round 0 this node may have heard nothing.
+func TestWindowGatesRoundZeroAlone(t *testing.T) {
+	if plantedWindow {
+		t.Skip("planted")
+	}
+	g := equalGroup(t, 4)
+	for _, round := range []uint32{0, 1, 2} {
+		c := newTestContests(t, 0, g, nil)
+		c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: false})
+		out := c.Step(Heard{votesOf(g, 1, observation.Pending, round, 1, 2)})
+		votes := found[CastVote](out)
+		if round == 0 {
+			if len(votes) != 0 {
+				t.Errorf("votes in round 0: %+v", votes)
+			}
+			continue
+		}
+		if len(votes) != 1 || votes[0].Vote.Tx != tx(1) || votes[0].Vote.Round != round {
+			t.Errorf("heard in round %d: %+v", round, votes)
+		}
+	}
+}

@@ -50,7 +50,9 @@ type reconciler struct {
 	// fetch gets transactions with their proofs and takes in those that hold; how many did.
 	fetch func(ctx context.Context, from domain.PublicKey, ids []domain.Hash) (proven int, err error)
 	ready func(problem string)
-	fail  func(error)
+	// repairing says that the last look brought something: what is missing now does not come by itself either.
+	repairing bool
+	fail      func(error)
 	// fetched counts what was taken in by proof.
 	fetched func(n int)
 }
@@ -147,9 +149,10 @@ func countOf(asked setsync.Range, reply setsync.Reply) (n uint64) {
 // repair fetches what does not come by itself. It reports whether that brought anything: then there may be more.
 func (r *reconciler) repair(ctx context.Context, from domain.PublicKey, missing []domain.Hash) bool {
 	before := r.count()
-	if !r.pause(ctx, reconcilePatience) {
+	if !r.repairing && !r.pause(ctx, reconcilePatience) {
 		return false
 	}
+	r.repairing = false
 	left, err := r.left(missing)
 	if err != nil || len(left) == 0 {
 		return false
@@ -175,6 +178,7 @@ func (r *reconciler) repair(ctx context.Context, from domain.PublicKey, missing 
 	}
 	r.fetched(proven)
 	r.log.Info("final transactions taken in by their proofs", "from", from, "proven", proven, "missing", len(missing))
+	r.repairing = true
 	for deadline := time.Now().Add(landing); time.Now().Before(deadline); {
 		if left, err = r.left(missing); err != nil || len(left) <= len(missing)-proven {
 			break

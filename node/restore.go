@@ -84,8 +84,10 @@ func restored(tx domain.Hash, records []conflict.Record) (in lifecycle.Restored)
 // recountMargin is how much earlier than this node's first vote on an undecided transaction others may
 // have voted on it, in milliseconds. Where nothing is undecided, recentMargin is how long before the end
 // of this node's earlier life others may have named transactions that never reached it: their votes are
-// stored, and counting them again asks for what is missing.
+// stored, and counting them again asks for what is missing. Clocks that are off may put the others' votes
+// earlier than that: the last recountFew observations of each chain are counted in any case.
 const (
+	recountFew    = 2000
 	recountMargin = 10 * 60 * 1000
 	recentMargin  = 30 * 1000
 )
@@ -106,7 +108,7 @@ func (n *Node) recount(ctx context.Context, sinceMS, margin uint64) error {
 	if sinceMS == 0 {
 		return nil
 	}
-	for o, err := range sh.store.ObservationsSince(sinceMS - min(sinceMS, margin)) {
+	for o, err := range sh.store.ObservationsSince(sinceMS-min(sinceMS, margin), recountFew) {
 		if err != nil {
 			return err
 		}

@@ -213,7 +213,7 @@ func (l *liar) sign(id domain.Hash, s observation.State, round uint32, branch in
 	if !ok {
 		head = observation.Head{Key: l.ledger.keys[l.id].Public()}
 	}
-	leaf := observation.Leaf{Subject: id, Type: observation.SubjectTx, State: s, Round: round, TimeMS: startMS + l.now/ms}
+	leaf := observation.Leaf{Subject: id, Type: observation.SubjectTx, State: s, Round: round, TimeMS: l.liedMS()}
 	o := observation.Seal(head, l.group(), []observation.Leaf{leaf}, leaf.TimeMS).Signed(domain.Signature{})
 	l.heads[branch] = o.Head()
 	return o

@@ -155,7 +155,7 @@ func (l *liar) several(ballots []ballotKey) *observation.Observation {
 	var leaves []observation.Leaf
 	for _, b := range ballots {
 		leaves = append(leaves, observation.Leaf{
-			Subject: b.tx, Type: observation.SubjectTx, State: observation.Pending, Round: b.round, TimeMS: startMS + l.now/ms,
+			Subject: b.tx, Type: observation.SubjectTx, State: observation.Pending, Round: b.round, TimeMS: l.liedMS(),
 		})
 		l.heard(l.ledger.voters[l.id], l.caseOf[b.tx], publicVote{b.tx, observation.Pending, b.round})
 	}

@@ -78,7 +78,7 @@ func (n *node) contest(in conflict.Input) {
 			n.count("proofs handed over", 1)
 			if at, ok := n.finals[e.Tx]; ok { // else it is on its way to the disk
 				for _, o := range n.holding(e.Tx, at.Group.Link(), at.Round, observation.Accepted) {
-					n.deliver(n.id, n.ledger.nodes[e.To], o)
+					n.hand(n.id, n.ledger.nodes[e.To], o, e.Tx)
 				}
 			}
 		case conflict.Decided:
@@ -109,7 +109,7 @@ func (n *node) castContested(v conflict.OwnVote) {
 func (n *node) pullCertificate(e conflict.NeedCertificate) {
 	n.tell(n.ledger.nodes[e.From], func(p *node) {
 		for _, o := range p.holding(e.Tx, e.Group.Link(), e.Round, observation.Pending) {
-			p.deliver(p.id, n.id, o)
+			p.hand(p.id, n.id, o, e.Tx)
 		}
 	})
 }

@@ -21,8 +21,9 @@ type write struct {
 
 // finalWrite is a transaction that became final.
 type finalWrite struct {
-	delta utxo.Delta
-	at    conflict.Finality
+	delta   utxo.Delta
+	at      conflict.Finality
+	finalMS uint64 // by this node's clock
 }
 
 // disk is what a node has written. A crash keeps what was synced.
@@ -31,6 +32,7 @@ type disk struct {
 	observations []*observation.Observation
 	txs          map[domain.Hash]*utxo.Tx
 	finals       []finalWrite
+	votedMS      map[domain.Hash]uint64 // of this node's first vote, by its clock
 	evidence     map[conviction]*observation.Evidence
 	head         observation.Head
 	entered      *entered
@@ -41,7 +43,7 @@ type disk struct {
 type recordKey [conflict.RecordKeySize]byte
 
 func newDisk(head observation.Head) *disk {
-	return &disk{records: make(map[recordKey]conflict.Record), txs: make(map[domain.Hash]*utxo.Tx), evidence: make(map[conviction]*observation.Evidence), head: head}
+	return &disk{records: make(map[recordKey]conflict.Record), txs: make(map[domain.Hash]*utxo.Tx), votedMS: make(map[domain.Hash]uint64), evidence: make(map[conviction]*observation.Evidence), head: head}
 }
 
 // put adds a write, and returns how many there were with it: what sync must be asked for.
@@ -65,6 +67,9 @@ func (d *disk) sync(n int) {
 		d.observations = append(d.observations, w.observations...)
 		for _, tx := range w.txs {
 			d.txs[tx.ID] = tx
+			if _, voted := d.votedMS[tx.ID]; w.own != nil && !voted {
+				d.votedMS[tx.ID] = w.own.Header.TimeMS
+			}
 		}
 		if w.entered != nil {
 			d.entered = w.entered

@@ -182,7 +182,7 @@ func (n *node) stepEpoch(h *conflict.Handover, in conflict.HandoverInput) {
 			id := n.at[n.next[n.present.Link()].Link()].Tx
 			if at, ok := n.finals[id]; ok {
 				for _, o := range n.holding(id, at.Group.Link(), at.Round, observation.Accepted) {
-					n.deliver(n.id, n.ledger.nodes[e.To], o)
+					n.hand(n.id, n.ledger.nodes[e.To], o, id)
 				}
 			}
 		case conflict.NeedLock:
@@ -273,9 +273,10 @@ func (w *world) propose() {
 	}
 }
 
-func (w *world) faultyWeight(g *group.Group) (sum group.Weight) {
+// unsoundWeight is that of the Byzantine nodes and of those whose clocks go wrong.
+func (w *world) unsoundWeight(g *group.Group) (sum group.Weight) {
 	for i, l := range w.liars {
-		if l != nil {
+		if l != nil || w.nodes[i].misset {
 			sum += g.Share(w.ledger.keys[i].Public())
 		}
 	}

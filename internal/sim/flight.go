@@ -16,6 +16,7 @@ import (
 const (
 	mempoolDelay = 5 * ms
 	retryDelay   = 400 * ms
+	holdPatience = 60 * second // of node's configuration
 )
 
 // post gives a machine an input.
@@ -47,6 +48,9 @@ func (n *node) perform(f *flight, e lifecycle.Effect) {
 	switch e := e.(type) {
 	case lifecycle.Look:
 		in := lifecycle.Looked{NowMS: n.nowMS()}
+		if planted == "clock-from-peers" {
+			in.NowMS = max(in.NowMS, n.newestMS)
+		}
 		for _, i := range f.tx.Inputs {
 			entry, found := n.set.Lookup(i.Outpoint)
 			in.Entries, in.Found = append(in.Entries, entry), append(in.Found, found)
@@ -70,7 +74,11 @@ func (n *node) perform(f *flight, e lifecycle.Effect) {
 		n.cast(f.tx, e.State, e.Round, e.Certificate, f)
 	case lifecycle.Hold:
 		f.parents = e.Parents
-		if now := n.nowMS(); e.UntilMS > now {
+		if !f.held || e.Anew {
+			f.held = true
+			n.later(holdPatience, func() { n.post(f, lifecycle.Expired{}) })
+		}
+		if now := n.nowMS(); e.UntilMS > now && e.UntilMS-now < holdPatience/ms {
 			n.later((e.UntilMS-now)*ms, func() { n.post(f, lifecycle.Woken{}) })
 		}
 		for _, p := range e.Parents {
@@ -127,9 +135,9 @@ func (n *node) claim(f *flight) {
 // commit writes what is final; the claims of rivals end with it.
 func (n *node) commit(f *flight, e lifecycle.Commit) {
 	id := f.tx.ID
-	at := conflict.Finality{Round: e.Round, Group: e.Group}
-	n.save(write{txs: []*utxo.Tx{f.tx}, final: &finalWrite{e.Delta, at}}, func() {
-		if err := n.set.Apply(e.Delta, n.nowMS()); err != nil {
+	at, finalMS := conflict.Finality{Round: e.Round, Group: e.Group}, n.nowMS()
+	n.save(write{txs: []*utxo.Tx{f.tx}, final: &finalWrite{e.Delta, at, finalMS}}, func() {
+		if err := n.set.Apply(e.Delta, finalMS); err != nil {
 			n.violate("n%d: final %s does not fit: %v", n.id, id, err)
 			return
 		}
@@ -140,7 +148,7 @@ func (n *node) commit(f *flight, e lifecycle.Commit) {
 		}
 		n.finalized(n, f.tx, at)
 		rivals := n.claims.Rivals(id)
-		n.post(f, lifecycle.Committed{FinalMS: n.nowMS()})
+		n.post(f, lifecycle.Committed{FinalMS: finalMS})
 		for _, r := range rivals {
 			if other := n.flights[r]; other != nil {
 				n.post(other, lifecycle.Lost{Rival: id})
@@ -174,6 +182,7 @@ func (n *node) report(f *flight, e lifecycle.Report) {
 	}
 	id := f.tx.ID
 	if errors.Is(e.Err, refusal.Because(notaryv1.Reason_REASON_WINDOW_CLOSED)) ||
+		errors.Is(e.Err, refusal.Because(notaryv1.Reason_REASON_WAIT_EXPIRED)) ||
 		errors.Is(e.Err, refusal.Because(notaryv1.Reason_REASON_TOO_MANY_RIVALS)) {
 		n.late[id] = true // until others vote for it
 		return

@@ -78,7 +78,7 @@ func (n *node) nextGroup() *group.Group {
 	}
 	next, err := s.Next(read, convictions)
 	n.must(err)
-	if !epoch.Worth(n.present, next) || 3*n.faultyWeight(next) >= group.Total {
+	if !epoch.Worth(n.present, next) || 3*n.unsoundWeight(next) >= group.Total {
 		return nil
 	}
 	n.labels.reads[next.Link()] = reading{n.present.Link(), read}

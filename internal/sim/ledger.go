@@ -147,12 +147,20 @@ func (l *ledger) spend(rng *rand.Rand, coins ...utxo.Outpoint) *utxo.Tx {
 
 // spendUntil is spend with a window that ends, in milliseconds of Unix time.
 func (l *ledger) spendUntil(rng *rand.Rand, untilMS uint64, coins ...utxo.Outpoint) *utxo.Tx {
+	return l.build(rng, utxo.Output{}, 0, untilMS, coins...)
+}
+
+// build is spend with a window, 0 where it has no such end, to an output with the time locks of another.
+func (l *ledger) build(rng *rand.Rand, lock utxo.Output, fromMS, untilMS uint64, coins ...utxo.Outpoint) *utxo.Tx {
 	b := utxo.NewBuilder(l.genesis.ID)
 	for _, o := range coins {
 		b.Spend(o)
 	}
-	b.Pay(utxo.KeyLock(l.owner.Public()).Address(), utxo.Product{}, units*uint64(len(coins)))
-	b.Window(0, untilMS)
+	b.Output(utxo.Output{
+		Address: utxo.KeyLock(l.owner.Public()).Address(), Amount: units * uint64(len(coins)), Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT,
+		NotBeforeMS: lock.NotBeforeMS, MinAgeMS: lock.MinAgeMS,
+	})
+	b.Window(fromMS, untilMS)
 	b.Salt(binary.BigEndian.AppendUint64(nil, rng.Uint64()))
 	draft, err := b.Build()
 	if err != nil {

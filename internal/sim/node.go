@@ -20,9 +20,11 @@ type node struct {
 	voter int
 
 	// What survives a crash.
-	disk   *disk
-	slow   bool  // its disk
-	skewMS int64 // of its clock
+	disk     *disk
+	slow     bool   // its disk
+	skewMS   int64  // of its clock
+	newestMS uint64 // that anybody has said the time is
+	misset   bool   // its clock goes wrong by up to a day in this run
 
 	// What does not.
 	life     int // counts restarts: events of an earlier life do nothing
@@ -64,6 +66,7 @@ type flight struct {
 	machine *lifecycle.Machine
 	inbox   []lifecycle.Input
 	busy    bool
+	held    bool // its patience runs
 	parents []domain.Hash
 }
 
@@ -129,13 +132,16 @@ func (n *node) start() {
 	n.restore()
 	n.watchEpoch()
 	n.later(n.hop(), n.reconcile)
+	if n.scenario.Compares {
+		n.later(compareEvery, n.compare)
+	}
 }
 
 // restore takes up the life that is on disk: final outputs, the guard, chains and votes, and then the transactions
 // that were voted on and are not final.
 func (n *node) restore() {
 	for _, f := range n.disk.finals {
-		n.must(n.set.Apply(f.delta, startMS))
+		n.must(n.set.Apply(f.delta, f.finalMS))
 		n.finals[f.delta.Tx] = f.at
 	}
 	var records []conflict.Record
@@ -152,12 +158,19 @@ func (n *node) restore() {
 	for id, tx := range n.disk.txs {
 		n.known[id] = tx
 	}
+	var from map[domain.PublicKey]uint64
+	if planted == "recount-by-clock" {
+		from = n.disk.recountFrom()
+	}
 	for _, o := range n.disk.observations {
 		n.archived(o)
 		n.follow(o, -1)
 		n.eachVote(o, func(v conflict.Vote) {
-			n.tally.Count(v, nil)
 			n.overheardOn[v.Tx] = append(n.overheardOn[v.Tx], v)
+			if _, final := n.finals[v.Tx]; v.Height < from[o.Header.Key] && !final {
+				return
+			}
+			n.tally.Count(v, nil)
 			n.want(v.Tx, n.ledger.nodes[v.Key()])
 		})
 	}

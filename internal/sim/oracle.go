@@ -28,7 +28,8 @@ type oracle struct {
 	votes        map[int]map[utxo.Outpoint][]publicVote // published by honest nodes, in their order
 	caseOf       map[domain.Hash]*workload
 	contradicted int
-	highest      uint32 // round that anybody honest voted in
+	finalMS      map[domain.Hash]uint64 // when a transaction became final anywhere, by a clock that is right
+	highest      uint32                 // round that anybody honest voted in
 
 	uncontestedMS, contestedMS []float64
 }
@@ -49,6 +50,7 @@ func newOracle(w *world) oracle {
 		w: w, Faults: make(map[string]int),
 		spentBy: make(map[utxo.Outpoint]domain.Hash), finalAt: make(map[int]map[domain.Hash]bool), rejectedBy: make(map[int]map[domain.Hash]bool),
 		headers: make(map[headerKey]domain.Hash), votes: make(map[int]map[utxo.Outpoint][]publicVote), caseOf: make(map[domain.Hash]*workload),
+		finalMS: make(map[domain.Hash]uint64),
 	}
 }
 
@@ -90,6 +92,7 @@ func (o *oracle) voted(n *node, v publicVote) {
 	o.highest = max(o.highest, v.round)
 	o.runsAhead(n, c, v)
 	o.heard(n.voter, c, v)
+	c.honestly = true
 	tx := n.known[v.tx]
 	if v.state != observation.Pending && v.state != observation.Accepted {
 		return
@@ -206,6 +209,7 @@ func (o *oracle) finalized(n *node, tx *utxo.Tx, _ conflict.Finality) {
 		o.Reversed++
 		o.violate("n%d makes final what it rejected: %s", n.id, o.w.name(tx.ID))
 	}
+	o.onTime(n, tx)
 	first := !o.finalAt[n.id][tx.ID]
 	o.finalAt[n.id][tx.ID] = true
 	for _, p := range tx.Spends() {
@@ -245,7 +249,7 @@ func (o *oracle) decided(n *node, c *workload) bool {
 		if _, final := n.finals[tx.ID]; final {
 			continue
 		}
-		lost := tx.ValidUntilMS != 0 && slices.Max(c.heard) == 0 // its window closed before anybody voted
+		lost := tx.ValidUntilMS != 0 && o.unvoted(c) // its window closed before anybody voted
 		for _, p := range tx.Spends() {
 			if e, ok := n.set.Lookup(p); ok && !e.SpentBy.IsZero() {
 				lost = true
@@ -256,6 +260,17 @@ func (o *oracle) decided(n *node, c *workload) bool {
 		}
 	}
 	return true
+}
+
+// unvoted reports whether nobody honest has voted on a case, nor holds a vote of a member on it: what liars sign without
+// showing it, or once they are no members, counts nowhere.
+func (o *oracle) unvoted(c *workload) bool {
+	if c.honestly {
+		return false
+	}
+	return slices.Max(c.heard) == 0 || !slices.ContainsFunc(o.w.nodes, func(n *node) bool {
+		return n != nil && slices.ContainsFunc(c.txs, func(tx *utxo.Tx) bool { return len(n.tally.Votes(tx.ID)) > 0 })
+	})
 }
 
 // arrived reports whether a node is in the newest epoch that it knows of.

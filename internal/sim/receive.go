@@ -16,6 +16,18 @@ func (w *world) deliver(from, to int, o *observation.Observation) {
 	w.send(from, to, func() { w.arrive(from, to, o) })
 }
 
+// hand sends a node what it asked for, or must know of: votes on a transaction.
+func (w *world) hand(from, to int, o *observation.Observation, id domain.Hash) {
+	w.deliver(from, to, o)
+	if planted == "recount-by-clock" {
+		w.send(from, to, func() {
+			if p := w.nodes[to]; p != nil && p.up {
+				p.recall(o, id)
+			}
+		})
+	}
+}
+
 func (w *world) arrive(from, to int, o *observation.Observation) {
 	if l := w.liars[to]; l != nil {
 		l.see(o)
@@ -56,6 +68,10 @@ func (n *node) archived(o *observation.Observation) bool {
 
 // observe takes in an observation: its chain is followed, gaps are asked for, and its votes count, forked or not.
 func (n *node) observe(o *observation.Observation, from int) {
+	if planted == "clock-gates-observations" && n.mistimed(o) {
+		return
+	}
+	n.newestMS = max(n.newestMS, o.Header.TimeMS)
 	if n.byLink[o.Header.Link] == nil {
 		if len(n.early[o.Header.Link]) < 1000 {
 			n.early[o.Header.Link] = append(n.early[o.Header.Link], o)
@@ -139,6 +155,8 @@ func (n *node) countVote(v conflict.Vote, from int) bool {
 		switch {
 		case m.Kind == conflict.FirstVote && n.known[v.Tx] == nil:
 			n.want(v.Tx, from)
+		case m.Kind == conflict.FirstVote && f != nil:
+			n.post(f, lifecycle.Supported{})
 		case f != nil && m.Kind >= conflict.Certificate:
 			n.post(f, lifecycle.Counted{Milestone: m})
 		}
@@ -196,6 +214,30 @@ func (n *node) reconcile() {
 	to := n.rng.Intn(len(n.nodes))
 	n.tell(to, func(p *node) { p.answer(n.id, heads) })
 	n.later(n.antiEntropy+uint64(n.rng.Int63n(int64(n.antiEntropy))), n.reconcile)
+}
+
+// compareEvery is how often nodes compare what is final, where the scenario has them do it (node/sync).
+const compareEvery = 30 * second
+
+// compare asks a random peer for the proofs of what is final there and not here, for ever. The simulator has it in few
+// scenarios: it mends what other parts must bring about by themselves.
+func (n *node) compare() {
+	n.tell(n.rng.Intn(len(n.nodes)), func(p *node) {
+		ids := make([]domain.Hash, 0, len(p.finals))
+		for id := range p.finals {
+			if _, here := n.finals[id]; !here {
+				ids = append(ids, id)
+			}
+		}
+		sortHashes(ids)
+		for _, id := range ids {
+			at := p.finals[id]
+			for _, o := range p.holding(id, at.Group.Link(), at.Round, observation.Accepted) {
+				p.hand(p.id, n.id, o, id)
+			}
+		}
+	})
+	n.later(compareEvery, n.compare)
 }
 
 // answer sends what a peer lacks above its heads, a few at a time.

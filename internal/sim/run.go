@@ -8,8 +8,11 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// ChaosFaults are the kinds of faults that runs in chaos inject beside Byzantine nodes.
-var ChaosFaults = []string{"lossy network", "partition", "crash", "unsynced writes lost", "slow disk", "clock jump", "peers' observations lost"}
+// ChaosFaults are the kinds of faults that runs in chaos, or with clocks that are off, inject beside Byzantine nodes.
+var ChaosFaults = []string{
+	"lossy network", "partition", "crash", "unsynced writes lost", "slow disk", "clock jump", "peers' observations lost",
+	"clock off by up to a day", "clock jump by a day",
+}
 
 // Result is what one run came to.
 type Result struct {
@@ -77,8 +80,22 @@ func (w *world) race() {
 
 // chaos submits all kinds of conflicts while all kinds of things go wrong, until everything heals.
 func (w *world) chaos() {
+	w.mishaps(w.anyCase)
+	for range 2 {
+		w.after(uint64(w.rng.Intn(10*second)), func() {
+			if n := w.honest(); n != nil {
+				n.skewMS = int64(w.rng.Intn(20_000) - 10_000)
+				w.count("clock jump", 1)
+			}
+		})
+	}
+	w.after(w.scenario.healAt, w.recover)
+}
+
+// mishaps are cases and what goes wrong in chaos, but for clocks.
+func (w *world) mishaps(draw func() *workload) {
 	for range 12 {
-		w.after(uint64(w.rng.Intn(8*second)), func() { w.add(w.anyCase()) })
+		w.after(uint64(w.rng.Intn(8*second)), func() { w.add(draw()) })
 	}
 	if w.rng.Intn(2) == 0 {
 		w.loss = 0.03
@@ -97,23 +114,16 @@ func (w *world) chaos() {
 			n.slow = true
 		}
 	}
-	for range 2 {
-		w.after(uint64(w.rng.Intn(10*second)), func() {
-			if n := w.honest(); n != nil {
-				n.skewMS = int64(w.rng.Intn(20_000) - 10_000)
-				w.count("clock jump", 1)
-			}
-		})
-	}
-	w.after(w.scenario.healAt, w.recover)
 }
 
 // crashOne stops a node as soon as it has unsynced writes, so that something is lost.
 func (w *world) crashOne() {
-	n := w.honest()
-	if n == nil {
-		return
+	if n := w.honest(); n != nil {
+		w.crashSoon(n)
 	}
+}
+
+func (w *world) crashSoon(n *node) {
 	for try := range 200 {
 		w.after(uint64(try)*ms, func() {
 			if n.up && (len(n.disk.unsynced) > 0 || try == 199) && n.now < n.scenario.healAt && !n.crashing {

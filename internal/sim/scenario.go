@@ -20,6 +20,10 @@ type Scenario struct {
 	Unequal bool
 	// Epochs says that groups follow each other: links are made, a second after each other at the earliest.
 	Epochs bool
+	// Compares says that nodes compare what is final.
+	Compares bool
+	// Wrong says whose clocks are off by up to a day until healAt.
+	Wrong wrong
 	// healAt is when all faults but the Byzantine ones end, in microseconds.
 	healAt uint64
 	play   func(w *world)
@@ -69,6 +73,18 @@ var Scenarios = []Scenario{
 	{
 		Name: "heirs", About: "a link moves to the loser's side what it lacked", Sizes: [][2]int{{3, 1}}, Kind: Heir, Epochs: true, healAt: 4 * second,
 		play: (*world).heirs,
+	},
+	{
+		Name: "clocks", About: "chaos and time locks while a minority's clocks are off by up to a day", Sizes: [][2]int{{4, 0}, {7, 1}, {10, 2}, {13, 2}},
+		Wrong: minority, healAt: 12 * second, play: (*world).clocks,
+	},
+	{
+		Name: "clocklinks", About: "links while a minority's clocks are off by up to a day", Sizes: [][2]int{{7, 1}, {10, 2}}, Epochs: true,
+		Wrong: minority, Compares: true, healAt: 12 * second, play: (*world).clockLinks,
+	},
+	{
+		Name: "allclocks", About: "all clocks are off by up to a day", Sizes: [][2]int{{4, 1}, {7, 2}, {10, 3}}, Wrong: all, healAt: 12 * second,
+		play: (*world).clocks,
 	},
 	{Name: "poison", About: "corrupt copies arrive first", Sizes: [][2]int{{4, 1}}, Kind: Poisoner, healAt: 4 * second, play: (*world).poison},
 	{

@@ -128,6 +128,21 @@ func TestPrivateCertificates(t *testing.T) {
 	}
 }
 
+// Clocks do go wrong by a day in the scenarios that are about it, and time locks hold nevertheless: that is an oracle.
+func TestClocksGoWrong(t *testing.T) {
+	for _, s := range []string{"clocks", "clocklinks", "allclocks"} {
+		off, jumps := 0, 0
+		for seed := range int64(8) {
+			r := Run(Config{Seed: seed, Scenario: s})
+			off += r.Faults["clock off by up to a day"]
+			jumps += r.Faults["clock jump by a day"]
+		}
+		if off == 0 || jumps < 2 || jumps%2 != 0 {
+			t.Errorf("%s: %d clocks were off, and %d jumped", s, off, jumps)
+		}
+	}
+}
+
 func TestPercentile(t *testing.T) {
 	for _, test := range []struct {
 		sample []float64

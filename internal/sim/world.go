@@ -59,6 +59,7 @@ type workload struct {
 	contested bool
 	submitted uint64
 	heard     []uint64 // by voter: one more than the highest round voted in
+	honestly  bool     // somebody honest has voted
 
 	confidants []int                      // whom schemers trust, by round
 	pending    map[ballotKey]map[int]bool // who was PENDING where

@@ -29,7 +29,7 @@ func TestVotesAreHiddenUntilSynced(t *testing.T) {
 			n++
 		}
 		n += len(collect(t, s.Observations(id, 2, ^uint64(0))))
-		for o := range s.ObservationsSince(0) {
+		for o := range s.ObservationsSince(0, 0) {
 			if o.Hash == next.Hash {
 				n++
 			}

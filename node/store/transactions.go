@@ -127,8 +127,9 @@ func (s *Store) GuardRecords() iter.Seq2[conflict.Record, error] {
 // ObservationsSince are the stored observations that were sealed at sinceMS or later, Unix milliseconds
 // by their signers' clocks, chain by chain and ascending in each, forks included: what votes on
 // undecided transactions are counted from again after a restart. In each chain it goes back to the
-// last observation that is older and takes everything after it. The sequence ends with the first error.
-func (s *Store) ObservationsSince(sinceMS uint64) iter.Seq2[*observation.Observation, error] {
+// last observation that is older and takes everything after it, and the last few of each chain whatever time they
+// state: clocks may be off by a day. The sequence ends with the first error.
+func (s *Store) ObservationsSince(sinceMS, few uint64) iter.Seq2[*observation.Observation, error] {
 	return func(yield func(*observation.Observation, error) bool) {
 		chains, err := s.chains()
 		if err != nil {
@@ -140,6 +141,10 @@ func (s *Store) ObservationsSince(sinceMS uint64) iter.Seq2[*observation.Observa
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if few > 0 {
+				head := s.Head(id).Height
+				from = min(from, head+1-min(head, few))
 			}
 			for _, list := range []iter.Seq2[*observation.Observation, error]{
 				s.Observations(id, from, ^uint64(0)),

@@ -448,7 +448,7 @@ func (w *twin) differChains(s *Store) string {
 	}
 	for _, ms := range []uint64{0, now, now + 3, now + 1000} {
 		var got []*observation.Observation
-		for o, err := range s.ObservationsSince(ms) {
+		for o, err := range s.ObservationsSince(ms, 0) {
 			if err != nil {
 				return err.Error()
 			}
