@@ -70,7 +70,18 @@ func TestPrune(t *testing.T) {
 	if _, err := s.PruneObservations(now + 4*step); err != nil {
 		t.Fatal(err)
 	}
-	check(4)                                                                                       // heights 1 to 4 are older, and 4 stays
+	check(4)                                                          // heights 1 to 4 are older, and 4 stays
+	for few, want := range map[uint64]int{0: 0, 1: 1, 3: 3, 100: 7} { // where all clocks are far behind
+		n := 0
+		for _, o := range collect(t, s.ObservationsSince(now+100*step, few)) {
+			if o.Header.Key == peers[1].Public() {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%d of the last %d of a chain, want %d", n, few, want)
+		}
+	}
 	for height, want := range map[uint64]bool{0: false, 1: true, 4: false, 10: false, 11: false} { // 1 is believed
 		if signed, err := s.Signed(ownChain(0), height, gold); signed != want || err != nil {
 			t.Errorf("another one at height %d: signed %t, %v", height, signed, err)
