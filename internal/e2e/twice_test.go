@@ -184,3 +184,48 @@ func TestOldBackup(t *testing.T) {
 		}
 	}
 }
+
+// TestVotesAgainAfterRestore: a node is lost, and restored from a backup in a new signing epoch. Its peer's master key
+// lists that epoch, a link takes it in, and from then on the node votes and is counted; the network stands still without
+// it then, and nobody is convicted.
+func TestVotesAgainAfterRestore(t *testing.T) {
+	n := start(t, 4, setup{coins: 20, speak: true})
+	v := n.nodes[3]
+	n.submitAll(t, 4)
+	backup := filepath.Join(t.TempDir(), "backup")
+	if _, err := v.running.store.Backup(backup); err != nil {
+		t.Fatal(err)
+	}
+	paid := []*utxo.Tx{v.pays(t, bob, 0, 4), v.pays(t, bob, 0, 5)}
+	n.allFinal(t, paid...)
+	v.kill(t)
+	old := n.nodes[0].chain(v, 0)
+	o := store.Options{Network: n.genesis.ID, Key: v.key.Public(), MemBytes: 4 << 20}
+	if err := store.Restore(backup, o, 1000, nowMS()); err != nil {
+		t.Fatal(err)
+	}
+	v.dir = backup
+	v.tune = func(c *node.Config) { c.Announce = true }
+	v.start(t)
+	n.meet(t)
+	eventually(t, "the restored node to vote in its new signing epoch", func() bool {
+		problems, _ := v.running.node.Ready()
+		return len(problems) == 0 && n.nodes[0].chain(v, 1000).Height > 0
+	})
+	n.nodes[2].kill(t) // nothing is final without the restored one now
+	paid = append(paid, n.nodes[0].pays(t, bob, 0, 6), v.pays(t, bob, 0, 7))
+	n.allFinal(t, paid...)
+	for _, tx := range paid {
+		n.verify(t, v.proof(t, tx.ID), tx.ID)
+	}
+	if got := n.nodes[0].chain(v, 0); got != old {
+		t.Errorf("the old signing epoch went on to %+v, it had ended at %+v", got, old)
+	}
+	if got := n.nodes[0].weight(t, v); got == 0 {
+		t.Error("the restored node carries no weight")
+	}
+	n.equalLedgers(t)
+	if contradictions := n.contradictions(t); contradictions > 0 {
+		t.Errorf("%d contradictory votes", contradictions)
+	}
+}
