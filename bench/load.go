@@ -43,8 +43,8 @@ func (o *Outcome) Percentile(p int) float64 {
 
 // Closed submits transactions over streams, window of them under way at each node, and counts finals. Nodes take turns,
 // so that a coin comes round in order; what one turns away for now is offered to it again, as a wallet would, since all
-// that spends it would fail. It stops handing in after the duration, or when there are no more.
-func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, window int, duration time.Duration) (*Outcome, error) {
+// that spends it would fail. A coin (one of coins that go round) is spent again once it is final. It stops handing in after the duration, or when there are no more.
+func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int, duration time.Duration) (*Outcome, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -55,12 +55,14 @@ func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, window int, durati
 		start   = time.Now()
 		failure error
 	)
+	final := make([]atomic.Bool, len(txs))
 	for _, node := range n.Nodes {
 		stream, err := node.Stream(ctx)
 		if err != nil {
 			return nil, err
 		}
 		l := lane{
+			final: final, coins: coins,
 			stream: stream, txs: txs, next: &next, end: start.Add(duration),
 			sent: make([]time.Time, len(txs)), places: make(chan struct{}, window), again: make(chan int, window),
 		}
@@ -89,11 +91,16 @@ type lane struct {
 	txs    []*utxo.Tx
 	next   *atomic.Int64 // of txs, shared by all lanes
 	end    time.Time
+	final  []atomic.Bool // of txs, shared by all lanes
+	coins  int
 	sent   []time.Time   // for the first time
 	places chan struct{} // taken from the first sending to the last answer
-	again  chan int      // turned away before
+	again  chan int      // turned away before, or not due yet
 	out    Outcome
 }
+
+// notDue is how long to wait for a coin that is not final.
+const notDue = 5 * time.Millisecond
 
 // send hands in until the time is over.
 func (l *lane) send(ctx context.Context) {
@@ -111,12 +118,18 @@ func (l *lane) send(ctx context.Context) {
 				if i = int(l.next.Add(1) - 1); i >= len(l.txs) {
 					return
 				}
-				l.sent[i] = time.Now()
 			case <-over.C:
 				return
 			case <-ctx.Done():
 				return
 			}
+		}
+		if i >= l.coins && !l.final[i-l.coins].Load() {
+			time.AfterFunc(notDue, func() { l.again <- i })
+			continue
+		}
+		if l.sent[i].IsZero() {
+			l.sent[i] = time.Now()
 		}
 		request := notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: l.txs[i].Raw, WaitFor: client.WaitFinal}
 		if time.Now().After(l.end) || l.stream.Send(&request) != nil {
@@ -140,6 +153,7 @@ func (l *lane) receive() error {
 		switch {
 		case answer.GetStatus().GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
 			l.out.Latencies = append(l.out.Latencies, time.Since(l.sent[i]))
+			l.final[i].Store(true)
 		case rejection.GetReason() == notaryv1.Reason_REASON_OVERLOADED:
 			l.out.Refused++
 			wait := time.Duration(max(rejection.GetRetryAfterMs(), 1)) * time.Millisecond

@@ -73,7 +73,7 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
 		written := make(chan error, 1)
 		go func() { written <- net.profile(ctx, p.Profile, p.Seconds) }()
-		out, err := net.Closed(ctx, txs, p.Window, time.Duration(p.Seconds)*time.Second)
+		out, err := net.Closed(ctx, txs, p.Live, p.Window, time.Duration(p.Seconds)*time.Second)
 		return out, errors.Join(err, <-written)
 	})
 }

@@ -82,8 +82,19 @@ func (a *admission) finished(o Origin, took time.Duration) {
 	a.mu.Unlock()
 }
 
-// leave gives a place back.
-func (a *admission) leave(o Origin) {
+// aside says that a client's transaction waits for something that no load explains: it does not stand in the way of
+// others, whose number the pace bounds. It keeps its place among all.
+func (a *admission) aside(o Origin) {
+	if o.kind != fromAPI {
+		return
+	}
+	a.mu.Lock()
+	a.clients--
+	a.mu.Unlock()
+}
+
+// leave gives a place back; aside says that it stood aside.
+func (a *admission) leave(o Origin, aside bool) {
 	a.inFlight.Add(-1)
 	if o.kind == fromStore {
 		return
@@ -93,7 +104,7 @@ func (a *admission) leave(o Origin) {
 	if a.byOrigin[o.key()]--; a.byOrigin[o.key()] == 0 {
 		delete(a.byOrigin, o.key())
 	}
-	if o.kind == fromAPI {
+	if o.kind == fromAPI && !aside {
 		a.clients--
 	}
 }

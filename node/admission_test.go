@@ -28,8 +28,8 @@ func TestAdmission(t *testing.T) {
 	if a.admit(stored) != nil || a.inFlight.Load() != 3 {
 		t.Errorf("%d on their way", a.inFlight.Load())
 	}
-	a.leave(client)
-	a.leave(other)
+	a.leave(client, false)
+	a.leave(other, false)
 	if a.admit(client) != nil {
 		t.Error("no room after two have left")
 	}
@@ -41,6 +41,44 @@ func TestAdmission(t *testing.T) {
 	}
 	if a.admit(stored) != nil {
 		t.Error("what an earlier life left is refused")
+	}
+}
+
+// TestHeldStandAside: transactions that wait for parents, which are cheap to make, do not use up what the pace leaves to
+// clients.
+func TestHeldStandAside(t *testing.T) {
+	a := newAdmission(100, time.Second)
+	a.pace.limit = 10
+	client, other := Origin{kind: fromAPI, name: "a"}, Origin{kind: fromAPI, name: "b"}
+	for range 3 { // each time five, which is half of what the pace leaves
+		for range 5 {
+			if err := a.admit(client); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a.admit(client) == nil {
+			t.Fatal("more than half for one client")
+		}
+		for range 5 {
+			a.aside(client)
+		}
+	}
+	for i := range 10 {
+		if err := a.admit(Origin{kind: fromAPI, name: string(rune('c' + i))}); err != nil {
+			t.Fatalf("client %d: %v", i, err)
+		}
+	}
+	if a.admit(other) == nil {
+		t.Error("more than the pace leaves")
+	}
+	for range 15 {
+		a.leave(client, true)
+	}
+	for i := range 10 {
+		a.leave(Origin{kind: fromAPI, name: string(rune('c' + i))}, false)
+	}
+	if a.clients != 0 || a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {
+		t.Errorf("%d clients', %d on their way, %d origins", a.clients, a.inFlight.Load(), len(a.byOrigin))
 	}
 }
 
@@ -59,7 +97,7 @@ func TestAdmissionIsFair(t *testing.T) {
 			o := rapid.SampledFrom(origins).Draw(t, "origin")
 			if rapid.IntRange(0, 3).Draw(t, "act") == 0 {
 				if have[o] > 0 {
-					a.leave(o)
+					a.leave(o, false)
 					have[o]--
 					total--
 				}
@@ -81,7 +119,7 @@ func TestAdmissionIsFair(t *testing.T) {
 		}
 		for o, n := range have {
 			for range n {
-				a.leave(o)
+				a.leave(o, false)
 			}
 		}
 		if a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {

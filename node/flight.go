@@ -24,6 +24,7 @@ type flight struct {
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
 	delayed    bool              // it waited for something that no load explains: parents, a time lock, rivals
+	aside      bool              // it waited for parents or a time lock, and is not held against the pace
 	claims     int               // answers to the claim that are still to come
 	rivals     []domain.Hash     // that those so far have named
 
@@ -141,6 +142,10 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 			}})
 	case lifecycle.Hold:
 		f.delayed = true
+		if !f.aside {
+			f.aside = true
+			sh.admission.aside(f.origin)
+		}
 		sh.waiting.hold(f, e)
 	case lifecycle.Contest:
 		f.contested, f.delayed = true, true

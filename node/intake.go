@@ -144,7 +144,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	}
 	there, added := sh.flights.add(f)
 	if !added {
-		sh.admission.leave(origin)
+		sh.admission.leave(origin, false)
 		return there, nil
 	}
 	sh.metrics.received.WithLabelValues(origin.label()).Inc()
@@ -183,7 +183,7 @@ func (sh *shell) landed(f *flight) {
 	if state == lifecycle.Rejected {
 		sh.reconsider(f)
 	}
-	sh.admission.leave(f.origin)
+	sh.admission.leave(f.origin, f.aside)
 	sh.metrics.inFlight.Dec()
 }
 

@@ -56,7 +56,7 @@ func (n *Node) restore(ctx context.Context, u undecided) error {
 			return err
 		}
 		if _, added := sh.flights.add(f); !added {
-			sh.admission.leave(f.origin)
+			sh.admission.leave(f.origin, f.aside)
 			continue
 		}
 		sh.launch(f)
