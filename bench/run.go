@@ -23,7 +23,8 @@ type Plan struct {
 	Rates       []int
 	OpenSeconds int
 	Settings    []string
-	// Profile is where a processor profile of the first node in the closed loop goes; empty for none.
+	// Profile is where a processor profile of the first node in the closed loop goes, and with .RATE appended those of
+	// open loops; empty for none.
 	Profile string
 }
 
@@ -58,7 +59,18 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 		if err != nil {
 			return err
 		}
-		err = net.measure(ctx, p.Live, rate, ceilings, report, func() (*Outcome, error) { return net.Open(ctx, txs, rate) })
+		turnedAway := 0
+		err = net.measure(ctx, p.Live, rate, ceilings, report, func() (*Outcome, error) {
+			return net.profiled(ctx, p.profile(rate), p.OpenSeconds, func() (out *Outcome, err error) {
+				if out, err = net.Open(ctx, txs, rate); err == nil {
+					turnedAway = out.Refused + out.Failed
+				}
+				return out, err
+			})
+		})
+		if err == nil && turnedAway > 0 { // those coins are not where they should be
+			coins, err = net.Mint(ctx, p.Live)
+		}
 		if err != nil {
 			return err
 		}
@@ -71,11 +83,26 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 		return err
 	}
 	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
-		written := make(chan error, 1)
-		go func() { written <- net.profile(ctx, p.Profile, p.Seconds) }()
-		out, err := net.Closed(ctx, txs, p.Live, p.Window, time.Duration(p.Seconds)*time.Second)
-		return out, errors.Join(err, <-written)
+		return net.profiled(ctx, p.profile(0), p.Seconds, func() (*Outcome, error) {
+			return net.Closed(ctx, txs, p.Live, p.Window, time.Duration(p.Seconds)*time.Second)
+		})
 	})
+}
+
+// profile is where the profile of a load goes: the closed loop's to Plan.Profile, those of open ones beside it.
+func (p *Plan) profile(rate int) string {
+	if p.Profile == "" || rate == 0 {
+		return p.Profile
+	}
+	return fmt.Sprintf("%s.%d", p.Profile, rate)
+}
+
+// profiled has a load profiled where a path says.
+func (n *Network) profiled(ctx context.Context, path string, seconds int, load func() (*Outcome, error)) (*Outcome, error) {
+	written := make(chan error, 1)
+	go func() { written <- n.profile(ctx, path, seconds) }()
+	out, err := load()
+	return out, errors.Join(err, <-written)
 }
 
 // measure reads all counters before and after a load.

@@ -19,6 +19,7 @@ const keptLinks = 512
 // store, following from genesis who spent the output that holds each group, and remembers how far it came.
 type lineage struct {
 	store *store.Store
+	edges *edges
 	rules utxo.Rules
 
 	mu     sync.Mutex
@@ -32,7 +33,7 @@ type lineage struct {
 
 func newLineage(genesis *group.Genesis, s *store.Store) *lineage {
 	return &lineage{
-		store: s, rules: utxo.Rules{Network: genesis.ID}, groups: []*group.Group{genesis.Group}, made: []domain.Hash{genesis.ID},
+		store: s, edges: newEdges(s), rules: utxo.Rules{Network: genesis.ID}, groups: []*group.Group{genesis.Group}, made: []domain.Hash{genesis.ID},
 		first: genesis.LinkIndex(), byLink: map[domain.Hash]*group.Group{genesis.Group.Link(): genesis.Group}, links: make(map[uint64]*observation.Link),
 	}
 }
@@ -99,7 +100,7 @@ func (l *lineage) link(epoch uint64) (*observation.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	proof, err := prove(l.store, l.groups[epoch-1], l.made[epoch], nil, t.Final)
+	proof, err := prove(l.edges, l.groups[epoch-1], l.made[epoch], nil, t.Final)
 	if err != nil {
 		return nil, err
 	}
@@ -192,17 +193,17 @@ func (l *lineage) linkFrom(p linkable, epoch, known uint64) error {
 
 // prove builds a proof from the observations that the quorum's votes lie in. raw is the transaction, or nil to
 // leave it out.
-func prove(s *store.Store, g *group.Group, id domain.Hash, raw []byte, info *store.FinalInfo) (*observation.Proof, error) {
+func prove(e *edges, g *group.Group, id domain.Hash, raw []byte, info *store.FinalInfo) (*observation.Proof, error) {
 	item := observation.Item{ID: id, Round: info.Round, Raw: raw}
 	for _, ref := range info.Edges {
-		o, found, err := s.EdgeObservation(ref, id, info.Round)
+		edge, found, err := e.edge(ref, id, info.Round)
 		if err != nil {
 			return nil, err
 		}
 		if !found {
-			return keptProof(s, id, raw, ref)
+			return keptProof(e.store, id, raw, ref)
 		}
-		item.Edges = append(item.Edges, o.Edge(int(ref.Leaf)))
+		item.Edges = append(item.Edges, edge)
 	}
 	p, err := observation.BuildProof(g, nil, []observation.Item{item})
 	if err != nil {

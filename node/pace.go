@@ -39,7 +39,7 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 	switch {
 	case p.mean > p.long:
 		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
-	case atOnce >= p.limit*3/4:
+	case atOnce >= p.limit*3/8: // one client alone may have half (admission), and three quarters of that is many
 		p.limit = min(p.most, p.limit+p.limit/16+4)
 	}
 }

@@ -33,6 +33,20 @@ func TestPaceHoldsLatency(t *testing.T) {
 	}
 }
 
+// TestPaceRecoversForOne: a single client, which may have half of the limit, brings it up again as well.
+func TestPaceRecoversForOne(t *testing.T) {
+	now := time.Now()
+	p := newPace(20_000, 150*time.Millisecond)
+	p.limit = leastAtOnce
+	for range 200_000 {
+		now = now.Add(100 * time.Microsecond)
+		p.finished(now, 10*time.Millisecond, p.limit/2)
+	}
+	if p.limit < 15_000 {
+		t.Errorf("limit %d", p.limit)
+	}
+}
+
 // TestPaceRecovers: once the crowd has gone, or the network is faster again, there is room again.
 func TestPaceRecovers(t *testing.T) {
 	now := time.Now()

@@ -55,6 +55,7 @@ func (n *Node) prune(ctx context.Context, before uint64, own map[utxo.Address]bo
 		}
 	}
 	bytes, err := sh.store.PruneObservations(before)
+	sh.lineage.edges.forget()
 	if err != nil {
 		return nil, err
 	}

@@ -171,5 +171,5 @@ func (sh *shell) prove(id domain.Hash, raw []byte, info *store.FinalInfo) (*obse
 	if err != nil {
 		return nil, err
 	}
-	return prove(sh.store, g, id, raw, info)
+	return prove(sh.lineage.edges, g, id, raw, info)
 }

@@ -232,21 +232,22 @@ func observationsOf(s *Store, lower, upper []byte) iter.Seq2[*observation.Observ
 func (s *Store) EdgeObservation(e EdgeRef, tx domain.Hash, round uint32) (*observation.Observation, bool, error) {
 	id := observation.ChainID{Key: e.Key, SigningEpoch: e.SigningEpoch}
 	o, ok, err := s.Observation(id, e.Height)
-	if err != nil || ok && holds(o, e.Leaf, tx, round) {
+	if err != nil || ok && Holds(o, e.Leaf, tx, round) {
 		return o, ok, err
 	}
 	for o, err := range s.Forks(id, e.Height) {
 		if err != nil {
 			return nil, false, err
 		}
-		if holds(o, e.Leaf, tx, round) {
+		if Holds(o, e.Leaf, tx, round) {
 			return o, true, nil
 		}
 	}
 	return nil, false, nil
 }
 
-func holds(o *observation.Observation, leaf uint32, tx domain.Hash, round uint32) bool {
+// Holds reports whether a leaf of an observation is the ACCEPTED vote on tx in the round.
+func Holds(o *observation.Observation, leaf uint32, tx domain.Hash, round uint32) bool {
 	if uint64(leaf) >= uint64(o.Len()) {
 		return false
 	}
