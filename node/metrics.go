@@ -28,6 +28,7 @@ type Metrics struct {
 	broken              prometheus.Counter
 	droppedObservations prometheus.Counter
 	proven              prometheus.Counter
+	missing             prometheus.Gauge
 	evidence            *evidenceMetrics
 	epochs              *epochMetrics
 	held                prometheus.Counter
@@ -59,21 +60,24 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Namespace: "notary", Name: "observation_leaves", Help: "Leaves of the observations that this node signed.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
 		}),
-		commits:             counter("commits_total", "Synced writes of final transactions."),
-		signatures:          counter("signatures_verified_total", "Signatures verified."),
-		signatureSeconds:    counter("signature_seconds_total", "Time spent verifying signatures."),
-		contested:           counter("transactions_contested_total", "Transactions that went into a contest."),
-		broken:              counter("safety_breaks_total", "Final quorums seen for two rivals: more than a third of the weight is faulty."),
-		forks:               counter("forks_seen_total", "Observations that contradict another of the same key and height."),
-		evidence:            newEvidenceMetrics(r),
-		epochs:              newEpochMetrics(r),
-		trust:               newTrustMetrics(r),
-		held:                counter("transactions_held_total", "Transactions that became final with too little of this node's own trust behind them."),
-		proven:              counter("finals_proven_total", "Final transactions taken in by proofs that other nodes gave: their votes did not come."),
+		commits:          counter("commits_total", "Synced writes of final transactions."),
+		signatures:       counter("signatures_verified_total", "Signatures verified."),
+		signatureSeconds: counter("signature_seconds_total", "Time spent verifying signatures."),
+		contested:        counter("transactions_contested_total", "Transactions that went into a contest."),
+		broken:           counter("safety_breaks_total", "Final quorums seen for two rivals: more than a third of the weight is faulty."),
+		forks:            counter("forks_seen_total", "Observations that contradict another of the same key and height."),
+		evidence:         newEvidenceMetrics(r),
+		epochs:           newEpochMetrics(r),
+		trust:            newTrustMetrics(r),
+		held:             counter("transactions_held_total", "Transactions that became final with too little of this node's own trust behind them."),
+		proven:           counter("finals_proven_total", "Final transactions taken in by proofs that other nodes gave: their votes did not come."),
+		missing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "notary", Name: "finals_missing", Help: "Transactions that are final elsewhere and not here, when this node last looked.",
+		}),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
 	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
-		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held, m.proven)
+		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held, m.proven, m.missing)
 	return m
 }
 

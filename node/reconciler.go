@@ -49,7 +49,8 @@ type reconciler struct {
 	blame   func(domain.PublicKey)
 	// fetch gets transactions with their proofs and takes in those that hold; how many did.
 	fetch func(ctx context.Context, from domain.PublicKey, ids []domain.Hash) (proven int, err error)
-	ready func(problem string)
+	// tell is told how far the node is behind after each look, and what /readyz says of it.
+	tell func(c *notaryv1.CatchUp, problem string)
 	// repairing says that the last look brought something: what is missing now does not come by itself either.
 	repairing bool
 	fail      func(error)
@@ -99,7 +100,7 @@ func (r *reconciler) look(ctx context.Context) bool {
 		}
 	}
 	c := r.report(r.group(), r.count(), time.Now())
-	r.ready(r.problem(c))
+	r.tell(c, r.problem(c))
 	return len(missing) > 0 && r.repair(ctx, from, missing)
 }
 
@@ -232,7 +233,10 @@ func (sh *shell) wireReconciler() {
 		},
 		blame: func(key domain.PublicKey) { sh.net.Blame(key) },
 		fetch: sh.fetchProven, fail: sh.fail,
-		ready:   func(problem string) { sh.ready.say(aboutBehind, problem) },
+		tell: func(c *notaryv1.CatchUp, problem string) {
+			sh.metrics.missing.Set(float64(c.Missing))
+			sh.ready.say(aboutBehind, problem)
+		},
 		fetched: func(n int) { sh.metrics.proven.Add(float64(n)) },
 	}
 }
