@@ -113,6 +113,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(v.dir, "ballast")); err != nil {
 		t.Errorf("the ballast was not made again: %v", err)
 	}
+	n.settled(t) // what was submitted as the disk filled up, too
 	n.equalLedgers(t)
 	n.honest(t)
 }
