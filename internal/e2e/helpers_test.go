@@ -214,10 +214,14 @@ func (v *notary) ledger(t testing.TB) *utxo.Set {
 	return set
 }
 
-// equalLedgers holds the ledgers of all running nodes against the rules and each other.
+// equalLedgers waits until all running nodes have as much final, and holds their ledgers against the rules and each other.
 func (n *network) equalLedgers(t testing.TB) {
 	t.Helper()
 	first := n.up()[0]
+	eventually(t, "all nodes to have as much final", func() bool {
+		count := first.running.store.Counts().Finals
+		return !slices.ContainsFunc(n.up(), func(v *notary) bool { return v.running.store.Counts().Finals != count })
+	})
 	want := first.ledger(t).Live()
 	finals := sortedIDs(first.finals(t))
 	for _, v := range n.up()[1:] {
