@@ -171,9 +171,9 @@ func (v *notary) finals(t testing.TB) []domain.Hash {
 	return out
 }
 
-// ledger applies what a node holds final to the genesis outputs by the rules alone, and holds the
-// node's store against the result.
-func (v *notary) ledger(t testing.TB) *utxo.Set {
+// ledger applies what a node holds final to the genesis outputs by the rules alone, and holds the node's store against the
+// result. It returns the live outputs and what is final; false where something became final meanwhile.
+func (v *notary) ledger(t testing.TB) (live []utxo.Outpoint, finals []domain.Hash, still bool) {
 	t.Helper()
 	st := v.running.store
 	eventually(t, "the log of finals to be on disk", func() bool { return st.LastSeq() == st.Counts().Finals })
@@ -185,7 +185,8 @@ func (v *notary) ledger(t testing.TB) *utxo.Set {
 	if err := set.Apply(genesis, v.net.genesis.Doc.TimeMs); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range v.finals(t) {
+	finals = v.finals(t)
+	for _, id := range finals {
 		stored, found, err := st.Transaction(id)
 		if err != nil || !found || stored.Final == nil {
 			t.Fatalf("node %d: %s in the log of finals: %v, %v", v.index, id, found, err)
@@ -202,37 +203,45 @@ func (v *notary) ledger(t testing.TB) *utxo.Set {
 			t.Fatal(err)
 		}
 	}
-	live := set.Live()
+	live = set.Live()
+	wrong := ""
 	for _, o := range live {
 		if e, found, err := st.Lookup(o); err != nil || !found || !e.SpentBy.IsZero() {
-			t.Fatalf("node %d: %s should be live: %+v, %v, %v", v.index, o, e, found, err)
+			wrong = fmt.Sprintf("%s should be live: %+v, %v, %v", o, e, found, err)
 		}
 	}
-	if counts := st.Counts(); counts.LiveOutputs != uint64(len(live)) || counts.Finals != uint64(len(v.finals(t))) {
-		t.Fatalf("node %d counts %+v, want %d live outputs", v.index, counts, len(live))
+	counts := st.Counts()
+	if counts.Finals != uint64(len(finals)) {
+		return nil, nil, false
 	}
-	return set
+	if counts.LiveOutputs != uint64(len(live)) {
+		wrong = fmt.Sprintf("counts %+v, want %d live outputs", counts, len(live))
+	}
+	if wrong != "" {
+		t.Fatalf("node %d: %s", v.index, wrong)
+	}
+	return live, sortedIDs(finals), true
 }
 
-// equalLedgers waits until all running nodes have as much final, and holds their ledgers against the rules and each other.
+// equalLedgers holds the ledgers of all running nodes against the rules and each other, at a moment at which all have as
+// much final: links may follow each other meanwhile.
 func (n *network) equalLedgers(t testing.TB) {
 	t.Helper()
-	first := n.up()[0]
-	eventually(t, "all nodes to have as much final", func() bool {
-		count := first.running.store.Counts().Finals
-		return !slices.ContainsFunc(n.up(), func(v *notary) bool { return v.running.store.Counts().Finals != count })
+	eventually(t, "all nodes to have the same final", func() bool {
+		var want []utxo.Outpoint
+		var all []domain.Hash
+		for i, v := range n.up() {
+			live, finals, still := v.ledger(t)
+			switch {
+			case !still, i > 0 && !slices.Equal(finals, all):
+				return false
+			case i > 0 && !slices.Equal(live, want):
+				t.Fatalf("nodes %d and %d have the same final and different live outputs", v.index, n.up()[0].index)
+			}
+			want, all = live, finals
+		}
+		return true
 	})
-	want := first.ledger(t).Live()
-	finals := sortedIDs(first.finals(t))
-	for _, v := range n.up()[1:] {
-		live := v.ledger(t).Live()
-		if got := sortedIDs(v.finals(t)); !slices.Equal(got, finals) {
-			t.Fatalf("node %d holds %d final, node %d %d", v.index, len(got), first.index, len(finals))
-		}
-		if !slices.Equal(live, want) {
-			t.Fatalf("nodes %d and %d have different live outputs", v.index, first.index)
-		}
-	}
 }
 
 func sortedIDs(ids []domain.Hash) []domain.Hash {
