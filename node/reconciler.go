@@ -34,7 +34,6 @@ const (
 // reconciler compares what is final here with what is final at members (node/sync): so the node knows how far it is
 // behind, and fetches, with proofs, what no chain of observations brings it.
 type reconciler struct {
-	self  domain.PublicKey
 	every time.Duration
 	set   setsync.Set
 	limit setsync.Limits
@@ -218,7 +217,7 @@ func (r *reconciler) pause(ctx context.Context, d time.Duration) bool {
 // wireReconciler connects the reconciler to the store and the network.
 func (sh *shell) wireReconciler() {
 	sh.reconciler = &reconciler{
-		self: sh.self, every: sh.config.Reconcile, set: sh.store.FinalSet(), limit: gossip.SetLimits, log: sh.log, progress: newProgress(),
+		every: sh.config.Reconcile, set: sh.store.FinalSet(), limit: gossip.SetLimits, log: sh.log, progress: newProgress(),
 		group: sh.group, count: func() uint64 { return sh.store.Counts().Finals }, final: sh.store.IsFinal,
 		members: func() (members []domain.PublicKey) {
 			for _, p := range sh.net.Peers() {

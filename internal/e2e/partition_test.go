@@ -43,7 +43,6 @@ func TestPartitions(t *testing.T) {
 		} {
 			c.break_()
 			start := time.Now()
-			time.Sleep(300 * time.Millisecond) // what was under way
 			probes := h.send(t, l, 1, 0, 1, 2, 3)
 			l.goesOn(t, 10, c.on...)
 			time.Sleep(max(0, c.lasts-time.Since(start)))
