@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -133,7 +134,7 @@ func TestVerifier(t *testing.T) {
 
 // TestSpace: while the store has no room, nothing new is admitted and a write waits, and then goes on.
 func TestSpace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		room := fmt.Errorf("%w: for the test", store.ErrFull)
 		var mu sync.Mutex
 		s := &space{log: slog.New(slog.DiscardHandler), tell: func(string) {}, room: func() error { mu.Lock(); defer mu.Unlock(); return room }}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -100,7 +101,7 @@ func TestMailboxManyPosters(t *testing.T) {
 // TestAlarms: callbacks run at their times and in their order, one that is set later may come earlier, and
 // one may set another.
 func TestAlarms(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a := newAlarms()
 		var wait sync.WaitGroup
@@ -136,7 +137,7 @@ func TestAlarms(t *testing.T) {
 func TestAlarmsAnyTimes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		times := rapid.SliceOfN(rapid.IntRange(0, 50), 1, 40).Draw(rt, "ms")
-		synctest.Test(t, func(*testing.T) {
+		bubble.Test(t, func(*testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			a := newAlarms()
 			var wait sync.WaitGroup
@@ -158,7 +159,7 @@ func TestAlarmsAnyTimes(t *testing.T) {
 // TestWaiting: a held flight is told when a parent is final, when its time comes and when the patience
 // ends, and its parents are fetched once.
 func TestWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		alarms := newAlarms()
 		var wait sync.WaitGroup

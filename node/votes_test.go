@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
@@ -44,7 +45,7 @@ func (d *desk) numbers() (pulled, needs, hinters int) {
 // inDesk runs a fetcher of votes under a fake clock.
 func inDesk(t *testing.T, run func(d *desk)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &desk{voteFetcher: newVoteFetcher(slog.New(slog.DiscardHandler))}
 		d.answer = func(context.Context, domain.PublicKey, gossip.Votes) bool { return true }
 		d.onDisk = func(int) (bool, error) { return true, nil }

@@ -21,6 +21,12 @@ if [ -n "$fused" ]; then
 	exit 1
 fi
 
+# The race detector ends processes that run a bubble's timers on two processors: internal/bubble.
+if git grep -n 'synctest\.Test(' -- '*.go' ':!internal/bubble'; then
+	echo "use bubble.Test" >&2
+	exit 1
+fi
+
 .tools/bin/buf lint
 
 # Generated code is what the protos say.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/notarynet/notaryd/internal/bubble"
 )
 
 type sent struct {
@@ -16,7 +18,7 @@ type sent struct {
 // coalesceIn runs f against a coalescer under a fake clock and returns what was sent, and when.
 func coalesceIn(t *testing.T, limit int, f func(put func(...[]byte))) []sent {
 	var out []sent
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
 		c := &coalescer{in: make(chan [][]byte, 64), wait: 2 * time.Millisecond, bytes: limit}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -13,6 +12,7 @@ import (
 	"github.com/marcopolo/simnet"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -59,7 +59,7 @@ func (s *sim) start(t *testing.T, i int, adjust ...func(*Config)) *Net {
 
 // simulated runs a test among count nodes that know each other, over links of the given latency.
 func simulated(t *testing.T, count int, latency time.Duration, run func(t *testing.T, s *sim)) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		world := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(latency),
 			Logger: slog.New(slog.DiscardHandler)} // it reports every packet to nobody
 		world.Start()
