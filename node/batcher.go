@@ -32,7 +32,7 @@ type batcher struct {
 	closed    bool
 	held      []cast
 	inherited []conflict.Record // locks that an earlier life inherited, until it runs
-	convicted bool              // this node's own key is convicted
+	convicted bool              // this node's own key is convicted; known before anything runs
 	say       func(why string)  // why this node does not vote
 
 	// signs says whether this node votes at all. One that does not says nothing: it is no member, or its

@@ -68,10 +68,7 @@ func (sh *shell) follows(chain observation.ChainID) bool {
 func (sh *shell) wireEpochs() {
 	ep := sh.epochs
 	ep.fail = sh.fail
-	ep.signs = func(g *group.Group) bool {
-		may, _ := maySign(g, sh.self, sh.store.Signing())
-		return may && (g != sh.group() || sh.batcher.signs)
-	}
+	ep.signs = sh.signsIn
 	ep.certified = sh.counting.certified
 	ep.settle = sh.settling
 	ep.want = func(tx domain.Hash, from domain.PublicKey) {
@@ -90,6 +87,14 @@ func (sh *shell) wireEpochs() {
 		}
 	}
 	ep.begin()
+}
+
+// signsIn reports whether this node votes under a group. It does not ask the batcher, which enters an epoch some time
+// after the owner of epochs: its answer might be that of the epoch before, and a member that is taken for none here never
+// ends its chain.
+func (sh *shell) signsIn(g *group.Group) bool {
+	may, _ := maySign(g, sh.self, sh.store.Signing())
+	return may && !sh.batcher.convicted
 }
 
 // endsClosed reports whether a chain has ended under the link of a group.

@@ -22,7 +22,7 @@ func (sh *shell) wireEvidence() error {
 	if err := sh.archive.restore(); err != nil {
 		return err
 	}
-	if s := sh.store.Signing(); sh.batcher.signs && sh.archive.accuses(observation.ChainID{Key: sh.self, SigningEpoch: s.Epoch}) {
+	if s := sh.store.Signing(); sh.archive.accuses(observation.ChainID{Key: sh.self, SigningEpoch: s.Epoch}) {
 		sh.batcher.signs, sh.batcher.convicted = false, true
 		sh.ready.say(aboutSigning, "does not vote: its key contradicted itself in this signing epoch (notary evidence); notaryd restore takes a new one")
 	}

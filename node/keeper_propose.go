@@ -14,11 +14,11 @@ import (
 )
 
 // How the next link comes about. The facilitator that rule 5 of contests names for the LINK outpoint in round 1
-// proposes at once, that of round 2 after proposePatience, and so on; whoever is none of the first
-// proposers comes after the last of them. Members that compute from the same metadata propose the same transaction, so
+// proposes at once, the next one after proposePatience, and so on, leaving out the convicted; whoever facilitates none
+// of the first rounds comes after the last of them. Members that compute from the same metadata propose the same transaction, so
 // who is first matters little; that not everybody answers each label at once does.
 const (
-	proposers       = 8
+	proposers       = 8 // rounds
 	proposePatience = 3 * time.Second
 	// startUp is how long the keeper waits before it asks again whether the node is up.
 	startUp = 200 * time.Millisecond
@@ -95,19 +95,36 @@ func (k *keeper) underWay() bool {
 
 // turn is how long this node has to wait before it proposes.
 func (k *keeper) turn(now time.Time) time.Duration {
-	rank := proposers
-	voters := k.state.Group().Voters()
-	for r := range uint32(proposers) {
-		if voters[conflict.FacilitatorOf(k.state.Group(), k.last, r+1)].Key == k.self.Public() {
-			rank = int(r)
-			break
-		}
-	}
+	rank := proposer(k.state.Group(), k.last, k.self.Public(), k.convicts)
 	since := k.need.since
 	if opens := time.UnixMilli(int64(min(k.opensMS, 1<<62))); !k.need.removes && opens.After(since) {
 		since = opens
 	}
 	return since.Add(time.Duration(rank) * proposePatience).Sub(now)
+}
+
+// proposer is how many others come before a voter when a link has to be proposed: the facilitators of the first rounds
+// for its outpoint, each once, without those that are to leave.
+func proposer(g *group.Group, last utxo.Outpoint, self domain.PublicKey, leaves func(domain.PublicKey) bool) int {
+	var before []domain.PublicKey
+	for r := range uint32(proposers) {
+		switch key := g.Voters()[conflict.FacilitatorOf(g, last, r+1)].Key; {
+		case key == self:
+			return len(before)
+		case !leaves(key) && !slices.Contains(before, key):
+			before = append(before, key)
+		}
+	}
+	return len(before)
+}
+
+// convicts reports whether there is evidence against a key or another one of its peer.
+func (k *keeper) convicts(key domain.PublicKey) bool {
+	peer, known := k.state.PeerOf(key)
+	return known && slices.ContainsFunc(k.evidence, func(c epoch.Conviction) bool {
+		of, known := k.state.PeerOf(c.Key)
+		return known && of == peer
+	})
 }
 
 // fresh is the metadata that no link has read yet, and where it is, by peer id, as much as a link may read.

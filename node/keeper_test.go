@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -236,5 +237,48 @@ func TestLinkOfAnEpochNotEntered(t *testing.T) {
 	k.voting = func() *group.Group { return k.state.Group() }
 	if err := k.verdict(d.Tx()); refusal.ReasonOf(err) == notaryv1.Reason_REASON_LOCK_NOT_OPEN {
 		t.Errorf("in epoch %d: %v", k.state.Group().Epoch(), err)
+	}
+}
+
+// TestProposerOrder: one voter proposes a link at once, each of the others after as many as facilitate a round before
+// it, and nobody waits for those that are to leave.
+func TestProposerOrder(t *testing.T) {
+	v := newVillage(t, nil)
+	g := v.genesis.Group
+	for i := range 100 {
+		last := utxo.Outpoint{Tx: domain.Sum("test", []byte{byte(i)})}
+		first := g.Voters()[conflict.FacilitatorOf(g, last, 1)].Key
+		for _, leaving := range []domain.PublicKey{{}, first} {
+			var ranks []int
+			for _, voter := range g.Voters() {
+				rank := proposer(g, last, voter.Key, func(key domain.PublicKey) bool { return key == leaving })
+				if voter.Key == leaving {
+					continue
+				}
+				if voter.Key == first && rank != 0 {
+					t.Errorf("the facilitator of round 1 comes after %d others", rank)
+				}
+				ranks = append(ranks, rank)
+			}
+			slices.Sort(ranks)
+			for at, rank := range ranks {
+				if rank > at {
+					t.Errorf("leaving %v: ranks %v", leaving == first, ranks)
+				}
+			}
+		}
+	}
+}
+
+// TestSignsInWhatItHasEntered: whether a node votes in an epoch does not hang on whether its batcher is there yet.
+func TestSignsInWhatItHasEntered(t *testing.T) {
+	v, nodes := speakers(t, 1)
+	sh := &shell{self: nodes[0].sh.self, store: nodes[0].sh.store, batcher: &batcher{}}
+	if !sh.signsIn(v.genesis.Group) {
+		t.Error("a member is taken for none before its batcher has entered the epoch")
+	}
+	sh.batcher.convicted = true
+	if sh.signsIn(v.genesis.Group) {
+		t.Error("a convicted key signs")
 	}
 }
