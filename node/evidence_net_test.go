@@ -35,6 +35,7 @@ type live struct {
 	nodes   []*liveNode
 	liar    *gossip.Net
 	signer  kit.Signer
+	said    []*observation.Observation // by the liar
 }
 
 type liveNode struct {
@@ -199,6 +200,7 @@ func (l *live) lie(leaves ...observation.Leaf) {
 
 func (l *live) publish(o *observation.Observation) {
 	l.t.Helper()
+	l.said = append(l.said, o)
 	if err := l.liar.PublishObservation(o.Raw); err != nil {
 		l.t.Fatal(err)
 	}

@@ -32,9 +32,11 @@ func (l *live) lieAt(timeMS uint64, leaves ...observation.Leaf) {
 	l.t.Helper()
 	o := l.signer.Observe(l.genesis.Group, timeMS, leaves...)
 	l.publish(o)
-	// A busy machine may drop gossip, and nobody would ask the liar again.
-	if err := l.nodes[0].sh.observe(l.t.Context(), o.Raw); err != nil {
-		l.t.Fatal(err)
+	// A busy machine may drop gossip, of what was said before too, and nobody would ask the liar again.
+	for _, o := range l.said {
+		if err := l.nodes[0].sh.observe(l.t.Context(), o.Raw); err != nil {
+			l.t.Fatal(err)
+		}
 	}
 	l.eventually("the first node to have it", func() bool {
 		return l.nodes[0].store.Head(observation.ChainID{Key: l.signer.Head.Key}).Height == l.signer.Head.Height
