@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
@@ -24,6 +25,10 @@ const (
 	// times observerAgain apart, before the rest of its chain is left for later.
 	observerAgain = 5 * time.Millisecond
 	observerTries = 200
+	// owedMost is how many transactions the votes of one signer may have asked for before more of its chain is taken
+	// in, and owedPatience how long a pull waits for that before it makes place for others.
+	owedMost     = fetchQueue / 2
+	owedPatience = 5 * time.Second
 )
 
 // wanted is a transaction that somebody voted for or spent, and that is not here.
@@ -65,6 +70,10 @@ type fetcher struct {
 
 	takeFork func(ctx context.Context, raw []byte) error
 
+	// owed is how many transactions are asked for because of each signer's votes.
+	mu   sync.Mutex
+	owed map[domain.PublicKey]int
+
 	// pulling are the chains that are being pulled, with what was asked for meanwhile.
 	pulling map[observation.ChainID]*rangeWanted
 }
@@ -72,13 +81,14 @@ type fetcher struct {
 func newFetcher(a *alarms, log *slog.Logger) *fetcher {
 	return &fetcher{
 		txs: make(chan wanted, fetchQueue), ranges: make(chan rangeWanted, rangeQueue), alarms: a, log: log,
-		pulling: make(map[observation.ChainID]*rangeWanted),
+		pulling: make(map[observation.ChainID]*rangeWanted), owed: make(map[domain.PublicKey]int),
 	}
 }
 
 // want asks for a transaction a little later, unless it has come by then. It never blocks: when the
 // queue is full the next vote asks again.
 func (f *fetcher) want(w wanted) {
+	f.owe(w, 1)
 	delay := fetchPatience
 	if w.tries > 0 {
 		delay = fetchAgain
@@ -87,8 +97,45 @@ func (f *fetcher) want(w wanted) {
 		select {
 		case f.txs <- w:
 		default:
+			f.owe(w, -1)
 		}
 	})
+}
+
+// owe counts what is asked for because of a signer's votes.
+func (f *fetcher) owe(w wanted, n int) {
+	if len(w.from) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.owed[w.from[0]] += n; f.owed[w.from[0]] == 0 {
+		delete(f.owed, w.from[0])
+	}
+}
+
+func (f *fetcher) owes(signer domain.PublicKey) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.owed[signer]
+}
+
+// paced waits until most of what a signer's votes have asked for has come: votes that run far ahead of their
+// transactions are forgotten before these are here. It returns false where that takes too long, as it does with the
+// votes of a liar on transactions that do not exist.
+func (f *fetcher) paced(ctx context.Context, signer domain.PublicKey) bool {
+	over := time.Now().Add(owedPatience)
+	for f.owes(signer) > owedMost {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(observerAgain):
+		}
+		if time.Now().After(over) {
+			return false
+		}
+	}
+	return true
 }
 
 // wantRange asks for a stretch of a chain; dropped when the queue is full, since every later
@@ -171,6 +218,8 @@ func (f *fetcher) gather(first wanted) []wanted {
 	for w, more := first, true; more; {
 		if !f.known(w.id) {
 			batch = append(batch, w)
+		} else {
+			f.owe(w, -1)
 		}
 		if len(batch) >= gossip.MaxPullItems {
 			break
@@ -219,6 +268,7 @@ func (f *fetcher) pullTransactions(ctx context.Context, batch []wanted) {
 		f.intake(ctx, t.Raw)
 	}
 	for _, w := range batch {
+		f.owe(w, -1)
 		if w.tries++; !f.known(w.id) && w.tries < fetchTries {
 			f.want(w)
 		}
@@ -243,6 +293,10 @@ func (f *fetcher) pullRange(ctx context.Context, r rangeWanted) {
 			f.log.Debug("not all observations could be pulled", "key", r.chain.Key, "from", want.From, "to", want.To, "found", len(found), "err", err)
 		}
 		for _, o := range found {
+			if !r.fork && !f.paced(ctx, r.chain.Key) {
+				f.wantClaimed(r) // what is still missing of it, in its turn
+				return
+			}
 			if err := take(ctx, o.Raw); err != nil {
 				f.log.Debug("pulled observation refused", "key", r.chain.Key, "height", o.Height, "err", err)
 				return

@@ -1,0 +1,47 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/notarynet/notaryd/internal/bubble"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// TestVotesDoNotRunAhead: a chain whose votes name more than has come waits, no other does, and none for ever.
+func TestVotesDoNotRunAhead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		a := newAlarms()
+		go a.run(ctx)
+		f := newFetcher(a, slog.New(slog.DiscardHandler))
+		here := false
+		f.known = func(domain.Hash) bool { return here }
+		eager, other := domain.PublicKey{1}, domain.PublicKey{2}
+		for i := range uint32(2 * fetchQueue) { // more than the queue holds: what finds no place is not waited for
+			f.want(wanted{id: domain.Sum("test", binary.BigEndian.AppendUint32(nil, i)), from: []domain.PublicKey{eager}})
+		}
+		time.Sleep(2 * fetchPatience)
+		if len(f.txs) != fetchQueue || f.owes(eager) != fetchQueue {
+			t.Fatalf("%d queued, %d owed", len(f.txs), f.owes(eager))
+		}
+		if !f.paced(ctx, other) {
+			t.Error("a chain waits for what another one named")
+		}
+		start := time.Now()
+		if f.paced(ctx, eager) || time.Since(start) < owedPatience || time.Since(start) > 2*owedPatience {
+			t.Errorf("waited %v for what does not come", time.Since(start))
+		}
+		here = true
+		if batch := f.gather(<-f.txs); len(batch) != 0 || f.owes(eager) != 0 {
+			t.Errorf("%d to be pulled, %d owed, and everything is here", len(batch), f.owes(eager))
+		}
+		if !f.paced(ctx, eager) {
+			t.Error("everything is here, and the chain waits")
+		}
+	})
+}
