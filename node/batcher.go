@@ -23,7 +23,7 @@ import (
 type batcher struct {
 	casts    chan cast
 	seen     chan observation.Head
-	released chan *utxo.Tx
+	released chan []*utxo.Tx // transactions that are final
 	lost     chan rejected
 	// convicting are the hashes of evidence that is new here.
 	convicting chan domain.Hash
@@ -84,12 +84,7 @@ type cast struct {
 
 // send queues a vote or a question.
 func (b *batcher) send(ctx context.Context, c cast) bool {
-	select {
-	case b.casts <- c:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return put(ctx, b.casts, c)
 }
 
 // saw notes the newest observation of a peer that was checked, for the next batch's OBSERVATION leaves.
@@ -101,15 +96,6 @@ func (b *batcher) saw(h observation.Head) {
 	}
 }
 
-// release forgets the votes for a transaction that is final. Rivals are refused from now on by looking
-// at the live set.
-func (b *batcher) release(ctx context.Context, final *utxo.Tx) {
-	select {
-	case b.released <- final:
-	case <-ctx.Done():
-	}
-}
-
 // rejected is a transaction that is refused for good.
 type rejected struct {
 	tx  *utxo.Tx
@@ -118,10 +104,7 @@ type rejected struct {
 
 // reject releases the locks on a transaction that is refused for good.
 func (b *batcher) reject(ctx context.Context, tx *utxo.Tx, err error) {
-	select {
-	case b.lost <- rejected{tx, err}:
-	case <-ctx.Done():
-	}
+	put(ctx, b.lost, rejected{tx, err})
 }
 
 // lose ends what binds this node to a transaction that is refused for good: its own votes, and locks that it inherited.
@@ -208,8 +191,10 @@ func (b *batcher) run(ctx context.Context) {
 			b.heads[h.Key] = h
 		case hash := <-b.convicting:
 			b.proven = append(b.proven, hash)
-		case final := <-b.released:
-			b.forget(final)
+		case finals := <-b.released:
+			for _, tx := range finals {
+				b.forget(tx)
+			}
 		case r := <-b.lost:
 			if err := b.lose(ctx, r); err != nil {
 				b.fail(err)
@@ -287,8 +272,8 @@ func (b *batcher) records(spends []utxo.Outpoint) []conflict.Record {
 	return own
 }
 
-// forget drops the guard's records of what a final transaction spends, as the store has done. Where this
-// node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
+// forget drops the guard's records of what a final transaction spends, as the store has done: rivals are refused from
+// now on by looking at the live set. Where this node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
 // for the rival before.
 func (b *batcher) forget(final *utxo.Tx) {
 	for _, o := range final.Spends() {

@@ -27,12 +27,7 @@ type commit struct {
 
 // commit queues a final transaction; answered by Committed.
 func (c *committer) commit(ctx context.Context, f *flight, final store.Final) bool {
-	select {
-	case c.queue <- commit{f, final}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return put(ctx, c.queue, commit{f, final})
 }
 
 func (c *committer) run(ctx context.Context) {

@@ -104,28 +104,18 @@ func (c *counting) shard(tx domain.Hash) *countingShard {
 // count hands the votes of a checked observation to every shard.
 func (c *counting) count(ctx context.Context, b ballots) {
 	for _, s := range c.shards {
-		select {
-		case s.queue <- b:
-		case <-ctx.Done():
-			return
-		}
+		put[any](ctx, s.queue, b)
 	}
 }
 
 // countOn hands the votes of a checked observation on one transaction to its shard.
 func (c *counting) countOn(ctx context.Context, b ballotsOn) {
-	select {
-	case c.shard(b.tx).queue <- b:
-	case <-ctx.Done():
-	}
+	put[any](ctx, c.shard(b.tx).queue, b)
 }
 
 // join tells a flight of what was counted before it came, and lets it begin.
 func (c *counting) join(ctx context.Context, f *flight) {
-	select {
-	case c.shard(f.tx.ID).queue <- joined{f}:
-	case <-ctx.Done():
-	}
+	put[any](ctx, c.shard(f.tx.ID).queue, joined{f})
 }
 
 // knowing says that a transaction will join: its votes are kept, however many others are counted before.
@@ -133,18 +123,12 @@ type knowing struct{ tx domain.Hash }
 
 // know has the votes on a transaction kept that is about to join.
 func (c *counting) know(ctx context.Context, tx domain.Hash) {
-	select {
-	case c.shard(tx).queue <- knowing{tx}:
-	case <-ctx.Done():
-	}
+	put[any](ctx, c.shard(tx).queue, knowing{tx})
 }
 
 // contest marks a transaction as contested.
 func (c *counting) contest(ctx context.Context, m contesting) {
-	select {
-	case c.shard(m.tx).queue <- m:
-	case <-ctx.Done():
-	}
+	put[any](ctx, c.shard(m.tx).queue, m)
 }
 
 // retired says that the contests have forgotten a transaction, which had been handed over so often by then.
@@ -169,9 +153,7 @@ func (c *counting) certified(ctx context.Context, tx, link domain.Hash, round ui
 
 // ask puts a question to an owner and waits for its answer.
 func ask[T any](ctx context.Context, queue chan<- any, question any, reply <-chan T) (answer T, err error) {
-	select {
-	case queue <- question:
-	case <-ctx.Done():
+	if !put(ctx, queue, question) {
 		return answer, ctx.Err()
 	}
 	select {
@@ -198,32 +180,39 @@ func (s *countingShard) run(ctx context.Context) {
 		case <-tick.C:
 			s.forgetOld()
 		case m := <-s.queue:
-			switch m := m.(type) {
-			case ballots:
-				s.count(ctx, m, domain.Hash{})
-			case ballotsOn:
-				s.count(ctx, m.ballots, m.tx)
-			case joined:
-				s.join(m.flight)
-			case knowing:
-				s.tally.Know(m.tx)
-			case contesting:
-				s.contested[m.tx]++
-				s.tally.Know(m.tx)
-				m.join(ctx, s.tally.Votes(m.tx))
-			case retired:
-				if s.contested[m.tx] -= m.joins; s.contested[m.tx] <= 0 {
-					delete(s.contested, m.tx)
-				}
-			case overhearing:
-				s.watch(m)
-			case voting:
-				m.reply <- s.tally.Votes(m.tx)
-			case certifying:
-				pending, _ := s.tally.Weights(m.tx, m.link, m.round)
-				m.reply <- group.Quorum(pending)
+			s.handle(ctx, m)
+			for range len(s.queue) { // there at the least: nobody else takes
+				s.handle(ctx, <-s.queue)
 			}
 		}
+	}
+}
+
+func (s *countingShard) handle(ctx context.Context, m any) {
+	switch m := m.(type) {
+	case ballots:
+		s.count(ctx, m, domain.Hash{})
+	case ballotsOn:
+		s.count(ctx, m.ballots, m.tx)
+	case joined:
+		s.join(m.flight)
+	case knowing:
+		s.tally.Know(m.tx)
+	case contesting:
+		s.contested[m.tx]++
+		s.tally.Know(m.tx)
+		m.join(ctx, s.tally.Votes(m.tx))
+	case retired:
+		if s.contested[m.tx] -= m.joins; s.contested[m.tx] <= 0 {
+			delete(s.contested, m.tx)
+		}
+	case overhearing:
+		s.watch(m)
+	case voting:
+		m.reply <- s.tally.Votes(m.tx)
+	case certifying:
+		pending, _ := s.tally.Weights(m.tx, m.link, m.round)
+		m.reply <- group.Quorum(pending)
 	}
 }
 

@@ -25,8 +25,6 @@ type flight struct {
 	contested  bool              // it was handed over to the contests
 	delayed    bool              // it waited for something that no load explains: parents, a time lock, rivals
 	aside      bool              // it waited for parents or a time lock, and is not held against the pace
-	claims     int               // answers to the claim that are still to come
-	rivals     []domain.Hash     // that those so far have named
 
 	mu      sync.Mutex
 	state   lifecycle.State
@@ -68,22 +66,17 @@ func (f *flight) report(state lifecycle.State, err error) {
 	f.mu.Unlock()
 }
 
-// run is the life of the goroutine: take what waits, step, perform.
+// run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
 func (f *flight) run(ctx context.Context, sh *shell) {
 	defer sh.landed(f)
 	var inputs []lifecycle.Input
-	for {
-		select {
-		case <-f.box.wake:
-		case <-ctx.Done():
+	for range f.box.wake {
+		if ctx.Err() != nil {
 			return
 		}
 		inputs = f.box.take(inputs)
 		for i, in := range inputs {
-			if in = f.gather(in); in == nil {
-				continue
-			}
-			for _, effect := range f.machine.Step(in) {
+			for _, effect := range f.machine.Step(f.strip(in)) {
 				if !f.perform(ctx, sh, effect) {
 					f.unread = inputs[i+1:]
 					return
@@ -93,21 +86,13 @@ func (f *flight) run(ctx context.Context, sh *shell) {
 	}
 }
 
-// gather takes out of an input what is not the machine's, and joins the answers to a claim; nil means
-// that more of them must come.
-func (f *flight) gather(in lifecycle.Input) lifecycle.Input {
-	switch in := in.(type) {
-	case counted:
+// strip takes out of an input what is not the machine's.
+func (f *flight) strip(in lifecycle.Input) lifecycle.Input {
+	if in, ok := in.(counted); ok {
 		if f.edges == nil { // those of the first quorum, which is the one that counts
 			f.edges = in.edges
 		}
 		return in.Counted
-	case claimedPart:
-		f.rivals = append(f.rivals, in.Rivals...)
-		if f.claims--; f.claims > 0 {
-			return nil
-		}
-		return lifecycle.Claimed{Rivals: f.rivals}
 	}
 	return in
 }
@@ -126,9 +111,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 			sh.relay(f)
 		}
 	case lifecycle.Claim:
-		var ok bool
-		f.claims, ok = sh.contention.claim(ctx, f)
-		return ok
+		f.box.post(lifecycle.Claimed{Rivals: sh.contention.claim(f)})
 	case lifecycle.Wait:
 		sh.alarms.after(sh.config.MempoolDelay, func() { f.box.post(lifecycle.Waited{}) })
 	case lifecycle.Cast:

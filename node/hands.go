@@ -29,9 +29,9 @@ func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 	}
 }
 
-// work runs flights one after the other until there are idle goroutines enough, or ctx ends.
+// work runs flights one after the other until there are idle goroutines enough, or it is given none.
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
-	for {
+	for f != nil {
 		f.run(ctx, sh)
 		f = nil
 		select {
@@ -39,14 +39,23 @@ func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
 		default:
 			return
 		}
+		f = <-h.next
+		<-h.idle
+	}
+}
+
+// wait sends the idle home and is until all flights have landed.
+func (h *hands) wait() {
+	landed := make(chan struct{})
+	go func() {
+		h.running.Wait()
+		close(landed)
+	}()
+	for {
 		select {
-		case f = <-h.next:
-			<-h.idle
-		case <-ctx.Done():
+		case h.next <- nil:
+		case <-landed:
 			return
 		}
 	}
 }
-
-// wait is until all have ended, after ctx has.
-func (h *hands) wait() { h.running.Wait() }

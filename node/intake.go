@@ -157,6 +157,17 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 func (sh *shell) launch(f *flight) {
 	sh.metrics.inFlight.Inc()
 	sh.hands.take(sh.ctx, f, sh)
+	if sh.ctx.Err() != nil { // ground may not have found it
+		f.box.nudge()
+	}
+}
+
+// ground ends all flights, once ctx has ended.
+func (sh *shell) ground() {
+	for _, f := range sh.flights.all() {
+		f.box.nudge()
+	}
+	sh.hands.wait()
 }
 
 // landed clears up after a flight that has ended.
@@ -166,8 +177,8 @@ func (sh *shell) landed(f *flight) {
 		sh.metrics.refused.WithLabelValues(refusal.Name(refusal.ReasonOf(err))).Inc()
 		sh.graves.bury(f.tx, err, f.receivedMS)
 	}
-	if state.Ended() {
-		sh.contention.drop(sh.ctx, f)
+	if state.Ended() && f.info == nil { // what became final by this flight has no claims left
+		sh.contention.drop(f)
 	}
 	if state == lifecycle.Rejected && lasting(err) {
 		sh.batcher.reject(sh.ctx, f.tx, err)

@@ -55,11 +55,16 @@ func (b *mailbox) post(in lifecycle.Input) bool {
 	if closed {
 		return false
 	}
+	b.nudge()
+	return true
+}
+
+// nudge wakes whoever waits, for nothing in the box.
+func (b *mailbox) nudge() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // take moves everything that waits into buf.

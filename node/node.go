@@ -147,7 +147,7 @@ func (n *Node) wireBatcher(p Parts) error {
 		closed: closed, inherited: inherited, say: func(why string) { n.ready.say(aboutSigning, why) },
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
-		released: make(chan *utxo.Tx, 4096), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
+		released: make(chan []*utxo.Tx, 64), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
 		key: p.Key, group: present, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {
@@ -254,7 +254,7 @@ func (n *Node) Run(ctx context.Context) error {
 	sh.admission.draining.Store(true) // no flight begins from here on
 	cancel()
 	owners.Wait()
-	sh.hands.wait()
+	sh.ground()
 	return errors.Join(err, net.Close())
 }
 
@@ -291,9 +291,6 @@ func (n *Node) running() []func(context.Context) {
 		sh.keeper.run, n.announce, sh.backers.run, sh.omissions.run, sh.reconciler.run,
 	}
 	for _, s := range sh.counting.shards {
-		owners = append(owners, s.run)
-	}
-	for _, s := range sh.contention.shards {
 		owners = append(owners, s.run)
 	}
 	return owners

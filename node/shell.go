@@ -116,20 +116,21 @@ func (sh *shell) publishObservation(raw []byte) {
 // follows the log of finals has news.
 func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final) {
 	now, viewing := time.Now(), sh.viewing()
+	released := make([]*utxo.Tx, len(fs))
 	for i, f := range fs {
+		released[i] = f.tx
 		f.mu.Lock()
 		f.info = &store.FinalInfo{
 			FinalMS: finals[i].FinalMS, Round: finals[i].Round, GroupEpoch: finals[i].GroupEpoch, Link: finals[i].Link, Edges: finals[i].Edges,
 		}
 		f.mu.Unlock()
-		sh.contention.won(ctx, f)
+		sh.contention.won(f)
 		sh.waiting.wake(f.tx.ID)
 		sh.keeper.learn(f.tx)
 		sh.epochs.final(f.tx.ID, f.tx.Link != nil)
 		if viewing {
 			sh.backers.note(f.tx.ID, f.info, now)
 		}
-		sh.batcher.release(ctx, f.tx)
 		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
 		sh.metrics.finalSeconds.Observe(float64(took) / 1000)
 		if !f.delayed { // set before the flight asked for its commit
@@ -137,6 +138,7 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		}
 		sh.recent.final(finals[i].FinalMS, took)
 	}
+	put(ctx, sh.batcher.released, released)
 	sh.news.announce()
 }
 

@@ -44,12 +44,10 @@ func newVerifier(m *Metrics) *verifier {
 
 // submit queues a request, waiting for room.
 func (v *verifier) submit(ctx context.Context, r request) error {
-	select {
-	case v.queue <- r:
-		return nil
-	case <-ctx.Done():
+	if !put(ctx, v.queue, r) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // verify waits for the verdict on a request of the caller's own.
