@@ -1,0 +1,19 @@
+package node
+
+import "context"
+
+// put queues a message, waiting for room; false says that ctx ended first. Where there is room it locks nothing but
+// the queue: a select would lock the one channel of ctx too, which everybody shares.
+func put[T any](ctx context.Context, queue chan<- T, m T) bool {
+	select {
+	case queue <- m:
+		return true
+	default:
+	}
+	select {
+	case queue <- m:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
