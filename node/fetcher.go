@@ -25,10 +25,12 @@ const (
 	// times observerAgain apart, before the rest of its chain is left for later.
 	observerAgain = 5 * time.Millisecond
 	observerTries = 200
-	// owedMost is how many transactions the votes of one signer may have asked for before more of its chain is taken
-	// in, and owedPatience how long a pull waits for that before it makes place for others.
-	owedMost     = fetchQueue / 2
+	// owedMost is how many transactions the votes of one signer may have asked for before more of its chain is pulled,
+	// owedPatience how long a pull waits for that before it makes place for others, and askedMost how many they may
+	// have asked for at all: beside owedMost there is room for a full observation.
+	owedMost     = 2048
 	owedPatience = 5 * time.Second
+	askedMost    = 16384
 )
 
 // wanted is a transaction that somebody voted for or spent, and that is not here.
@@ -70,9 +72,10 @@ type fetcher struct {
 
 	takeFork func(ctx context.Context, raw []byte) error
 
-	// owed is how many transactions are asked for because of each signer's votes.
-	mu   sync.Mutex
-	owed map[domain.PublicKey]int
+	// asked are the transactions that are asked for, with the signer whose votes named them, and owed how many each has.
+	mu    sync.Mutex
+	asked map[domain.Hash]domain.PublicKey
+	owed  map[domain.PublicKey]int
 
 	// pulling are the chains that are being pulled, with what was asked for meanwhile.
 	pulling map[observation.ChainID]*rangeWanted
@@ -81,36 +84,56 @@ type fetcher struct {
 func newFetcher(a *alarms, log *slog.Logger) *fetcher {
 	return &fetcher{
 		txs: make(chan wanted, fetchQueue), ranges: make(chan rangeWanted, rangeQueue), alarms: a, log: log,
-		pulling: make(map[observation.ChainID]*rangeWanted), owed: make(map[domain.PublicKey]int),
+		pulling: make(map[observation.ChainID]*rangeWanted), asked: make(map[domain.Hash]domain.PublicKey), owed: make(map[domain.PublicKey]int),
 	}
 }
 
-// want asks for a transaction a little later, unless it has come by then. It never blocks: when the
-// queue is full the next vote asks again.
+// want asks for a transaction a little later, unless it has come by then, or is asked for already. It never blocks:
+// where a signer's votes have asked for too many, the next vote asks again.
 func (f *fetcher) want(w wanted) {
-	f.owe(w, 1)
-	delay := fetchPatience
-	if w.tries > 0 {
-		delay = fetchAgain
+	if f.owe(w) {
+		f.later(w, fetchPatience)
 	}
+}
+
+// later asks after a while, and again where the queue is full.
+func (f *fetcher) later(w wanted, delay time.Duration) {
 	f.alarms.after(delay, func() {
 		select {
 		case f.txs <- w:
 		default:
-			f.owe(w, -1)
+			f.later(w, fetchPatience)
 		}
 	})
 }
 
-// owe counts what is asked for because of a signer's votes.
-func (f *fetcher) owe(w wanted, n int) {
-	if len(w.from) == 0 {
-		return
+// owe notes that a transaction is asked for; false where it is already, or may not be.
+func (f *fetcher) owe(w wanted) bool {
+	var signer domain.PublicKey
+	if len(w.from) > 0 {
+		signer = w.from[0]
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.owed[w.from[0]] += n; f.owed[w.from[0]] == 0 {
-		delete(f.owed, w.from[0])
+	if _, there := f.asked[w.id]; there || f.owed[signer] >= askedMost {
+		return false
+	}
+	f.asked[w.id] = signer
+	f.owed[signer]++
+	return true
+}
+
+// settle ends that a transaction is asked for: it is here, or nobody has it.
+func (f *fetcher) settle(id domain.Hash) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	signer, there := f.asked[id]
+	if !there {
+		return
+	}
+	delete(f.asked, id)
+	if f.owed[signer]--; f.owed[signer] == 0 {
+		delete(f.owed, signer)
 	}
 }
 
@@ -219,7 +242,7 @@ func (f *fetcher) gather(first wanted) []wanted {
 		if !f.known(w.id) {
 			batch = append(batch, w)
 		} else {
-			f.owe(w, -1)
+			f.settle(w.id)
 		}
 		if len(batch) >= gossip.MaxPullItems {
 			break
@@ -250,14 +273,10 @@ func (f *fetcher) candidates(named []domain.PublicKey) []domain.PublicKey {
 }
 
 func (f *fetcher) pullTransactions(ctx context.Context, batch []wanted) {
-	ids := make([]domain.Hash, 0, len(batch))
+	ids := make([]domain.Hash, len(batch))
 	var named []domain.PublicKey
-	asked := make(map[domain.Hash]bool, len(batch))
-	for _, w := range batch {
-		if !asked[w.id] {
-			asked[w.id] = true
-			ids = append(ids, w.id)
-		}
+	for i, w := range batch {
+		ids[i] = w.id
 		named = append(named, w.from...)
 	}
 	found, err := f.net.PullTransactions(ctx, f.candidates(named), ids, false, f.check)
@@ -268,9 +287,10 @@ func (f *fetcher) pullTransactions(ctx context.Context, batch []wanted) {
 		f.intake(ctx, t.Raw)
 	}
 	for _, w := range batch {
-		f.owe(w, -1)
 		if w.tries++; !f.known(w.id) && w.tries < fetchTries {
-			f.want(w)
+			f.later(w, fetchAgain)
+		} else {
+			f.settle(w.id)
 		}
 	}
 }
