@@ -24,6 +24,8 @@ type gate struct {
 	open atomic.Int64
 	// reserved reports whether a peer may use the rest.
 	reserved func(peer.ID) bool
+	// turnedAway is set when somebody is refused for want of room.
+	turnedAway atomic.Bool
 
 	mu     sync.RWMutex
 	banned map[peer.ID]time.Time
@@ -105,7 +107,11 @@ func (g *gate) InterceptSecured(d network.Direction, id peer.ID, _ network.ConnM
 	if !g.InterceptPeerDial(id) {
 		return false
 	}
-	return d == network.DirOutbound || g.open.Load() < g.most || g.reserved(id)
+	if d == network.DirOutbound || g.open.Load() < g.most || g.reserved(id) {
+		return true
+	}
+	g.turnedAway.Store(true)
+	return false
 }
 
 // InterceptUpgraded implements connmgr.ConnectionGater.

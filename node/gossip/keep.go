@@ -50,6 +50,12 @@ func newKeeper(h host.Host, m Metrics, peers []peer.AddrInfo) *keeper {
 	return k
 }
 
+// keeps reports whether a peer is a configured one.
+func (k *keeper) keeps(p Peer) bool {
+	_, kept := k.lost[PeerID(p.Key)]
+	return kept
+}
+
 // disconnected notes that the last connection to a peer has gone.
 func (k *keeper) disconnected(id peer.ID) {
 	if lost, kept := k.lost[id]; kept {

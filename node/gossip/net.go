@@ -157,6 +157,7 @@ func (n *Net) start(ctx context.Context, bootstrap, direct []peer.AddrInfo) erro
 		n.spawn(ctx, func(ctx context.Context) { n.keeper.keep(ctx, id) })
 	}
 	n.spawn(ctx, n.watch)
+	n.spawn(ctx, n.rotate)
 	return n.discover(ctx, others(n.host.ID(), bootstrap))
 }
 

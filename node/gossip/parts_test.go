@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,33 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+// TestLeaver: who makes room is drawn from the worse half of those that are not members, not configured and not new.
+func TestLeaver(t *testing.T) {
+	now := time.Now()
+	peer := func(i int, score float64, age time.Duration) Peer {
+		return Peer{Key: testKey(i).Public(), Score: score, Since: now.Add(-age)}
+	}
+	member, configured, fresh := peer(1, -9, time.Hour), peer(2, -9, time.Hour), peer(3, -9, rotateGrace/2)
+	member.Member = true
+	kept := func(p Peer) bool { return p.Key == configured.Key }
+	stay := []Peer{member, configured, fresh}
+	if p, ok := leaver(slices.Clone(stay), kept, now, func(int) int { return 0 }); ok {
+		t.Errorf("%v has to go", p)
+	}
+	all := append(stay, peer(4, 3, time.Hour), peer(5, 1, time.Hour), peer(6, 2, time.Hour))
+	for at, want := range []int{5, 6} {
+		p, ok := leaver(slices.Clone(all), kept, now, func(n int) int {
+			if n != 2 {
+				t.Errorf("drawn from %d", n)
+			}
+			return at
+		})
+		if !ok || p.Key != testKey(want).Public() {
+			t.Errorf("draw %d: score %v", at, p.Score)
+		}
+	}
+}
+
 func TestGate(t *testing.T) {
 	c := testConfig(0)
 	c.MaxConnections = 100
@@ -135,6 +163,9 @@ func TestGate(t *testing.T) {
 		g.open.Store(open)
 		if got := g.InterceptSecured(network.DirInbound, other, nil); got != want {
 			t.Errorf("with %d connections: %v", open, got)
+		}
+		if away := g.turnedAway.Swap(false); away == want {
+			t.Errorf("with %d connections: turned away %v", open, away)
 		}
 		if !g.InterceptSecured(network.DirInbound, friend, nil) || !g.InterceptSecured(network.DirOutbound, other, nil) {
 			t.Error("the rest is for friends and for whom we dial")

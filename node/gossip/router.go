@@ -131,8 +131,9 @@ func scoreParams(c *Config, standing func(peer.ID) float64) (*pubsub.PeerScorePa
 	for t := range numTopics {
 		p.Topics[Topic(c.Network, t.String())] = &pubsub.TopicScoreParams{
 			TopicWeight: 1,
-			// Up to 1 point for ten minutes in the mesh, up to 4 for bringing news.
-			TimeInMeshWeight: 0.01, TimeInMeshQuantum: 6 * time.Second, TimeInMeshCap: 100,
+			// Up to 4 points for bringing news. Time in the mesh (P1) earns nothing: a crowd that is
+			// early has most of it, and newcomers none.
+			TimeInMeshWeight: 0, TimeInMeshQuantum: time.Second,
 			FirstMessageDeliveriesWeight: 0.2, FirstMessageDeliveriesCap: 20,
 			FirstMessageDeliveriesDecay: pubsub.ScoreParameterDecay(5 * time.Minute),
 			// Too few deliveries (P3) is not judged: where everybody floods, an honest neighbour

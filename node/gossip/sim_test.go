@@ -21,6 +21,7 @@ type sim struct {
 	world *simnet.Simnet
 	count int
 	nets  []*Net
+	judge judge // of those that start from now on
 }
 
 // simAddr is in a subnet of its own for each node, but for those above 100, who share one.
@@ -49,7 +50,7 @@ func (s *sim) start(t *testing.T, i int, adjust ...func(*Config)) *Net {
 	for _, a := range adjust {
 		a(&c)
 	}
-	n, err := New(context.Background(), c, judge{}, NewMetrics(prometheus.NewRegistry()), discard())
+	n, err := New(context.Background(), c, s.judge, NewMetrics(prometheus.NewRegistry()), discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,5 +196,74 @@ func TestSimulatedConnectionLimit(t *testing.T) {
 		if here != len(members) {
 			t.Errorf("%d of %d members among %d peers", here, len(members), len(peers))
 		}
+	})
+}
+
+// Four Sybils for each honest node are there first, take every connection that they are given and pass nothing on. Members
+// find room beside them and hear each other within two hops; so does a newcomer who knows one of them, soon.
+func TestSimulatedSybils(t *testing.T) {
+	const honest, latency = 4, 20 * time.Millisecond
+	simulated(t, honest, latency, func(t *testing.T, s *sim) {
+		var members []domain.PublicKey
+		for i := range honest {
+			members = append(members, testKey(i).Public())
+		}
+		start := func(i int, adjust ...func(*Config)) *Net {
+			n := s.start(t, i, append(adjust, func(c *Config) { c.MaxConnections = 16 })...)
+			n.SetMembers(members)
+			return n
+		}
+		nets := []*Net{start(0)}
+		s.judge = judge{
+			transactions: func(context.Context, domain.PublicKey, [][]byte) Verdict { return Ignore },
+			message:      func(context.Context, topic, domain.PublicKey, []byte) Verdict { return Ignore },
+		}
+		for i := range 4 * honest {
+			s.start(t, 10+i)
+		}
+		time.Sleep(10 * time.Minute) // the fake clock
+		crowd := len(nets[0].Peers())
+		if crowd < 8 || crowd > 12 {
+			t.Errorf("%d Sybils around the first node", crowd)
+		}
+		s.judge = judge{}
+		for i := 1; i < honest; i++ {
+			nets = append(nets, start(i))
+		}
+		time.Sleep(time.Minute)
+		said := 0
+		say := func(from int, within time.Duration) (missed int) {
+			said++
+			if err := nets[from].PublishObservation([]byte{byte(from), byte(said)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(within)
+			for i, n := range nets {
+				if i != from && len(n.Observations()) == 0 {
+					missed++
+				}
+				for len(n.Observations()) > 0 {
+					<-n.Observations()
+				}
+			}
+			return missed
+		}
+		for range 20 {
+			for from := range nets {
+				if missed := say(from, 3*latency); missed > 0 {
+					t.Errorf("%d members did not hear node %d", missed, from)
+				}
+			}
+			time.Sleep(20 * time.Second)
+		}
+		nets = append(nets, start(5, func(c *Config) { c.Bootstrap = c.Bootstrap[:1] }))
+		quiet := 0
+		for minute := 0; say(honest, time.Second)+say(1, time.Second) > 0; minute++ {
+			if quiet = minute; minute == 10 {
+				t.Fatal("the newcomer is not heard, or does not hear")
+			}
+			time.Sleep(time.Minute)
+		}
+		t.Logf("%d Sybils, heard after %d minutes", crowd, quiet)
 	})
 }
