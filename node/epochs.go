@@ -322,8 +322,9 @@ func (ep *epochs) advance(ctx context.Context, voter int) error {
 }
 
 // first is the height at which a chain goes on under the present link, or 0 where that is not known here: the one after
-// the closing of the epoch before, 1 in the first epoch, and else, after a restart or of a new voter, that of the
-// oldest observation behind which the chain is held without a gap and lies under another link.
+// the closing of the epoch before, 1 in the first epoch, and else, after a restart, of a new voter or of one that was not
+// waited for, that of the oldest observation behind which the chain is held without a gap and lies under an earlier link.
+// Its signer may have gone on under later ones since.
 func (ep *epochs) first(chain observation.ChainID) (uint64, error) {
 	g := ep.present.Load()
 	if g.Epoch() == 0 {
@@ -342,7 +343,7 @@ func (ep *epochs) first(chain observation.ChainID) (uint64, error) {
 		if !found {
 			return 0, nil
 		}
-		if o.Header.Link != g.Link() {
+		if under := ep.lineage.known(o.Header.Link); under != nil && under.Epoch() < g.Epoch() {
 			return height + 1, nil
 		}
 	}

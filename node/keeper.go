@@ -267,10 +267,11 @@ func (k *keeper) readEvidence() error {
 	return nil
 }
 
-// verdict is what this node makes of a link now.
+// verdict is what this node makes of a link now. One that has become final since the keeper caught up may have been
+// followed by the link already, which then waits for the next time: by the state before that it would be wrong.
 func (k *keeper) verdict(tx *utxo.Tx) error {
-	if g := k.voting(); tx.Link.Epoch() > g.Epoch()+1 {
-		return refusal.New(notaryv1.Reason_REASON_LOCK_NOT_OPEN, "inputs[0]", "it ends epoch %d, and this node votes in epoch %d", tx.Link.Epoch()-1, g.Epoch())
+	if now := min(k.voting().Epoch(), k.state.Group().Epoch()); tx.Link.Epoch() > now+1 {
+		return refusal.New(notaryv1.Reason_REASON_LOCK_NOT_OPEN, "inputs[0]", "it ends epoch %d, and this node votes in epoch %d", tx.Link.Epoch()-1, now)
 	}
 	read, err := k.readBy(tx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/epoch"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -237,6 +238,12 @@ func TestLinkOfAnEpochNotEntered(t *testing.T) {
 	k.voting = func() *group.Group { return k.state.Group() }
 	if err := k.verdict(d.Tx()); refusal.ReasonOf(err) == notaryv1.Reason_REASON_LOCK_NOT_OPEN {
 		t.Errorf("in epoch %d: %v", k.state.Group().Epoch(), err)
+	}
+	// The link before it may have become final after the keeper caught up.
+	present := k.state.Group()
+	k.state, k.voting = epoch.Start(v.genesis.Group), func() *group.Group { return present }
+	if err := k.verdict(d.Tx()); present.Epoch() == 0 || refusal.ReasonOf(err) != notaryv1.Reason_REASON_LOCK_NOT_OPEN {
+		t.Errorf("by a keeper that is behind: %v", err)
 	}
 }
 

@@ -189,6 +189,13 @@ func TestWaiting(t *testing.T) {
 		}
 		timed := bare("timed", "x", p)
 		w.hold(timed, lifecycle.Hold{UntilMS: nowMS() + 5000})
+		late := bare("late", "x", p)
+		w.hold(late, lifecycle.Hold{UntilMS: nowMS()})
+		synctest.Wait()
+		if got := late.got(); !slices.Equal(got, []string{"Woken"}) {
+			t.Errorf("its time came between its look and now: %v", got)
+		}
+		w.drop(late)
 		time.Sleep(6 * time.Second)
 		if got := timed.got(); !slices.Equal(got, []string{"Woken"}) {
 			t.Errorf("its time came: %v", got)

@@ -31,7 +31,8 @@ func newWaiting(c Config, a *alarms, fetch func([]domain.Hash, Origin)) *waiting
 }
 
 // hold registers a flight. A parent may have become final between the flight's look and now, so
-// whenever a parent is registered anew the flight is woken to look once more.
+// whenever a parent is registered anew the flight is woken to look once more; and the time it waits for may have
+// come, so it is woken then too.
 func (w *waiting) hold(f *flight, e lifecycle.Hold) {
 	first, fresh, room := w.register(f, e)
 	if !room {
@@ -47,10 +48,12 @@ func (w *waiting) hold(f *flight, e lifecycle.Hold) {
 	if fresh {
 		f.box.post(lifecycle.Woken{})
 	}
-	if now := nowMS(); e.UntilMS > now {
-		if d := time.Duration(e.UntilMS-now) * time.Millisecond; d < w.patience {
-			w.alarms.after(d, func() { f.box.post(lifecycle.Woken{}) })
-		}
+	if e.UntilMS == 0 {
+		return
+	}
+	left := e.UntilMS - min(e.UntilMS, nowMS())
+	if left < uint64(w.patience.Milliseconds()) {
+		w.alarms.after(time.Duration(left)*time.Millisecond, func() { f.box.post(lifecycle.Woken{}) })
 	}
 }
 

@@ -93,20 +93,21 @@ func (n *Net) ask(ctx context.Context, candidates []domain.PublicKey, attempt fu
 	}
 }
 
-// until repeats requests to one peer while its answers are cut short by their size and bring something
-// new. It reports whether nothing is missing any more.
-func (n *Net) until(w interface{ left() int }, once func() (size int, ok bool)) bool {
-	for before := w.left(); before > 0; {
-		size, ok := once()
-		left := w.left()
-		if !ok || left == 0 {
-			return left == 0
+// until repeats requests to one peer for what is missing while its answers are cut short by their size and bring
+// something new. It reports whether nothing is missing any more. Others may be asked side by side, and answer first:
+// once is told what was missing when it was found that anything is, so that no request is empty.
+func until[K any](missing func() []K, once func(asked []K) (size int, ok bool)) bool {
+	for asked := missing(); len(asked) > 0; {
+		size, ok := once(asked)
+		left := missing()
+		if !ok || len(left) == 0 {
+			return len(left) == 0
 		}
 		// An answer that leaves room for the largest item was not cut short.
-		if left == before || size <= MaxPullResponse-itemSize(MaxObservation) {
+		if len(left) == len(asked) || size <= MaxPullResponse-itemSize(MaxObservation) {
 			return false
 		}
-		before = left
+		asked = left
 	}
 	return true
 }

@@ -47,8 +47,7 @@ func (n *Net) PullTransactions(ctx context.Context, candidates []domain.PublicKe
 	}
 	w := newWant[domain.Hash, Pulled](ids)
 	attempt := func(ctx context.Context, key domain.PublicKey) bool {
-		return n.until(w, func() (size int, ok bool) {
-			asked := w.missing()
+		return until(w.missing, func(asked []domain.Hash) (size int, ok bool) {
 			request := make([]byte, 0, len(asked)*(domain.Size+2)+2)
 			for _, id := range asked {
 				request = appendBytes(request, tag1Bytes, id[:])
@@ -96,8 +95,7 @@ func (n *Net) PullObservations(ctx context.Context, candidates []domain.PublicKe
 	}
 	w := newWant[uint64, PulledObservation](heights)
 	attempt := func(ctx context.Context, key domain.PublicKey) bool {
-		return n.until(w, func() (size int, ok bool) {
-			asked := w.missing()
+		return until(w.missing, func(asked []uint64) (size int, ok bool) {
 			rest := r
 			rest.From, rest.To = asked[0], asked[len(asked)-1]
 			response, ok := n.exchange(ctx, pullObs, key, rest.encode())
@@ -220,12 +218,9 @@ func (w *want[K, V]) add(allowed map[K]bool, item []byte, verify func([]byte) (K
 	return nil
 }
 
-// left is how many keys are missing.
-func (w *want[K, V]) left() int { return len(w.missing()) }
-
 // close ends the collection and returns what was found in the order of keys.
 func (w *want[K, V]) close(ctx context.Context, keys []K) ([]V, error) {
-	left := w.left()
+	left := len(w.missing())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true

@@ -218,6 +218,26 @@ func TestPullEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestUntilAsksForSomething: where another peer answers first, side by side, nothing is asked for that is here by then.
+func TestUntilAsksForSomething(t *testing.T) {
+	left := []uint64{1, 2}
+	missing := func() []uint64 {
+		now := left
+		left = nil // another peer's answer comes
+		return now
+	}
+	asked := 0
+	enough := until(missing, func(keys []uint64) (int, bool) {
+		if asked++; len(keys) == 0 {
+			t.Error("an empty request")
+		}
+		return MaxPullResponse, true
+	})
+	if !enough || asked != 1 {
+		t.Errorf("enough %v after %d requests", enough, asked)
+	}
+}
+
 func TestPullObservations(t *testing.T) {
 	s := newStore()
 	raw := func(h uint64) []byte { return binary.BigEndian.AppendUint64([]byte("observation "), h) }

@@ -199,10 +199,11 @@ func (m *Machine) looked(in Looked) {
 		m.do(Verify{})
 	case utxo.NotYet(err):
 		m.enter(Held, err)
-		m.do(Hold{
-			Parents: missing(m.tx, in), UntilMS: utxo.OpensMS(m.tx, v), Err: err,
-			Certified: m.certified(), Anew: m.anew,
-		})
+		hold := Hold{Parents: missing(m.tx, in), Err: err, Certified: m.certified(), Anew: m.anew}
+		if opens := utxo.OpensMS(m.tx, v); opens > in.NowMS {
+			hold.UntilMS = opens
+		}
+		m.do(hold)
 		m.anew = false
 	default:
 		m.reject(err)

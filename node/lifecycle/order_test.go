@@ -488,3 +488,19 @@ func TestStates(t *testing.T) {
 		t.Error("a machine begins elsewhere")
 	}
 }
+
+// TestHeldForNoTimeThatHasCome: what waits for a parent is not woken for a time that had come when it was looked at: it
+// would look for ever.
+func TestHeldForNoTimeThatHasCome(t *testing.T) {
+	tx := transactions(t)["child"]
+	tx.ValidFromMS = now - 1
+	for at, want := range map[uint64]uint64{now - 2: now - 1, now - 1: 0, now: 0} {
+		m := NewMachine(tx, utxo.FeePolicy{})
+		m.Step(Begin{})
+		out := m.Step(look(tx, world(t), at))
+		hold, ok := out[len(out)-1].(Hold)
+		if !ok || hold.UntilMS != want || len(hold.Parents) != 1 {
+			t.Errorf("looked at %d: %+v, want until %d", at, out, want)
+		}
+	}
+}

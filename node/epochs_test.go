@@ -1,0 +1,96 @@
+package node
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/group"
+)
+
+// under is the stretch of a chain that lies under the link of an epoch, as a node holds it, and whether the chain goes on
+// under a later one.
+func (n *villager) under(t *testing.T, chain observation.ChainID, epoch uint64) (found []*observation.Observation, left bool) {
+	t.Helper()
+	for h := uint64(1); h <= n.sh.store.Head(chain).Height; h++ {
+		o, _, err := n.sh.store.Observation(chain, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch g := n.sh.lineage.known(o.Header.Link); {
+		case g.Epoch() == epoch:
+			found = append(found, o)
+		case g.Epoch() > epoch:
+			left = true
+		}
+	}
+	return found, left
+}
+
+// TestNewcomerClosesItsFirstEpoch: whoever gets weight by a link closes the epoch that this link begins, like everybody
+// else: others may need its statement.
+func TestNewcomerClosesItsFirstEpoch(t *testing.T) {
+	v, nodes := speakers(t, 3, func(v *village) {
+		v.signers = append(v.signers, &kit.Signer{Key: kit.Key(4), Head: observation.Head{Key: kit.Key(4).Public()}})
+		tune := v.tune
+		v.tune = func(c *Config) { tune(c); c.Announce = true }
+	})
+	newcomer := v.start(4)
+	all := append(slices.Clone(nodes), newcomer)
+	v.meet(all...)
+	for _, n := range nodes {
+		n.label(t, v.peer(4), group.MaxScore)
+	}
+	key := v.signers[4].Key.Public()
+	first, chain := uint64(0), observation.ChainID{Key: key}
+	eventually(t, "the newcomer's second epoch with weight", func() bool {
+		for e := uint64(1); first == 0; e++ {
+			g, err := newcomer.sh.lineage.group(e)
+			if err != nil {
+				return false // not that far yet
+			}
+			if g.Share(key) > 0 {
+				first = e
+			}
+		}
+		return newcomer.sh.group().Epoch() > first
+	})
+	closes := func(o *observation.Observation) bool {
+		return o.Len() > 0 && o.Leaf(o.Len()-1).State == observation.Closed
+	}
+	eventually(t, "the newcomer to close its first epoch", func() bool {
+		return !slices.ContainsFunc(nodes, func(n *villager) bool {
+			signed, _ := n.under(t, chain, first)
+			return !slices.ContainsFunc(signed, closes)
+		})
+	})
+}
+
+// TestChainTakenUpBehind: a node that starts in an epoch which others have left finds where their chains went on under
+// its link, though they have gone on under later ones since.
+func TestChainTakenUpBehind(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	for e := range uint64(2) {
+		nodes[0].label(t, v.peer(1), int32(900-500*e))
+		linked(t, nodes, e+1)
+	}
+	at := nodes[0]
+	for i := 1; i < 3; i++ {
+		chain := observation.ChainID{Key: v.signers[i].Key.Public()}
+		var signed []*observation.Observation
+		eventually(t, "the others to have gone on", func() (left bool) {
+			signed, left = at.under(t, chain, 1)
+			return left && len(signed) > 0
+		})
+		g, err := at.sh.lineage.group(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ep := &epochs{store: at.sh.store, lineage: at.sh.lineage}
+		ep.present.Store(g)
+		if height, err := ep.first(chain); err != nil || height != signed[0].Header.Height {
+			t.Errorf("the chain of node %d goes on at %d, %v; want %d", i, height, err, signed[0].Header.Height)
+		}
+	}
+}
