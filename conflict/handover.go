@@ -120,6 +120,20 @@ func (h *Handover) Open(all bool) []Lock {
 // but its closing statement.
 func (h *Handover) Closing() bool { return h.next != nil }
 
+// Lacking are the voters whose statements are not valid here, for whoever is told why an epoch does not end: those that
+// have not closed it, as far as is known, and those that have and are bound by what is not certified here.
+func (h *Handover) Lacking() (open, unproven []domain.PublicKey) {
+	for i, v := range h.group.Voters() {
+		switch {
+		case !h.voters[i].closed:
+			open = append(open, v.Key)
+		case !h.valid(i):
+			unproven = append(unproven, v.Key)
+		}
+	}
+	return open, unproven
+}
+
 // Step takes one input and returns what is to be done, in this order. After Enter it does nothing more.
 func (h *Handover) Step(in HandoverInput) []HandoverEffect {
 	if h.entered {

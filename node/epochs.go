@@ -24,6 +24,8 @@ const (
 	epochTick   = 5 * time.Second
 	closingTick = 20 * time.Millisecond
 	askEvery    = 150 * time.Millisecond
+	// complainAfter is how long an epoch may take to end before the operator is told, and told again.
+	complainAfter = 10 * time.Second
 	// epochQueue is how many observations may wait to be walked. What finds no room is read from the store.
 	epochQueue = 4096
 	// settledLately is how many final transactions are remembered, twice over, so that they are not bound anew.
@@ -42,13 +44,14 @@ type epochs struct {
 	finals []domain.Hash // since the owner looked, at most settledLately
 
 	// What follows is the owner's.
-	handover *conflict.Handover
-	closed   map[observation.ChainID]uint64 // heights at which chains closed the epoch before
-	lately   [2]map[domain.Hash]struct{}    // final
-	asked    time.Time                      // when missing things were asked for
-	lagging  bool                           // others have gone on under a link that is not final here
-	since    time.Time                      // of the closing, for the log
-	stated   []conflict.Lock                // with which the present epoch was entered
+	handover   *conflict.Handover
+	closed     map[observation.ChainID]uint64 // heights at which chains closed the epoch before
+	lately     [2]map[domain.Hash]struct{}    // final
+	asked      time.Time                      // when missing things were asked for
+	lagging    bool                           // others have gone on under a link that is not final here
+	since      time.Time                      // of the closing, for the log
+	complained time.Time                      // when the operator was told that it takes long
+	stated     []conflict.Lock                // with which the present epoch was entered
 
 	self    domain.PublicKey
 	store   *store.Store
@@ -201,6 +204,7 @@ func (ep *epochs) look(ctx context.Context) error {
 	}
 	ep.asked = time.Now()
 	if h.Closing() {
+		ep.complain()
 		ep.step(ctx, conflict.Again{})
 	} else if ep.lagging = ep.behind(); ep.lagging {
 		for _, v := range g.Voters() {
@@ -208,6 +212,17 @@ func (ep *epochs) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// complain tells the operator of a hand-over that takes long, and whose statements it lacks.
+func (ep *epochs) complain() {
+	if time.Since(ep.since) < complainAfter || time.Since(ep.complained) < complainAfter {
+		return
+	}
+	ep.complained = time.Now()
+	open, unproven := ep.handover.Lacking()
+	ep.log.Warn("an epoch does not end here: statements of more than 2/3 of the weight are wanted", "epoch", ep.present.Load().Epoch(),
+		"since", time.Since(ep.since).Round(time.Millisecond), "not_closed", open, "not_certified", unproven)
 }
 
 // pullChain asks for what a chain has beyond what is here.

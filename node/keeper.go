@@ -299,8 +299,10 @@ func (k *keeper) answer() {
 		switch {
 		case err == nil:
 			k.right = append(k.right, f)
+			k.log.Info("a link is right", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "removes", len(f.tx.Link.Evidence()))
 		case utxo.NotYet(err):
 			k.unjudged = append(k.unjudged, f)
+			k.log.Info("a link waits", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
 		default:
 			k.log.Warn("a link is not what is computed here", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
 		}

@@ -128,6 +128,9 @@ func start(t testing.TB, count int, s setup) *network {
 	}
 	n.genesis = makeGenesis(t, n)
 	t.Cleanup(func() {
+		if t.Failed() {
+			n.account(t)
+		}
 		for _, v := range n.nodes {
 			v.kill(t)
 		}
