@@ -412,6 +412,26 @@ func TestHandoverBoundsTheUnproven(t *testing.T) {
 	}
 }
 
+// Whoever is told why an epoch does not end hears who has not closed it, and whose statement names what nobody shows.
+func TestHandoverSaysWhatItLacks(t *testing.T) {
+	g := equalGroup(t, 4)
+	next := nextOf(t, g, 1, 1, 1, 1)
+	keys := g.Voters()
+	h := NewHandover(keys[3].Key, true, g, nil, nil)
+	h.Step(Linked{next})
+	lock := Lock{tx(1), g.Link(), 0}
+	h.Step(Walked{Voter: 3, Height: 1, Locks: []Lock{lock}, Closing: next.Link()}) // its own needs no certificate
+	h.Step(Walked{Voter: 0, Height: 1, Locks: []Lock{lock}, Closing: next.Link()})
+	open, unproven := h.Lacking()
+	if !slices.Equal(open, []domain.PublicKey{keys[1].Key, keys[2].Key}) || !slices.Equal(unproven, []domain.PublicKey{keys[0].Key}) {
+		t.Errorf("not closed %v, not certified %v", open, unproven)
+	}
+	h.Step(Settled{lock.Tx})
+	if _, unproven = h.Lacking(); len(unproven) != 0 {
+		t.Errorf("once it is settled, not certified: %v", unproven)
+	}
+}
+
 // Every lock that a statement waits for is asked for, of whoever is bound by it, however many inventions others are
 // bound by.
 func TestHandoverAsksForEverything(t *testing.T) {
