@@ -24,6 +24,7 @@ type flight struct {
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
 	delayed    bool              // it waited for something that no load explains: parents, a time lock, rivals
+	slim       bool              // its goroutine is the second one, with a stack as small as they come
 	aside      bool              // it waited for parents or a time lock, and is not held against the pace
 
 	mu      sync.Mutex
@@ -67,23 +68,35 @@ func (f *flight) report(state lifecycle.State, err error) {
 }
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
+// Looking and judging take a stack that has grown; once the transaction is pending, and may wait for long, it goes on in
+// a goroutine whose stack has not.
 func (f *flight) run(ctx context.Context, sh *shell) {
-	defer sh.landed(f)
 	var inputs []lifecycle.Input
 	for range f.box.wake {
-		if ctx.Err() != nil {
+		inputs = f.box.take(inputs)
+		if ctx.Err() != nil || !f.step(ctx, sh, inputs) {
+			break
+		}
+		if !f.slim && f.machine.State() == lifecycle.Pending {
+			f.slim = true
+			sh.hands.fresh(ctx, f, sh)
 			return
 		}
-		inputs = f.box.take(inputs)
-		for i, in := range inputs {
-			for _, effect := range f.machine.Step(f.strip(in)) {
-				if !f.perform(ctx, sh, effect) {
-					f.unread = inputs[i+1:]
-					return
-				}
+	}
+	sh.landed(f)
+}
+
+// step takes inputs in and performs what follows; false ends the goroutine.
+func (f *flight) step(ctx context.Context, sh *shell, inputs []lifecycle.Input) bool {
+	for i, in := range inputs {
+		for _, effect := range f.machine.Step(f.strip(in)) {
+			if !f.perform(ctx, sh, effect) {
+				f.unread = inputs[i+1:]
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // strip takes out of an input what is not the machine's.

@@ -8,8 +8,8 @@ import (
 // idleHands is how many goroutines wait for the next transaction at most.
 const idleHands = 4096
 
-// hands lends goroutines to flights. A goroutine that has landed one takes the next: its stack has grown by then,
-// and growing a new one costs a busy node a twelfth of its time.
+// hands lends goroutines to flights. A goroutine that has brought one as far as PENDING, or to its end, takes the next:
+// its stack has grown by then, and growing a new one costs a busy node a twelfth of its time.
 type hands struct {
 	next    chan *flight // to whoever is idle
 	idle    chan struct{}
@@ -20,7 +20,12 @@ func newHands() *hands {
 	return &hands{next: make(chan *flight), idle: make(chan struct{}, idleHands)}
 }
 
-// take runs a flight on a goroutine of its own.
+// fresh runs a flight on a goroutine of its own that nobody has used yet.
+func (h *hands) fresh(ctx context.Context, f *flight, sh *shell) {
+	h.running.Go(func() { f.run(ctx, sh) })
+}
+
+// take runs a flight on a goroutine that is lent to it.
 func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 	select {
 	case h.next <- f:

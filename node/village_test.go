@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,12 +26,15 @@ const villagePatience = 20 * time.Second
 // village is a network of four equal voters, of which some are nodes that run and others mere keys that sign
 // what the test tells them.
 type village struct {
-	t       *testing.T
+	t       testing.TB
 	genesis *group.Genesis
 	signers []*kit.Signer
 	tune    func(*Config)
 	// speak has nodes hold the master keys of their peers, which are their node keys.
 	speak bool
+	// dir is where stores are on disk; empty for in memory. cache is for their blocks.
+	dir   string
+	cache int64
 	// still has them propose no links: groups stay.
 	still bool
 }
@@ -40,9 +44,15 @@ type villager struct {
 	metrics gossip.Metrics
 }
 
-func newVillage(t *testing.T, tune func(*Config)) *village {
+func newVillage(t testing.TB, tune func(*Config)) *village {
 	t.Helper()
-	v := &village{t: t, tune: tune}
+	return newVillageOf(t, 2, tune)
+}
+
+// newVillageOf is a village with so many coins of 1000 units in its genesis document.
+func newVillageOf(t testing.TB, coins int, tune func(*Config)) *village {
+	t.Helper()
+	v := &village{t: t, tune: tune, cache: 1 << 20}
 	doc := &notaryv1.Genesis{
 		Name: "village", AddressPrefix: "test", TimeMs: uint64(time.Now().UnixMilli()),
 		Rewards: &notaryv1.RewardSchedule{Epochs: 1, UnitsPerEpoch: 1},
@@ -57,7 +67,7 @@ func newVillage(t *testing.T, tune func(*Config)) *village {
 	}
 	doc.Seeds = group.Seeds(seeds)
 	owner := utxo.KeyLock(kit.Key(100).Public()).Address()
-	for range 2 {
+	for range coins {
 		doc.Allocations = append(doc.Allocations, &notaryv1.Output{
 			Address: owner[:], Amount: 1000, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT,
 		})
@@ -85,16 +95,16 @@ func (v *village) pay(output uint32, salt string) *utxo.Tx {
 	return tx
 }
 
-// store is a new store of a voter's node, in memory. Whoever asks for it closes it.
+// store is a new store of a voter's node. Whoever asks for it closes it.
 func (v *village) store(i int) *store.Store {
 	v.t.Helper()
 	delta, err := utxo.GenesisDelta(v.genesis)
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	st, err := store.Open("village", store.Options{
+	st, err := store.Open(filepath.Join(v.dir, "village"), store.Options{
 		Network: v.genesis.ID, Key: v.signers[i].Head.Key, Create: true, Genesis: delta, GenesisMS: v.genesis.Doc.TimeMs,
-		InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+		InMemory: v.dir == "", MemBytes: 4 << 20, CacheBytes: v.cache, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		v.t.Fatal(err)
@@ -246,7 +256,7 @@ func (n *villager) contested(t *testing.T, txs ...*utxo.Tx) (count int) {
 }
 
 // eventually waits for what no channel announces.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()

@@ -1,0 +1,97 @@
+package node
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// pendingMost is what a pending transaction may take in memory, with its goroutine, in bytes.
+const pendingMost = 6 << 10
+
+// crowded is a node with a quarter of the weight, which votes and decides nothing, and transactions for it.
+func crowded(t testing.TB, txs int, cache int64) (n *villager, all []*utxo.Tx) {
+	t.Helper()
+	v := newVillageOf(t, txs, func(c *Config) { c.MaxInFlight = 1 << 18 })
+	v.dir, v.cache = t.TempDir(), cache
+	for i := range txs {
+		all = append(all, v.pay(uint32(i), ""))
+	}
+	return v.start(0), all
+}
+
+// book brings transactions and waits until the node's own vote on each of them is on disk.
+func (n *villager) book(t testing.TB, txs []*utxo.Tx) {
+	t.Helper()
+	for i, tx := range txs {
+		if _, err := n.sh.intake(t.Context(), tx, Origin{kind: fromGossip, name: fmt.Sprint(i % 64)}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tx := range txs {
+		f := n.sh.flights.get(tx.ID)
+		for {
+			state, changed, err := f.snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reached(state, notaryv1.WaitLevel_WAIT_LEVEL_PENDING) {
+				break
+			}
+			<-changed
+		}
+	}
+}
+
+// inUse is what lies in the heap and on the stacks, in bytes.
+func inUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what the first one has finalised
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// taken is how much more that is for each of so many transactions.
+func taken(before uint64, txs int) float64 {
+	return float64(int64(inUse())-int64(before)) / float64(txs)
+}
+
+// TestPendingIsSmall: what a transaction costs while it waits, its goroutine and its bytes included.
+func TestPendingIsSmall(t *testing.T) {
+	const count = 4000
+	n, all := crowded(t, 2*count, 64<<20)
+	n.book(t, all[:count]) // the pools and maps have grown
+	before := inUse()
+	n.book(t, all[count:])
+	var each float64
+	eventually(t, fmt.Sprintf("%d bytes at most for each pending transaction", pendingMost), func() bool { // the store may be compacting
+		each = taken(before, count)
+		return each <= pendingMost
+	})
+	t.Logf("%.0f bytes for each pending transaction", each)
+	runtime.KeepAlive(all)
+}
+
+// BenchmarkBooking takes transactions from their bytes to this node's vote on disk, while others are pending: the rate
+// must not fall with their number.
+func BenchmarkBooking(b *testing.B) {
+	for _, pending := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprintf("pending=%d", pending), func(b *testing.B) {
+			const batch = 1000
+			n, all := crowded(b, pending+batch, 64<<20)
+			before := inUse()
+			n.book(b, all[:pending])
+			each := taken(before, pending)
+			b.ResetTimer()
+			start := time.Now()
+			n.book(b, all[pending:])
+			b.ReportMetric(each, "B/pending")
+			b.ReportMetric(batch/time.Since(start).Seconds(), "tx/s")
+		})
+	}
+}
