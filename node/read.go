@@ -74,8 +74,12 @@ func rejection(err error) *notaryv1.Rejection {
 	return r
 }
 
-// finalStatus is the status of a transaction that is final here, or nil.
+// finalStatus is the status of a transaction that is final here, or nil. Who is refused for want of room is nearly
+// always told nil, and that costs one look.
 func (sh *shell) finalStatus(id domain.Hash) (*notaryv1.TransactionStatus, error) {
+	if final, err := sh.store.IsFinal(id); err != nil || !final {
+		return nil, err
+	}
 	t, found, err := sh.store.Transaction(id)
 	if err != nil || !found || t.Final == nil {
 		return nil, err
