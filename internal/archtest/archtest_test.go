@@ -28,6 +28,7 @@ var layers = []struct {
 	{"proto/group", []string{"proto/..."}},
 	{"utxo/...", []string{"proto/...", "utxo/..."}},
 	{"observation/...", []string{"proto/...", "observation/..."}},
+	{"trust/study", []string{"proto/...", "trust/...", "internal/plot"}},
 	{"trust/...", []string{"proto/...", "trust/..."}},
 	{"rewards/...", []string{"proto/...", "utxo", "observation", "trust", "rewards/..."}},
 	{"conflict/...", []string{"proto/...", "utxo", "observation", "trust", "conflict/..."}},

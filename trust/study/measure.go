@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 
+	"github.com/notarynet/notaryd/internal/plot"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/trust"
 )
@@ -88,14 +89,17 @@ func held(w *world, weights []trust.Share, first int) float64 {
 // worlds is how many worlds every point is the mean of.
 const worlds = 5
 
+// third is the share from which attackers can stop the network.
+var third = plot.Guide{At: 100.0 / 3, Name: "a third"}
+
 // obtained are the numbers of honest labels on the horizontal axis, of honest*perHonest given in all.
 var obtained = []int{0, 1, 2, 4, 8, 16, 32, 64, 128}
 
 // captured is one plot: weight by labels obtained, for every method.
-func captured(t threat) (plot, error) {
-	p := plot{title: t.title, x: "labels by honest peers that attackers obtained", y: "weight captured, %"}
+func captured(t threat) (plot.Plot, error) {
+	p := plot.Plot{Title: t.title, X: "labels by honest peers that attackers obtained", Y: "weight captured, %", Guide: third}
 	for _, m := range methods() {
-		l := line{name: m.name}
+		l := plot.Line{Name: m.name}
 		for _, labels := range obtained {
 			sum := 0.0
 			for seed := range worlds {
@@ -103,13 +107,13 @@ func captured(t threat) (plot, error) {
 				first := t.mount(w, labels)
 				weights, err := m.weights(w)
 				if err != nil {
-					return plot{}, fmt.Errorf("%s: %w", t.name, err)
+					return plot.Plot{}, fmt.Errorf("%s: %w", t.name, err)
 				}
 				sum += held(w, weights, first)
 			}
-			l.points = append(l.points, point{float64(labels), 100 * sum / worlds})
+			l.Points = append(l.Points, plot.Point{X: float64(labels), Y: 100 * sum / worlds})
 		}
-		p.lines = append(p.lines, l)
+		p.Lines = append(p.Lines, l)
 	}
 	return p, nil
 }
@@ -119,8 +123,8 @@ const seats = 1024
 
 // overLinks is the weight of a Sybil region behind a few labels as links go by, when those who gained
 // weight have a voice in the next link.
-func overLinks(labels, links int) (plot, error) {
-	p := plot{title: fmt.Sprintf("Sybil region behind %d labels, link by link", labels), x: "links, at most 5 % each", y: "weight captured, %"}
+func overLinks(labels, links int) (plot.Plot, error) {
+	p := plot.Plot{Title: fmt.Sprintf("Sybil region behind %d labels, link by link", labels), X: "links, at most 5 % each", Y: "weight captured, %", Guide: third}
 	for _, v := range []struct {
 		name    string
 		a, b    float64
@@ -130,25 +134,25 @@ func overLinks(labels, links int) (plot, error) {
 		{"a = 0.3, b = 0.2 (default)", 0.3, 0.2, false}, {"a = 0.3, b = 0.4", 0.3, 0.4, false}} {
 		s := trust.DefaultSetting()
 		s.Teleport, s.Bias, s.ByScore = v.a, v.b, v.byScore
-		l := line{name: v.name}
+		l := plot.Line{Name: v.name}
 		w := newWorld(1)
 		threats := threats()
 		first := threats[4].mount(w, labels)
 		n, err := w.network(s)
 		if err != nil {
-			return plot{}, err
+			return plot.Plot{}, err
 		}
 		now := group()
 		for k := range links + 1 {
-			l.points = append(l.points, point{float64(k), 100 * held(w, now, first)})
+			l.Points = append(l.Points, plot.Point{X: float64(k), Y: 100 * held(w, now, first)})
 			sum, err := n.Aggregate(now)
 			if err != nil {
-				return plot{}, err
+				return plot.Plot{}, err
 			}
 			target := trust.Elect(sum.Weights(), func(domain.Hash) bool { return true }, seats)
 			now = trust.Step(now, target, trust.DefaultStep, seats)
 		}
-		p.lines = append(p.lines, l)
+		p.Lines = append(p.Lines, l)
 	}
 	return p, nil
 }

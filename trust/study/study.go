@@ -3,6 +3,8 @@ package study
 import (
 	"fmt"
 	"io"
+
+	"github.com/notarynet/notaryd/internal/plot"
 )
 
 // Run measures everything, prints the tables of docs/trust.md to w, and hands each plot to save under a
@@ -30,13 +32,13 @@ func Run(w io.Writer, save func(name string, svg []byte) error, only string) err
 		return err
 	}
 	thin := p
-	thin.lines = nil
-	for _, l := range p.lines {
-		few := line{name: l.name}
+	thin.Lines = nil
+	for _, l := range p.Lines {
+		few := plot.Line{Name: l.Name}
 		for _, at := range []int{0, 1, 2, 4, 8, 16, 32} {
-			few.points = append(few.points, l.points[at])
+			few.Points = append(few.Points, l.Points[at])
 		}
-		thin.lines = append(thin.lines, few)
+		thin.Lines = append(thin.Lines, few)
 	}
 	if err := publish(w, save, "links", thin); err != nil {
 		return err
@@ -59,7 +61,7 @@ func Run(w io.Writer, save func(name string, svg []byte) error, only string) err
 	return nil
 }
 
-func publish(w io.Writer, save func(string, []byte) error, name string, p plot) error {
-	fmt.Fprintf(w, "%s\n\n%s\n", p.title, p.table())
-	return save(name+".svg", p.svg())
+func publish(w io.Writer, save func(string, []byte) error, name string, p plot.Plot) error {
+	fmt.Fprintf(w, "%s\n\n%s\n", p.Title, p.Table())
+	return save(name+".svg", p.SVG())
 }

@@ -1,36 +1,6 @@
 package study
 
-import (
-	"encoding/xml"
-	"errors"
-	"io"
-	"strings"
-	"testing"
-)
-
-func TestPlotIsXML(t *testing.T) {
-	p := plot{title: "t", x: "x", y: "y", lines: []line{{"a", []point{{0, 0}, {1, 40}}}, {"b", []point{{0, 5}, {1, 2}}}}}
-	d := xml.NewDecoder(strings.NewReader(string(p.svg())))
-	paths := 0
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "path" {
-			paths++
-		}
-	}
-	if paths != 4 || !strings.Contains(string(p.svg()), "a third") {
-		t.Errorf("%d paths", paths)
-	}
-	if got := strings.Count(p.table(), "\n"); got != 4 {
-		t.Errorf("table of %d lines", got)
-	}
-}
+import "testing"
 
 // Nobody captures anything without labels by honest peers, and everybody something with many.
 func TestNothingForNothing(t *testing.T) {
