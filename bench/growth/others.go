@@ -1,0 +1,53 @@
+package growth
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// others are all signers of a network but the first: what they say is signed before anything is measured.
+type others struct {
+	net   *kit.Network
+	heads []observation.Head // of the last round, by signer
+}
+
+// speak is the observation of each other in one round: votes on
+// transactions in an order of its own, as they come to it, and the newest observation of everybody else.
+func (o *others) speak(round int, nowMS uint64, pending, accepted []domain.Hash) [][]byte {
+	raws := make([][]byte, 0, len(o.net.Signers)-1)
+	heads := make([]observation.Head, len(o.net.Signers))
+	for i, s := range o.net.Signers {
+		if i == 0 {
+			// The member's own, which is not made yet: a leaf names it by a hash, and any hash is as long.
+			heads[0] = observation.Head{Key: s.Head.Key, Hash: domain.Sum(domain.TagObservation, binary.BigEndian.AppendUint64(nil, uint64(round)))}
+			continue
+		}
+		leaves := make([]observation.Leaf, 0, len(pending)+len(accepted)+len(o.heads))
+		for _, id := range pending {
+			leaves = append(leaves, kit.Vote(id, observation.Pending, 0, nowMS))
+		}
+		for _, id := range accepted {
+			leaves = append(leaves, kit.Vote(id, observation.Accepted, 0, nowMS))
+		}
+		mix := rand.New(rand.NewPCG(uint64(round), uint64(i)))
+		mix.Shuffle(len(leaves), func(a, b int) { leaves[a], leaves[b] = leaves[b], leaves[a] })
+		for j := range leaves {
+			leaves[j].TimeMS += mix.Uint64N(8)
+		}
+		for j, h := range o.heads {
+			if j != i {
+				leaves = append(leaves, observation.Leaf{
+					Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: nowMS + 8,
+				})
+			}
+		}
+		raws = append(raws, s.Observe(o.net.Group, nowMS+8, leaves...).Raw)
+		heads[i] = s.Head
+	}
+	o.heads = heads
+	return raws
+}
