@@ -86,6 +86,23 @@ func TestCheckLog(t *testing.T) {
 	}
 }
 
+func TestCheckBudget(t *testing.T) {
+	most := BudgetOf(4)
+	for name, c := range map[string]struct {
+		g    Group
+		over bool
+	}{
+		"within":        {Group{Peers: 4, PerFlush: 100, WireObs: most.Wire / 2, WireTx: most.Wire / 2, Written: most.Written}, false},
+		"wire":          {Group{Peers: 4, PerFlush: 100, WireObs: most.Wire, WireTx: 1}, true},
+		"written":       {Group{Peers: 4, PerFlush: 100, Written: most.Written + 1}, true},
+		"small batches": {Group{Peers: 4, PerFlush: 1, Written: 10 * most.Written}, false},
+	} {
+		if err := CheckBudget(&c.g); (err != nil) != c.over {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestFitLine(t *testing.T) {
 	f := FitLine([]float64{1, 2, 4}, []float64{5, 7, 11})
 	if math.Abs(f.A-3) > 1e-9 || math.Abs(f.B-2) > 1e-9 || f.Residual > 1e-9 {

@@ -1,6 +1,7 @@
 package growth
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -10,7 +11,7 @@ import (
 )
 
 // Report prints tables, fits and the model, and hands each plot to save under a file name. The error says that costs
-// grow with the live set faster than its logarithm, or that a plot could not be saved.
+// grow with the live set faster than its logarithm, that a budget is exceeded, or that a plot could not be saved.
 func (r *Results) Report(w io.Writer, perFlush int, save func(name string, svg []byte) error) error {
 	grows := r.reportLive(w)
 	groups := r.Batch(perFlush)
@@ -26,7 +27,11 @@ func (r *Results) Report(w io.Writer, perFlush int, save func(name string, svg [
 		r.reportBatches(w)
 	}
 	reportForms(w, groups)
-	return grows
+	wrong := []error{grows}
+	for _, g := range r.Groups {
+		wrong = append(wrong, CheckBudget(g))
+	}
+	return errors.Join(wrong...)
 }
 
 // table prints rows over the same columns.
@@ -129,12 +134,14 @@ func reportGroups(w io.Writer, groups []*Group) {
 	show("allocations", "%.1f", func(g *Group) float64 { return g.Allocs })
 	show("wire in: observations, B", "%.0f", func(g *Group) float64 { return g.WireObs })
 	show("wire in: transaction, B", "%.0f", func(g *Group) float64 { return g.WireTx })
+	show("&nbsp; budget of both", "%.0f", func(g *Group) float64 { return BudgetOf(g.Peers).Wire })
 	show("wire out: own observation, B", "%.0f", func(g *Group) float64 { return g.WireOwn })
 	show("disk, B", "%.0f", func(g *Group) float64 { return g.Total })
 	for _, class := range []string{"observations", "transactions", "finals", "address_log", "addresses", "live", "spent", "final_log"} {
 		show("&nbsp; "+class, "%.0f", func(g *Group) float64 { return g.Disk[class] })
 	}
 	show("written, B", "%.0f", func(g *Group) float64 { return g.Written })
+	show("&nbsp; budget", "%.0f", func(g *Group) float64 { return BudgetOf(g.Peers).Written })
 	show("commit p50, ms", "%.2f", func(g *Group) float64 { return g.CommitP50 })
 	show("commit p99, ms", "%.2f", func(g *Group) float64 { return g.CommitP99 })
 	if groups[0].Proofs != nil && groups[len(groups)-1].Proofs != nil {

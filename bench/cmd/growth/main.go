@@ -1,7 +1,7 @@
 // Command growth measures what a transaction costs one node as the live set and the group grow (see package growth),
 // keeps the figures, and draws the plots of docs/scale.md:
 //
-//	go run ./bench/cmd/growth -live 100000,1000000,10000000 -peers 4,10,25,50,100
+//	go run ./bench/cmd/growth -live 100000,1000000,10000000 -peers 4,10,20,25,50,100 -batches 4,25,100
 //
 // It needs some 7 GB in -dir for ten million outputs. A run can be cut in pieces: each figure replaces the one of the
 // same size in -out, and with -keep a store that was loaded by -payments 0 is there for the next run.
@@ -27,6 +27,14 @@ import (
 // gcPercent is that of notaryd.
 const gcPercent = 400
 
+// batches are one, 20 and 1,000 transactions an observation: a network that has little to do and whose nodes speak at
+// once, one with as much to do as -rate says whose disks are quick, and one with ten times as much.
+var batches = []growth.Plan{
+	{Rate: 200, Flush: 5 * time.Millisecond, Transactions: 600},
+	{Rate: 2000, Flush: 10 * time.Millisecond, Transactions: 4000},
+	{Rate: 20_000, Flush: 50 * time.Millisecond, Transactions: 20_000},
+}
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "growth:", err)
@@ -40,6 +48,7 @@ func run() error {
 		pays growth.LivePlan
 		peer = flag.String("peers", "", "sizes of groups, separated by commas")
 		plan growth.Plan
+		also = flag.String("batches", "", "sizes of groups that are measured with smaller and larger batches too")
 		out  = flag.String("out", "bench/results/growth.jsonl", "file of the figures")
 		plot = flag.String("plots", "docs/scale", "directory of the plots; empty for none")
 		dir  = flag.String("dir", "", "directory of the stores, on the disk that is meant; empty for a temporary one")
@@ -57,6 +66,10 @@ func run() error {
 		return err
 	}
 	peers, err := numbers(*peer)
+	if err != nil {
+		return err
+	}
+	batched, err := numbers(*also)
 	if err != nil {
 		return err
 	}
@@ -84,15 +97,26 @@ func run() error {
 			results.AddLive(l)
 		}
 	}
-	for _, plan.Peers = range peers {
-		g, err := growth.MeasureGroup(plan)
+	group := func(p growth.Plan) error {
+		g, err := growth.MeasureGroup(p)
 		if err != nil {
-			return fmt.Errorf("%d peers: %w", plan.Peers, err)
+			return fmt.Errorf("%d peers: %w", p.Peers, err)
 		}
 		fmt.Fprintf(os.Stderr, "%d peers, %d transactions an observation: %.1f us a transaction\n", g.Peers, g.PerFlush, g.CPU)
 		results.AddGroup(g)
-		if err := ctx.Err(); err != nil {
+		return ctx.Err()
+	}
+	for _, plan.Peers = range peers {
+		if err := group(plan); err != nil {
 			return err
+		}
+	}
+	for _, n := range batched {
+		for _, b := range batches {
+			b.Peers, b.Dir = n, *dir
+			if err := group(b); err != nil {
+				return err
+			}
 		}
 	}
 	grows := results.Report(os.Stdout, 100, func(name string, svg []byte) error {
