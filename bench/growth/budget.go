@@ -7,18 +7,23 @@ import (
 
 // Budget is what one transaction may cost a node of a group, in bytes; docs/scale.md has the reasons.
 type Budget struct {
-	// Wire is what comes in, each message once. Written is what goes to disk on the way, the log and the first tables
-	// of the store included.
-	Wire, Written float64
+	// Wire is what comes in, each message once. Kept is what is on disk in the end, nothing pruned, Written what goes
+	// there on the way: log, first tables, compactions.
+	Wire, Kept, Written float64
 }
 
 // budgeted is from how many transactions an observation on the budget holds. A network with less to do has smaller
 // batches, dearer ones, and room for them.
 const budgeted = 100
 
+// rewrites is how often a byte that is kept may be written: to the log, to a table, and one and a half times more by
+// compactions.
+const rewrites = 3.5
+
 // BudgetOf is that of a group of some peers.
 func BudgetOf(peers int) Budget {
-	return Budget{Wire: 400 + 150*float64(peers), Written: 3000 + 300*float64(peers)}
+	kept := 900 + 120*float64(peers)
+	return Budget{Wire: 400 + 150*float64(peers), Kept: kept, Written: rewrites * kept}
 }
 
 // CheckBudget reports what a group takes beyond its budget.
@@ -31,7 +36,7 @@ func CheckBudget(g *Group) error {
 	for _, part := range []struct {
 		name        string
 		takes, most float64
-	}{{"on the wire", g.WireObs + g.WireTx, b.Wire}, {"written", g.Written, b.Written}} {
+	}{{"on the wire", g.WireObs + g.WireTx, b.Wire}, {"kept", g.Total, b.Kept}, {"written", g.Written, b.Written}} {
 		if part.takes > part.most {
 			over = append(over, fmt.Errorf("growth: %d peers: %.0f bytes %s a transaction, the budget is %.0f", g.Peers, part.takes, part.name, part.most))
 		}

@@ -94,6 +94,7 @@ func TestCheckBudget(t *testing.T) {
 	}{
 		"within":        {Group{Peers: 4, PerFlush: 100, WireObs: most.Wire / 2, WireTx: most.Wire / 2, Written: most.Written}, false},
 		"wire":          {Group{Peers: 4, PerFlush: 100, WireObs: most.Wire, WireTx: 1}, true},
+		"kept":          {Group{Peers: 4, PerFlush: 100, Total: most.Kept + 1}, true},
 		"written":       {Group{Peers: 4, PerFlush: 100, Written: most.Written + 1}, true},
 		"small batches": {Group{Peers: 4, PerFlush: 1, Written: 10 * most.Written}, false},
 	} {

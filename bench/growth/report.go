@@ -140,6 +140,7 @@ func reportGroups(w io.Writer, groups []*Group) {
 	for _, class := range []string{"observations", "transactions", "finals", "address_log", "addresses", "live", "spent", "final_log"} {
 		show("&nbsp; "+class, "%.0f", func(g *Group) float64 { return g.Disk[class] })
 	}
+	show("&nbsp; budget", "%.0f", func(g *Group) float64 { return BudgetOf(g.Peers).Kept })
 	show("written, B", "%.0f", func(g *Group) float64 { return g.Written })
 	show("&nbsp; budget", "%.0f", func(g *Group) float64 { return BudgetOf(g.Peers).Written })
 	show("commit p50, ms", "%.2f", func(g *Group) float64 { return g.CommitP50 })
