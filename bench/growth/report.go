@@ -243,10 +243,10 @@ func (r *Results) plots(perFlush int, groups []*Group) map[string]plot.Plot {
 	return all
 }
 
-// batches is processor time by how many transactions an observation speaks of, a line for each group that was measured
-// with several.
+// batches is processor time by how many transactions an observation speaks of, beside that of the most, a line for each
+// group that was measured with several.
 func (r *Results) batches() (p plot.Plot, some bool) {
-	p = plot.Plot{Title: "What batches save", X: "transactions an observation", Y: "us a transaction", Every: true}
+	p = plot.Plot{Title: "What batches save", X: "transactions an observation", Y: "times the processor time at the right", Every: true}
 	by := make(map[int][]*Group)
 	var sizes []int
 	for _, g := range r.Groups {
@@ -256,8 +256,10 @@ func (r *Results) batches() (p plot.Plot, some bool) {
 		by[g.Peers] = append(by[g.Peers], g)
 	}
 	for _, n := range sizes {
-		if len(by[n]) > 1 {
-			p.Lines = append(p.Lines, line(fmt.Sprintf("%d peers", n), by[n], func(g *Group) (float64, float64) { return float64(g.PerFlush), g.CPU }))
+		if most := len(by[n]) - 1; most > 0 {
+			p.Lines = append(p.Lines, line(fmt.Sprintf("%d peers", n), by[n], func(g *Group) (float64, float64) {
+				return float64(g.PerFlush), g.CPU / by[n][most].CPU
+			}))
 		}
 	}
 	return p, len(p.Lines) > 0
