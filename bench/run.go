@@ -54,6 +54,9 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := net.idle(ctx); err != nil {
+		return err
+	}
 	for _, rate := range p.Rates {
 		txs, err := coins.Sign(rate * p.OpenSeconds)
 		if err != nil {
@@ -136,6 +139,26 @@ func (n *Network) settled(ctx context.Context, finals float64) (u Usage, err err
 		}
 	}
 	return u, errors.New("bench: a node does not catch up")
+}
+
+// idle waits until the nodes have done what making the coins left to do in the background, compactions above all: until
+// they use less than a twentieth of a processor.
+func (n *Network) idle(ctx context.Context) error {
+	const look = 500 * time.Millisecond
+	before, err := n.Usage(ctx)
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(look):
+		}
+		var u Usage
+		if u, err = n.Usage(ctx); err == nil && u.CPU-before.CPU < time.Duration(len(n.Nodes))*look/20 {
+			return nil
+		}
+		before = u
+	}
+	return err
 }
 
 // ceilingsFor measures with transactions like those of the load.
