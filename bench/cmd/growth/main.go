@@ -3,7 +3,7 @@
 //
 //	go run ./bench/cmd/growth -live 100000,1000000,10000000 -peers 4,10,20,25,50,100 -batches 4,25,100
 //
-// It needs some 7 GB in -dir for ten million outputs. A run can be cut in pieces: each figure replaces the one of the
+// It needs some 4 GB in -dir for ten million outputs. A run can be cut in pieces: each figure replaces the one of the
 // same size in -out, and with -keep a store that was loaded by -payments 0 is there for the next run.
 package main
 
