@@ -14,7 +14,7 @@ import (
 // that call it must not be parallel.
 func Test(t *testing.T, f func(*testing.T)) {
 	t.Helper()
-	if raced {
+	if Raced {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}
 	synctest.Test(t, f)

@@ -2,4 +2,5 @@
 
 package bubble
 
-const raced = true
+// Raced says whether the race detector is on.
+const Raced = true

@@ -26,7 +26,9 @@ func (n *Net) rotate(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if !n.gate.turnedAway.Swap(false) {
+			// Where there is no connection left at all, whoever comes is refused before the gate sees him.
+			full := n.gate.open.Load() >= int64(n.config.MaxConnections)
+			if !n.gate.turnedAway.Swap(false) && !full {
 				continue
 			}
 			if p, ok := leaver(n.Peers(), n.keeper.keeps, now, rand.IntN); ok {

@@ -221,7 +221,7 @@ func TestSimulatedSybils(t *testing.T) {
 		for i := range 4 * honest {
 			s.start(t, 10+i)
 		}
-		time.Sleep(10 * time.Minute) // the fake clock
+		time.Sleep(3 * time.Minute) // the fake clock
 		crowd := len(nets[0].Peers())
 		if crowd < 8 || crowd > 12 {
 			t.Errorf("%d Sybils around the first node", crowd)
