@@ -35,8 +35,9 @@ var layers = []struct {
 	{"node/lifecycle", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards"}},
 	{"node/epoch", []string{"proto/...", "trust"}},
 	{"node/sync", []string{"proto/domain"}},
-	{"node/store", []string{"proto/...", "utxo", "observation", "conflict", "node/sync"}},
-	{"node/gossip", []string{"proto/...", "node/sync"}},
+	{"node/snapshot", []string{"proto/...", "utxo", "observation"}},
+	{"node/store", []string{"proto/...", "utxo", "observation", "conflict", "node/sync", "node/snapshot"}},
+	{"node/gossip", []string{"proto/...", "node/sync", "node/snapshot"}},
 	{"node", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards", "node/..."}},
 	{"api/gateway/...", []string{"proto/..."}},
 	{"api/...", []string{"proto/...", "api/...", "utxo", "observation"}},
@@ -51,7 +52,7 @@ var layers = []struct {
 
 // core are the pure packages, and impure what they may not import.
 var (
-	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/sync", "node/epoch"}
+	core   = []string{"proto/refusal", "proto/domain", "proto/bls", "proto/canonical", "proto/group", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/sync", "node/snapshot", "node/epoch"}
 	impure = []string{"time", "context", "os", "os/...", "net", "net/...", "sync", "sync/...", "log", "log/...", "math/rand", "math/rand/...", "crypto/rand", "syscall", "runtime", "testing", "testing/..."}
 	// foreign are the modules that the core may use.
 	foreign = []string{

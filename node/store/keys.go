@@ -78,6 +78,9 @@ const (
 	metaSigning = "signing"
 	metaPruned  = "pruned"
 	metaEntered = "entered"
+	// metaBegan is there in a store that began from a snapshot, metaBeginning while it does.
+	metaBegan     = "began"
+	metaBeginning = "beginning"
 )
 
 func appendMetaKey(b []byte, name string) []byte {

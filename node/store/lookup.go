@@ -40,15 +40,38 @@ func (s *Store) lookup(r pebble.Reader, o utxo.Outpoint) (utxo.Entry, bool, erro
 	if err != nil || !ok {
 		return utxo.Entry{}, false, err
 	}
-	by, err := decodeID(value)
+	v, err := decodeSpent(value)
 	if err != nil {
 		return utxo.Entry{}, false, s.fail(err)
 	}
-	if e, ok, err := s.origin(r, o, by); ok || err != nil {
+	if e, ok, err := s.origin(r, o, v.By); ok || err != nil {
 		return e, ok, err
 	}
-	output, finalMS, err := s.anyOutput(r, o)
-	return utxo.Entry{Output: output, FinalMS: finalMS, SpentBy: by}, err == nil, err
+	output, finalMS, err := s.spentOutput(r, o, v)
+	return utxo.Entry{Output: output, FinalMS: finalMS, SpentBy: v.By}, err == nil, err
+}
+
+// spentOutput reads what was at an outpoint that is spent. Of what was spent before this store began nothing is known
+// but by whom.
+func (s *Store) spentOutput(r pebble.Reader, o utxo.Outpoint, v spentValue) (utxo.Output, uint64, error) {
+	if s.began == nil || o.Tx == s.options.Network {
+		return s.anyOutput(r, o)
+	}
+	if len(v.Output) > 0 {
+		output, err := utxo.DecodeOutput(v.Output)
+		if err != nil {
+			return utxo.Output{}, 0, s.fail(corrupt("spent output %s: %v", o, err))
+		}
+		return output, s.began.TimeMS, nil
+	}
+	_, here, err := s.rawTx(r, o.Tx)
+	if err != nil {
+		return utxo.Output{}, 0, err
+	}
+	if !here {
+		return utxo.Output{}, s.began.TimeMS, nil
+	}
+	return s.anyOutput(r, o)
 }
 
 // origin is the entry of a spent outpoint that nobody has made: where the chain of a peer begins. All that

@@ -108,7 +108,7 @@ func (s *Store) load() error {
 		return s.fail(err)
 	}
 	s.durable.Store(s.counts.Finals)
-	for _, part := range []func() error{s.loadSigning, s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes} {
+	for _, part := range []func() error{s.loadSigning, s.loadBegan, s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes} {
 		if err := part(); err != nil {
 			return err
 		}

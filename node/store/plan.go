@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -27,10 +28,11 @@ type plan struct {
 	noted            map[domain.Hash]struct{}
 }
 
-// liveOutput is what the address index needs of a live output.
+// liveOutput is what the address index needs of a live output, and its bytes where nothing else holds them.
 type liveOutput struct {
 	Address utxo.Address
 	Product utxo.Product
+	Bytes   []byte
 }
 
 func (s *Store) newPlan() (*plan, error) {
@@ -157,7 +159,7 @@ func (p *plan) spend(id domain.Hash, o utxo.Outpoint, at uint64) error {
 	w.key = addressKey{live.Address, live.Product, o}.append(w.key[:0])
 	w.delete(w.key)
 	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
-	w.value = appendID(w.value[:0], id)
+	w.value = spentValue{id, live.Bytes}.append(w.value[:0])
 	w.set(w.key, w.value)
 	w.key = appendAddressLogKey(w.key[:0], live.Address, at)
 	w.value = eventValue{Spent: true, Outpoint: o}.append(w.value[:0])
@@ -178,7 +180,7 @@ func (p *plan) begin(id domain.Hash, o utxo.Outpoint) error {
 	}
 	w := p.w
 	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
-	w.value = appendID(w.value[:0], id)
+	w.value = spentValue{By: id}.append(w.value[:0])
 	w.set(w.key, w.value)
 	p.spent[o] = id
 	return nil
@@ -199,7 +201,11 @@ func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
 	}
 	if ok {
 		output, _, err := p.s.liveOutput(p.s.db, o, value)
-		return liveOutput{output.Address, output.Product}, err
+		if err != nil {
+			return liveOutput{}, err
+		}
+		kept, err := p.onlyHere(o, value)
+		return liveOutput{output.Address, output.Product, kept}, err
 	}
 	value, ok, err = p.probe.get(appendOutpointKey(buf[:0], ClassSpent, o))
 	if err != nil {
@@ -207,11 +213,30 @@ func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
 	}
 	var by domain.Hash
 	if ok {
-		if by, err = decodeID(value); err != nil {
+		v, err := decodeSpent(value)
+		if err != nil {
 			return liveOutput{}, p.s.fail(err)
 		}
+		by = v.By
 	}
 	return liveOutput{}, notLive(id, o, by)
+}
+
+// onlyHere is a live output, by its record, whose transaction is not here since it was final before this store began.
+func (p *plan) onlyHere(o utxo.Outpoint, value []byte) ([]byte, error) {
+	if p.s.began == nil || o.Tx == p.s.options.Network {
+		return nil, nil
+	}
+	live, err := decodeLive(value)
+	if err != nil {
+		return nil, p.s.fail(err)
+	}
+	kept := bytes.Clone(live.Output)
+	here, err := p.probe.has(appendHashKey(nil, ClassTx, o.Tx))
+	if here || err != nil {
+		return nil, err
+	}
+	return kept, nil
 }
 
 func notLive(id domain.Hash, o utxo.Outpoint, by domain.Hash) error {
@@ -233,7 +258,7 @@ func (p *plan) create(c *utxo.Created, finalMS, at uint64) {
 	w.key = appendAddressLogKey(w.key[:0], c.Output.Address, at)
 	w.value = eventValue{Outpoint: c.Outpoint}.append(w.value[:0])
 	w.set(w.key, w.value)
-	p.created[c.Outpoint] = liveOutput{c.Output.Address, c.Output.Product}
+	p.created[c.Outpoint] = liveOutput{Address: c.Output.Address, Product: c.Output.Product}
 	p.counts.Live++
 }
 

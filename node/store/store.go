@@ -43,6 +43,7 @@ type Store struct {
 
 	interned interned
 	recent   *recent
+	began    *Began // nil where the store begins with the genesis document; changes only before the node runs
 
 	// setMu guards set, which FinalSet answers from; nil until somebody asks. newFinals, under mu, are those not in set
 	// yet, kept since setWanted.
@@ -123,6 +124,9 @@ func (s *Store) openLocked() error {
 		return s.fail(err)
 	}
 	if err := s.identify(); err != nil {
+		return err
+	}
+	if err := s.undoBegin(); err != nil {
 		return err
 	}
 	if err := s.load(); err != nil {

@@ -36,8 +36,22 @@ func decodeLive(value []byte) (liveValue, error) {
 	return v, r.done("live output")
 }
 
-// appendID and decodeID are records of ClassSpent, ClassFinalLog and ClassRejectedLog: a transaction
-// id.
+// spentValue is a record of ClassSpent. Output is kept where the transaction that made it is not here, in a store that
+// began from a snapshot; else it is in the transaction.
+type spentValue struct {
+	By     domain.Hash
+	Output []byte
+}
+
+func (v spentValue) append(b []byte) []byte { return append(appendID(b, v.By), v.Output...) }
+
+func decodeSpent(value []byte) (spentValue, error) {
+	r := read(value)
+	v := spentValue{By: r.hash(), Output: r.tail()}
+	return v, r.done("spent outpoint")
+}
+
+// appendID and decodeID are records of ClassFinalLog and ClassRejectedLog: a transaction id.
 func appendID(b []byte, id domain.Hash) []byte {
 	return append(append(b, version1), id[:]...)
 }

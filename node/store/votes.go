@@ -218,11 +218,11 @@ func (s *Store) needless(w *writes, probe *probe, r *conflict.Record) (bool, err
 	if err != nil || !spent {
 		return false, err
 	}
-	by, err := decodeID(value)
+	v, err := decodeSpent(value)
 	if err != nil {
 		return false, s.fail(err)
 	}
-	return by == r.Tx, nil
+	return v.By == r.Tx, nil
 }
 
 func (s *Store) isPending(id domain.Hash, batch map[domain.Hash]struct{}) bool {

@@ -30,6 +30,8 @@ const (
 	TagPossession  Tag = "notary/possession/v1"
 	TagBLSKey      Tag = "notary/bls-key/v1"
 	TagRange       Tag = "notary/range/v1"
+	TagSnapshot    Tag = "notary/snapshot/v1"
+	TagPiece       Tag = "notary/piece/v1"
 )
 
 // Size is the length in bytes of a Hash.

@@ -42,7 +42,7 @@ func TestSumAcrossTheStack(t *testing.T) {
 func TestTagsSeparate(t *testing.T) {
 	tags := []Tag{
 		TagGenesis, TagTx, TagLock, TagProduct, TagPeer, TagMembership, TagObservation, TagLink, TagEvidence,
-		TagTie, TagFacilitator, TagFinal, TagWork, TagPossession, TagBLSKey, TagRange,
+		TagTie, TagFacilitator, TagFinal, TagWork, TagPossession, TagBLSKey, TagRange, TagSnapshot, TagPiece,
 	}
 	seen := make(map[Hash]Tag)
 	for _, tag := range tags {
