@@ -26,15 +26,20 @@ const (
 	pullVotes
 	pullFinal
 	pullSet
+	pullSnapshots
+	pullPiece
 	numPulls
 )
 
-var pullNames = [numPulls]string{pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes", pullFinal: "final", pullSet: "set"}
+var pullNames = [numPulls]string{
+	pullTx: "tx", pullObs: "obs", pullHeadsP: "heads", pullVotes: "votes", pullFinal: "final", pullSet: "set",
+	pullSnapshots: "snapshots", pullPiece: "piece",
+}
 
 // String is the protocol's label in metrics and its part of the name on the wire.
 func (p pull) String() string { return pullNames[p] }
 
-// PullProtocol is the full name on the wire of one of tx, obs, heads, votes, final, set.
+// PullProtocol is the full name on the wire of one of tx, obs, heads, votes, final, set, snapshots, piece.
 func PullProtocol(network domain.Hash, name string) string {
 	return "/notary/" + network.String() + "/pull/" + name + "/1"
 }

@@ -67,6 +67,10 @@ type Backend interface {
 	// Set answers a comparison of what is final (node/sync, SetLimits). An error of a bad request matches one of
 	// that package.
 	Set(ctx context.Context, asked []sync.Range) (sync.Reply, error)
+	// Snapshots are those that this node vouches for; none where it makes none.
+	Snapshots(ctx context.Context) (Snapshots, error)
+	// Piece is the manifest of such a snapshot, for 0, or its n-th piece; nil where it is not here.
+	Piece(ctx context.Context, manifest domain.Hash, piece uint32) ([]byte, error)
 	// Heads lists the newest height of every chain known here.
 	Heads(ctx context.Context, add func(Head) bool) error
 }

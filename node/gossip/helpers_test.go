@@ -198,6 +198,9 @@ type store struct {
 	set  ids
 	// reply, where set, is what all comparisons are answered with.
 	reply *setsync.Reply
+	// offers are the snapshots, and pieces the parts of all of them.
+	offers Snapshots
+	pieces map[uint32][]byte
 }
 
 func newStore() *store {
@@ -329,3 +332,11 @@ func (s *store) Heads(ctx context.Context, add func(Head) bool) error {
 }
 
 func isErr(err, kind error) bool { return errors.Is(err, kind) }
+
+// Snapshots implements Backend.
+func (s *store) Snapshots(context.Context) (Snapshots, error) { return s.offers, nil }
+
+// Piece implements Backend.
+func (s *store) Piece(_ context.Context, _ domain.Hash, piece uint32) ([]byte, error) {
+	return s.pieces[piece], nil
+}

@@ -31,6 +31,8 @@ const (
 	maxSet = 80 << 10
 	// maxFinal bounds an answer with a final signature.
 	maxFinal = 1 << 10
+	// maxSnapshots bounds an answer with snapshots: two offers, and the links to their group.
+	maxSnapshots = 280 << 10
 	// maxRequest bounds any request: 256 ids of 34 bytes with their tags, and a flag.
 	maxRequest = 10 << 10
 
@@ -54,6 +56,10 @@ var (
 	finalSchema           = canonical.MustCompile(&notaryv1.PullFinalResponse{}, maxFinal)
 	setReqSchema          = canonical.MustCompile(&notaryv1.PullSetRequest{}, maxRequest)
 	setSchema             = canonical.MustCompile(&notaryv1.PullSetResponse{}, maxSet)
+	snapshotsReqSchema    = canonical.MustCompile(&notaryv1.PullSnapshotsRequest{}, maxRequest)
+	snapshotsSchema       = canonical.MustCompile(&notaryv1.PullSnapshotsResponse{}, maxSnapshots)
+	pieceReqSchema        = canonical.MustCompile(&notaryv1.PullPieceRequest{}, maxRequest)
+	pieceSchema           = canonical.MustCompile(&notaryv1.PullPieceResponse{}, MaxPullResponse)
 	hintSchema            = canonical.MustCompile(&notaryv1.FinalHint{}, maxHint)
 )
 
@@ -64,5 +70,5 @@ var SetLimits = sync.Limits{Ranges: 64, IDs: 2048, Leaf: 32, Rounds: 4096, Bytes
 // responseSchemas are those of the answers to each pull.
 var responseSchemas = [numPulls]*canonical.Schema{
 	pullTx: transactionsSchema, pullObs: observationsSchema, pullHeadsP: headsSchema, pullVotes: observationsSchema,
-	pullFinal: finalSchema, pullSet: setSchema,
+	pullFinal: finalSchema, pullSet: setSchema, pullSnapshots: snapshotsSchema, pullPiece: pieceSchema,
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/notarynet/notaryd/node/snapshot"
 	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/canonical"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -457,6 +458,14 @@ func TestAnswersAreCanonical(t *testing.T) {
 		pullFinal: marshal(canonical.Marshal(&notaryv1.PullFinalRequest{TransactionId: id[:], Round: 3, Link: link[:]})),
 		pullSet: marshal(canonical.Marshal(&notaryv1.PullSetRequest{
 			Ranges: []*notaryv1.SetRange{{From: make([]byte, 32), To: make([]byte, 32), Digest: bytes.Repeat([]byte{7}, 16), Count: 5}}})),
+		pullSnapshots: marshal(canonical.Marshal(&notaryv1.PullSnapshotsRequest{})),
+		pullPiece:     marshal(canonical.Marshal(&notaryv1.PullPieceRequest{Manifest: link[:], Piece: 300})),
+	}
+	offer := snapshot.Offer{Manifest: id, Link: link, TimeMS: 5, Signature: domain.Signature{1}}
+	s.offers = Snapshots{Offers: []snapshot.Offer{offer}, Links: []domain.Hash{link}}
+	s.pieces = map[uint32][]byte{300: []byte("piece")}
+	if b := encodePiece(link, 300); !bytes.Equal(b, requests[pullPiece]) {
+		t.Errorf("piece encodes to %x, want %x", b, requests[pullPiece])
 	}
 	s.set = ids{link}
 	if r := (setsync.Range{Digest: setsync.Digest(bytes.Repeat([]byte{7}, 16)), Count: 5}); !bytes.Equal(appendBytes(nil, tag1Bytes, appendRange(nil, &r)), requests[pullSet]) {
@@ -479,6 +488,10 @@ func TestAnswersAreCanonical(t *testing.T) {
 		pullFinal: marshal(canonical.Marshal(&notaryv1.PullFinalResponse{Signature: []byte("final")})),
 		pullSet: marshal(canonical.Marshal(&notaryv1.PullSetResponse{Answered: 1, Ranges: []*notaryv1.SetAnswer{
 			{From: make([]byte, 32), To: make([]byte, 32), Listed: true, Ids: [][]byte{link[:]}}}})),
+		pullSnapshots: marshal(canonical.Marshal(&notaryv1.PullSnapshotsResponse{
+			Snapshots: []*notaryv1.SnapshotOffer{{Manifest: id[:], Link: link[:], TimeMs: 5, Signature: offer.Signature[:]}},
+			Links:     [][]byte{link[:]}})),
+		pullPiece: marshal(canonical.Marshal(&notaryv1.PullPieceResponse{Piece: []byte("piece")})),
 	}
 	var heads notaryv1.PullHeadsResponse
 	for _, h := range s.heads {
@@ -501,6 +514,9 @@ func FuzzRequests(f *testing.F) {
 	f.Add(uint8(pullVotes), Votes{Tx: id, Round: 1, Link: domain.Hash{1}, State: accepted}.encode())
 	f.Add(uint8(pullFinal), Final{Tx: id, Round: 1, Link: domain.Hash{1}}.encode())
 	f.Add(uint8(pullSet), appendBytes(nil, tag1Bytes, appendRange(nil, &setsync.Range{Count: 1})))
+	f.Add(uint8(pullSnapshots), []byte{})
+	f.Add(uint8(pullPiece), encodePiece(domain.Hash{1}, 1))
+	s.pieces = map[uint32][]byte{1: []byte("piece")}
 	s.set = ids{id}
 	s.votes = [][]byte{[]byte("vote")}
 	s.finals[Final{Tx: id, Round: 1, Link: domain.Hash{1}}] = []byte("final")

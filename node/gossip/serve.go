@@ -150,6 +150,10 @@ func answer(ctx context.Context, p pull, from domain.PublicKey, request []byte, 
 		return answerFinal(ctx, from, request, b)
 	case pullSet:
 		return answerSet(ctx, request, b)
+	case pullSnapshots:
+		return answerSnapshots(ctx, request, b)
+	case pullPiece:
+		return answerPiece(ctx, request, b)
 	default:
 		return answerHeads(ctx, request, b)
 	}

@@ -11,6 +11,7 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/notarynet/notaryd/node/snapshot"
 	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/proto/domain"
 )
@@ -91,12 +92,18 @@ func computeVectors(t *testing.T) vectors {
 	s.finals[Final{Tx: id, Round: 300, Link: testNetwork}] = []byte("final")
 	missing := domain.Hash{1}
 	s.set = ids{missing, testNetwork}
+	manifest := &snapshot.Manifest{Network: testNetwork, Link: missing, TimeMS: 1_767_225_600_000, Counts: snapshot.Counts{Finals: 1}}
+	piece := append([]byte{byte(snapshot.Final)}, id[:]...)
+	manifest.Pieces = []domain.Hash{snapshot.HashPiece(piece)}
+	s.offers = Snapshots{Offers: []snapshot.Offer{snapshot.Sign(testKey(0), manifest)}, Links: []domain.Hash{missing}}
+	s.pieces = map[uint32][]byte{0: manifest.Encode(), 1: piece}
 	requests := [numPulls][]byte{
 		pullTx:    appendUint(appendBytes(appendBytes(nil, tag1Bytes, id[:]), tag1Bytes, missing[:]), tag2Varint, 1),
 		pullObs:   Range{Key: testKey(0).Public(), SigningEpoch: 0, From: 1, To: 256}.encode(),
 		pullVotes: Votes{Tx: id, Round: 300, Link: testNetwork, State: accepted}.encode(),
 		pullFinal: Final{Tx: id, Round: 300, Link: testNetwork}.encode(),
 		pullSet:   appendBytes(nil, tag1Bytes, appendRange(nil, &setsync.Range{Digest: setsync.Fingerprint{}.Digest()})),
+		pullPiece: encodePiece(manifest.Hash(), 1),
 	}
 	for p := range numPulls {
 		v.Pulls[p.String()] = PullProtocol(testNetwork, p.String())

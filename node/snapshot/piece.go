@@ -89,7 +89,9 @@ type Packer struct {
 
 // NewPacker makes pieces of at most size bytes, MaxPiece in a network. emit keeps each; the bytes are its own only
 // while it runs.
-func NewPacker(size int, emit func(piece []byte) error) *Packer { return &Packer{size: size, emit: emit} }
+func NewPacker(size int, emit func(piece []byte) error) *Packer {
+	return &Packer{size: size, emit: emit}
+}
 
 // Add takes the next record. Errors are those of emit, and ErrPiece where records do not ascend or one is too long.
 func (p *Packer) Add(r Record) error {

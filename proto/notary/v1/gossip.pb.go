@@ -994,6 +994,269 @@ func (x *SetAnswer) GetIds() [][]byte {
 	return nil
 }
 
+// PullSnapshotsRequest asks a peer for its word on snapshots, on /notary/<network id>/pull/snapshots/1.
+type PullSnapshotsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullSnapshotsRequest) Reset() {
+	*x = PullSnapshotsRequest{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullSnapshotsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullSnapshotsRequest) ProtoMessage() {}
+
+func (x *PullSnapshotsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullSnapshotsRequest.ProtoReflect.Descriptor instead.
+func (*PullSnapshotsRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{17}
+}
+
+type PullSnapshotsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that the peer can be asked for, the newest first; none where it makes none.
+	Snapshots []*SnapshotOffer `protobuf:"bytes,1,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
+	// Ids of the links that lead to the group of the newest, oldest first; claims, proven by pulling them with their proofs.
+	Links         [][]byte `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullSnapshotsResponse) Reset() {
+	*x = PullSnapshotsResponse{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullSnapshotsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullSnapshotsResponse) ProtoMessage() {}
+
+func (x *PullSnapshotsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullSnapshotsResponse.ProtoReflect.Descriptor instead.
+func (*PullSnapshotsResponse) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *PullSnapshotsResponse) GetSnapshots() []*SnapshotOffer {
+	if x != nil {
+		return x.Snapshots
+	}
+	return nil
+}
+
+func (x *PullSnapshotsResponse) GetLinks() [][]byte {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+type SnapshotOffer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hash of the manifest. 32 bytes.
+	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// Of the group whose members vouch for it, as the manifest says. 32 bytes.
+	Link []byte `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`
+	// The time of the cut, as the manifest says, Unix milliseconds.
+	TimeMs uint64 `protobuf:"varint,3,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	// The peer's Ed25519 signature over the hash. 64 bytes.
+	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotOffer) Reset() {
+	*x = SnapshotOffer{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotOffer) ProtoMessage() {}
+
+func (x *SnapshotOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotOffer.ProtoReflect.Descriptor instead.
+func (*SnapshotOffer) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SnapshotOffer) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *SnapshotOffer) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+func (x *SnapshotOffer) GetTimeMs() uint64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *SnapshotOffer) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// PullPieceRequest asks a peer for a part of a snapshot that it offers, on /notary/<network id>/pull/piece/1.
+type PullPieceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hash of the manifest. 32 bytes.
+	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// 0 is the manifest, and n its n-th piece.
+	Piece         uint32 `protobuf:"varint,2,opt,name=piece,proto3" json:"piece,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullPieceRequest) Reset() {
+	*x = PullPieceRequest{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullPieceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullPieceRequest) ProtoMessage() {}
+
+func (x *PullPieceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullPieceRequest.ProtoReflect.Descriptor instead.
+func (*PullPieceRequest) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PullPieceRequest) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *PullPieceRequest) GetPiece() uint32 {
+	if x != nil {
+		return x.Piece
+	}
+	return 0
+}
+
+type PullPieceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent where the peer does not have it.
+	Piece         []byte `protobuf:"bytes,1,opt,name=piece,proto3" json:"piece,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullPieceResponse) Reset() {
+	*x = PullPieceResponse{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullPieceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullPieceResponse) ProtoMessage() {}
+
+func (x *PullPieceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullPieceResponse.ProtoReflect.Descriptor instead.
+func (*PullPieceResponse) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PullPieceResponse) GetPiece() []byte {
+	if x != nil {
+		return x.Piece
+	}
+	return nil
+}
+
 var File_notary_v1_gossip_proto protoreflect.FileDescriptor
 
 const file_notary_v1_gossip_proto_rawDesc = "" +
@@ -1058,7 +1321,21 @@ const file_notary_v1_gossip_proto_rawDesc = "" +
 	"\x06digest\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b\x10R\x06digest\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x04R\x05count\x12\x16\n" +
 	"\x06listed\x18\x05 \x01(\bR\x06listed\x12\x1b\n" +
-	"\x03ids\x18\x06 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80\x10R\x03idsB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
+	"\x03ids\x18\x06 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80\x10R\x03ids\"\x16\n" +
+	"\x14PullSnapshotsRequest\"{\n" +
+	"\x15PullSnapshotsResponse\x12A\n" +
+	"\tsnapshots\x18\x01 \x03(\v2\x18.notary.v1.SnapshotOfferB\t\xe2\xe0\x18\x05\x10\x80\x02\x18\x02R\tsnapshots\x12\x1f\n" +
+	"\x05links\x18\x02 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80@R\x05links\"\x8e\x01\n" +
+	"\rSnapshotOffer\x12\"\n" +
+	"\bmanifest\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\bmanifest\x12\x1a\n" +
+	"\x04link\x18\x02 \x01(\fB\x06\xe2\xe0\x18\x02\b R\x04link\x12\x17\n" +
+	"\atime_ms\x18\x03 \x01(\x04R\x06timeMs\x12$\n" +
+	"\tsignature\x18\x04 \x01(\fB\x06\xe2\xe0\x18\x02\b@R\tsignature\"L\n" +
+	"\x10PullPieceRequest\x12\"\n" +
+	"\bmanifest\x18\x01 \x01(\fB\x06\xe2\xe0\x18\x02\b R\bmanifest\x12\x14\n" +
+	"\x05piece\x18\x02 \x01(\rR\x05piece\"4\n" +
+	"\x11PullPieceResponse\x12\x1f\n" +
+	"\x05piece\x18\x01 \x01(\fB\t\xe2\xe0\x18\x05\x10\x80\xdd\xdb\x01R\x05pieceB7Z5github.com/notarynet/notaryd/proto/notary/v1;notaryv1b\x06proto3"
 
 var (
 	file_notary_v1_gossip_proto_rawDescOnce sync.Once
@@ -1072,7 +1349,7 @@ func file_notary_v1_gossip_proto_rawDescGZIP() []byte {
 	return file_notary_v1_gossip_proto_rawDescData
 }
 
-var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_notary_v1_gossip_proto_goTypes = []any{
 	(*TransactionBatch)(nil),         // 0: notary.v1.TransactionBatch
 	(*PullTransactionsRequest)(nil),  // 1: notary.v1.PullTransactionsRequest
@@ -1091,17 +1368,23 @@ var file_notary_v1_gossip_proto_goTypes = []any{
 	(*SetRange)(nil),                 // 14: notary.v1.SetRange
 	(*PullSetResponse)(nil),          // 15: notary.v1.PullSetResponse
 	(*SetAnswer)(nil),                // 16: notary.v1.SetAnswer
+	(*PullSnapshotsRequest)(nil),     // 17: notary.v1.PullSnapshotsRequest
+	(*PullSnapshotsResponse)(nil),    // 18: notary.v1.PullSnapshotsResponse
+	(*SnapshotOffer)(nil),            // 19: notary.v1.SnapshotOffer
+	(*PullPieceRequest)(nil),         // 20: notary.v1.PullPieceRequest
+	(*PullPieceResponse)(nil),        // 21: notary.v1.PullPieceResponse
 }
 var file_notary_v1_gossip_proto_depIdxs = []int32{
 	3,  // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
 	8,  // 1: notary.v1.PullHeadsResponse.heads:type_name -> notary.v1.ChainHead
 	14, // 2: notary.v1.PullSetRequest.ranges:type_name -> notary.v1.SetRange
 	16, // 3: notary.v1.PullSetResponse.ranges:type_name -> notary.v1.SetAnswer
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	19, // 4: notary.v1.PullSnapshotsResponse.snapshots:type_name -> notary.v1.SnapshotOffer
+	5,  // [5:5] is the sub-list for method output_type
+	5,  // [5:5] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_gossip_proto_init() }
@@ -1116,7 +1399,7 @@ func file_notary_v1_gossip_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_gossip_proto_rawDesc), len(file_notary_v1_gossip_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
