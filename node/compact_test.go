@@ -43,6 +43,8 @@ func (*glib) Transactions(context.Context, []domain.Hash, bool, func(raw, proof 
 func (*glib) Observations(context.Context, gossip.Range, func(raw []byte) bool) error { return nil }
 func (*glib) Votes(context.Context, gossip.Votes, func(raw []byte) bool) error        { return nil }
 func (*glib) Heads(context.Context, func(gossip.Head) bool) error                     { return nil }
+func (*glib) Snapshots(context.Context) (gossip.Snapshots, error)                     { return gossip.Snapshots{}, nil }
+func (*glib) Piece(context.Context, domain.Hash, uint32) ([]byte, error)              { return nil, nil }
 func (*glib) Set(_ context.Context, asked []setsync.Range) (setsync.Reply, error) {
 	return setsync.Reply{Answered: len(asked)}, nil // it has the same
 }

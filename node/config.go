@@ -57,6 +57,11 @@ type Config struct {
 	MarginFloor int
 	// Reconcile is how often this node compares what is final here with members; more often while it is behind.
 	Reconcile time.Duration
+	// SnapshotEvery is the interval of snapshots, at multiples of it since 1970, the same at all members; 0 makes none.
+	// SnapshotSettle is how long after each it is made: what members signed until then has come.
+	SnapshotEvery, SnapshotSettle time.Duration
+	// JoinPatience is how long a new node asks for a snapshot to begin from; 0 does not ask.
+	JoinPatience time.Duration
 	// Fees is what this node asks for before it relays or votes in round 0.
 	Fees utxo.FeePolicy
 }
@@ -86,6 +91,8 @@ func DefaultConfig() Config {
 		HeldPatience:     2 * time.Second,
 		MarginFloor:      2,
 		Reconcile:        30 * time.Second,
+		SnapshotEvery:    time.Hour,
+		SnapshotSettle:   10 * time.Second,
 	}
 }
 
@@ -112,6 +119,9 @@ func (c Config) Validate() error {
 	check(c.HeldPatience >= 0 && c.HeldPatience <= 30*time.Second, "held_patience must lie in 0s..30s, not %v", c.HeldPatience)
 	check(c.MarginFloor >= 0, "margin_floor must not be negative, not %d", c.MarginFloor)
 	check(c.Reconcile >= time.Second, "reconcile must be at least 1s, not %v", c.Reconcile)
+	check(c.SnapshotEvery == 0 || c.SnapshotEvery >= time.Second, "snapshot_every must be 0s or at least 1s, not %v", c.SnapshotEvery)
+	check(c.SnapshotSettle >= 0 && c.SnapshotSettle < cutWindow, "snapshot_settle must lie in 0s..%v, not %v", cutWindow, c.SnapshotSettle)
+	check(c.JoinPatience >= 0, "join_patience must not be negative, not %v", c.JoinPatience)
 	check(c.DrainPatience >= 0, "drain_patience must not be negative, not %v", c.DrainPatience)
 	return errors.Join(append(errs, c.Contests.Validate())...)
 }

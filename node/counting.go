@@ -28,8 +28,10 @@ type countingShard struct {
 	// contested are the transactions whose votes the contests want to hear, with how often they were handed
 	// over, and heard those of the observation at hand.
 	contested map[domain.Hash]int
-	hear      func(ctx context.Context, votes []conflict.Vote)
-	heard     []conflict.Vote
+	// before is what was final before the store began: votes on it decide nothing.
+	before *beforeSet
+	hear   func(ctx context.Context, votes []conflict.Vote)
+	heard  []conflict.Vote
 	// watched are the transactions whose votes the witness wants to overhear, and overheard those of
 	// the observation at hand.
 	watched   map[domain.Hash]bool
@@ -86,11 +88,11 @@ type joined struct{ flight *flight }
 // the store all the same.
 const tallyRetention = time.Minute
 
-func newCounting(n int, flights *directory, m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
+func newCounting(n int, before *beforeSet, flights *directory, m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
 	c := &counting{metrics: m}
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
-			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, unknown: unknown,
+			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, unknown: unknown, before: before,
 			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
 		})
 	}
@@ -226,6 +228,9 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 			continue
 		}
 		if !only.IsZero() && only != leaf.Subject {
+			continue
+		}
+		if s.before.holds(leaf.Subject) {
 			continue
 		}
 		v := conflict.Vote{

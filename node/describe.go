@@ -23,7 +23,9 @@ func (n *Node) Network(ctx context.Context) (*notaryv1.GetNetworkResponse, error
 		return nil, err
 	}
 	link := sh.group().Link()
+	snapshots := sh.snapshots()
 	return &notaryv1.GetNetworkResponse{
+		Snapshots: snapshots,
 		NetworkId: sh.genesis.ID[:], Name: sh.genesis.Doc.Name, AddressPrefix: sh.genesis.Doc.AddressPrefix,
 		Genesis: sh.genesis.Bytes, GroupEpoch: sh.group().Epoch(), Link: link[:], Group: sh.group().Bytes(),
 		NodeKey: sh.self[:], NodeWeight: uint64(sh.group().Share(sh.self)), OnlineWeight: uint64(heard.weight),

@@ -52,6 +52,7 @@ type epochs struct {
 	since      time.Time                      // of the closing, for the log
 	complained time.Time                      // when the operator was told that it takes long
 	stated     []conflict.Lock                // with which the present epoch was entered
+	before     *beforeSet                     // final before the store began
 
 	self    domain.PublicKey
 	store   *store.Store
@@ -300,7 +301,7 @@ func (ep *epochs) tell(ctx context.Context, o *observation.Observation, voter in
 	for _, l := range w.Locks {
 		_, young := ep.lately[0][l.Tx]
 		_, old := ep.lately[1][l.Tx]
-		if !young && !old {
+		if !young && !old && !ep.before.holds(l.Tx) {
 			locks = append(locks, l)
 		}
 	}

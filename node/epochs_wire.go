@@ -67,7 +67,7 @@ func (sh *shell) follows(chain observation.ChainID) bool {
 // wireEpochs connects the owner of epochs with those it asks and tells. The batcher must be there.
 func (sh *shell) wireEpochs() {
 	ep := sh.epochs
-	ep.fail = sh.fail
+	ep.fail, ep.before = sh.fail, sh.before
 	ep.signs = sh.signsIn
 	ep.certified = sh.counting.certified
 	ep.settle = sh.settling

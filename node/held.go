@@ -28,6 +28,9 @@ func (sh *shell) viewing() bool { return sh.config.HeldBelow > 0 && sh.keeper.se
 // backing sums this node's own trust in the peers that accepted, each for the part of its weight that did,
 // rounded down (docs/spec/proof.md, section 5). Late are those whose votes came after the quorum.
 func (sh *shell) backing(info *store.FinalInfo, late []domain.PublicKey) backing {
+	if began := sh.store.Began(); began != nil && info.Seq > 0 && info.Seq <= began.Finals && len(info.Edges) == 0 {
+		return backing{accepted: began.Weight} // whoever vouched for it; nobody's trust is held against that
+	}
 	g, err := sh.lineage.group(info.GroupEpoch)
 	if err != nil {
 		sh.log.Error("the group of a final transaction is not known", "epoch", info.GroupEpoch, "err", err)

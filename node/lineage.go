@@ -194,6 +194,9 @@ func (l *lineage) linkFrom(p linkable, epoch, known uint64) error {
 // prove builds a proof from the observations that the quorum's votes lie in. raw is the transaction, or nil to
 // leave it out.
 func prove(e *edges, g *group.Group, id domain.Hash, raw []byte, info *store.FinalInfo) (*observation.Proof, error) {
+	if len(info.Edges) == 0 {
+		return nil, noProof(id)
+	}
 	item := observation.Item{ID: id, Round: info.Round, Raw: raw}
 	for _, ref := range info.Edges {
 		edge, found, err := e.edge(ref, id, info.Round)

@@ -33,12 +33,18 @@ type Metrics struct {
 	epochs              *epochMetrics
 	held                prometheus.Counter
 	trust               *trustMetrics
+	snapshotSeconds     prometheus.Gauge
+	snapshotBytes       prometheus.Gauge
+	snapshotTime        prometheus.Gauge
 }
 
 // NewMetrics makes the collectors and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "notary", Name: name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "notary", Name: name, Help: help})
 	}
 	vec := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "notary", Name: name, Help: help}, []string{label})
@@ -74,10 +80,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		missing: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "notary", Name: "finals_missing", Help: "Transactions that are final elsewhere and not here, when this node last looked.",
 		}),
+		snapshotSeconds:     gauge("snapshot_seconds", "How long the newest snapshot took to make."),
+		snapshotBytes:       gauge("snapshot_bytes", "Size of all pieces of the newest snapshot."),
+		snapshotTime:        gauge("snapshot_time_seconds", "The time of the cut of the newest snapshot, Unix seconds; 0 before the first."),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
 	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
-		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held, m.proven, m.missing)
+		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held, m.proven, m.missing,
+		m.snapshotSeconds, m.snapshotBytes, m.snapshotTime)
 	return m
 }
 

@@ -88,7 +88,10 @@ func New(c Config, p Parts) (*Node, error) {
 		return nil, err
 	}
 	sh.arena = newArena(sh.alarms, p.Log, p.Metrics, contests)
-	sh.counting = newCounting(c.Shards, sh.flights, p.Metrics, func(tx domain.Hash, key domain.PublicKey) {
+	if sh.before, err = newBefore(p.Store); err != nil {
+		return nil, err
+	}
+	sh.counting = newCounting(c.Shards, sh.before, sh.flights, p.Metrics, func(tx domain.Hash, key domain.PublicKey) {
 		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
 	}, sh.arena.hear)
 	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, space: sh.space, done: sh.finals, fail: n.fail, metrics: p.Metrics}
@@ -111,7 +114,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.wireOmissions()
 	sh.wireFinals(p.Key)
 	sh.wireEpochs()
-	return n, nil
+	return n, n.wireSnapshots(p.Key)
 }
 
 // wireBatcher takes up this node's own chain and votes where the store has them.
@@ -288,7 +291,7 @@ func (n *Node) running() []func(context.Context) {
 	owners := []func(context.Context){
 		sh.alarms.run, sh.verifier.run, sh.verifier.run, n.vote,
 		sh.committer.run, sh.observer.run, sh.fetcher.run, sh.votes.run, sh.catchup.run, sh.arena.run, sh.witness.run, sh.sweep, sh.epochs.run,
-		sh.keeper.run, n.announce, sh.backers.run, sh.omissions.run, sh.reconciler.run,
+		sh.keeper.run, n.announce, sh.backers.run, sh.omissions.run, sh.reconciler.run, sh.snapshotter.run,
 	}
 	for _, s := range sh.counting.shards {
 		owners = append(owners, s.run)

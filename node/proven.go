@@ -9,6 +9,7 @@ import (
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -26,7 +27,12 @@ var errNoQuorum = errors.New("the proof shows no quorum")
 // proves verifies a transaction that was pulled with its proof. Without a proof, or where the link that it names is not
 // final here yet, there is nothing proven and no error; an error is the fault of who sent it.
 func (sh *shell) proves(raw, proof []byte) (id domain.Hash, p *proven, err error) {
-	tx, err := utxo.Decode(raw, sh.rules)
+	return proves(raw, proof, sh.rules, sh.lineage.known)
+}
+
+// proves is that of a shell, by the groups that are known.
+func proves(raw, proof []byte, rules utxo.Rules, known func(link domain.Hash) *group.Group) (id domain.Hash, p *proven, err error) {
+	tx, err := utxo.Decode(raw, rules)
 	if err != nil || len(proof) == 0 {
 		if err == nil {
 			id = tx.ID
@@ -37,7 +43,7 @@ func (sh *shell) proves(raw, proof []byte) (id domain.Hash, p *proven, err error
 	if err != nil {
 		return tx.ID, nil, err
 	}
-	g := sh.lineage.known(decoded.Link)
+	g := known(decoded.Link)
 	if g == nil {
 		return tx.ID, nil, nil
 	}

@@ -145,6 +145,9 @@ func (sh *shell) keepProof(id domain.Hash, t *store.Transaction, r *notaryv1.Pru
 
 // touches reports whether a final transaction pays to or spends from one of some addresses.
 func (sh *shell) touches(raw []byte, own map[utxo.Address]bool) (bool, error) {
+	if raw == nil { // final before the store began
+		return false, nil
+	}
 	tx, err := utxo.Decode(raw, sh.rules)
 	if err != nil {
 		return false, err
@@ -169,7 +172,12 @@ func prunedProof(id domain.Hash) error {
 	return refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "the proof of %s was pruned here; other nodes may have it", id)
 }
 
-// pruned reports whether a proof is refused because it was pruned.
+// noProof is the refusal of a proof of what was final before the store began.
+func noProof(id domain.Hash) error {
+	return refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "%s was final before this node began; other nodes may have its proof", id)
+}
+
+// pruned reports whether a proof is refused because what it is made of is not here any more, or never was.
 func pruned(err error) bool {
 	return err != nil && refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND
 }

@@ -59,14 +59,17 @@ type shell struct {
 	finalSigner *finalSigner
 	compactor   *compactor
 
-	fetcher    *fetcher
-	votes      *voteFetcher
-	catchup    *catchup
-	reconciler *reconciler
-	news       *news
-	metrics    *Metrics
-	recent     *recent
-	listened   atomic.Bool // a peer that relays transactions has been connected
+	fetcher     *fetcher
+	votes       *voteFetcher
+	catchup     *catchup
+	reconciler  *reconciler
+	snapshotter *snapshotter
+	// before is what was final before the store began; nil where it began with the genesis document.
+	before   *beforeSet
+	news     *news
+	metrics  *Metrics
+	recent   *recent
+	listened atomic.Bool // a peer that relays transactions has been connected
 
 	ready *readiness
 	hands *hands

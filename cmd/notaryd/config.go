@@ -37,7 +37,9 @@ type Config struct {
 	Limits  Limits    `koanf:"limits"`
 	Fees    Fees      `koanf:"fees"`
 	Store   StoreConf `koanf:"store"`
-	Log     Log       `koanf:"log"`
+	// Snapshot is what this node has to do with snapshots.
+	Snapshot Snapshot `koanf:"snapshot"`
+	Log      Log      `koanf:"log"`
 }
 
 // P2P is how the node meets others: multiaddrs, those of Bootstrap with a /p2p/ part.
@@ -114,6 +116,16 @@ type StoreConf struct {
 	KeepAddresses []string `koanf:"keep_addresses"`
 }
 
+// Snapshot is how a new node begins, and what this one does for others that do.
+type Snapshot struct {
+	// Every is the interval at whose multiples a voter makes a snapshot, Settle how long after each. Members of a network
+	// must use the same interval; 0 makes none.
+	Every  time.Duration `koanf:"every"`
+	Settle time.Duration `koanf:"settle"`
+	// Join has a store that is new begin from a snapshot that a quorum vouches for.
+	Join bool `koanf:"join"`
+}
+
 // Log is what is told: level debug, info, warn or error; format text or json.
 type Log struct {
 	Level  string `koanf:"level"`
@@ -125,16 +137,20 @@ func defaultConfig() Config {
 	n, a := node.DefaultConfig(), api.DefaultConfig()
 	return Config{
 		Data: "data", Genesis: "genesis.bin", Key: "node.key",
-		P2P:     P2P{Listen: []string{"/ip4/0.0.0.0/tcp/7700", "/ip4/0.0.0.0/udp/7700/quic-v1"}, DHT: true},
-		API:     API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
-		Metrics: Metrics{Listen: "127.0.0.1:7702"},
-		Vote:    Vote{Listen: n.Listen, MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
-		Trust:   Trust{Announce: true, HeldBelow: uint(n.HeldBelow / (group.Total / 100)), MarginFloor: n.MarginFloor},
-		Limits:  Limits{InFlight: n.MaxInFlight, BusyAfter: n.BusyAfter, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
-		Store:   StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
-		Log:     Log{Level: "info", Format: "text"},
+		P2P:      P2P{Listen: []string{"/ip4/0.0.0.0/tcp/7700", "/ip4/0.0.0.0/udp/7700/quic-v1"}, DHT: true},
+		API:      API{Public: "127.0.0.1:7701", Admin: "admin.sock", CallsPerSecond: a.Limits.CallsPerSecond, CallBurst: a.Limits.CallBurst},
+		Metrics:  Metrics{Listen: "127.0.0.1:7702"},
+		Vote:     Vote{Listen: n.Listen, MempoolDelay: n.MempoolDelay, FlushInterval: n.FlushInterval, Heartbeat: n.Heartbeat},
+		Trust:    Trust{Announce: true, HeldBelow: uint(n.HeldBelow / (group.Total / 100)), MarginFloor: n.MarginFloor},
+		Limits:   Limits{InFlight: n.MaxInFlight, BusyAfter: n.BusyAfter, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
+		Store:    StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
+		Snapshot: Snapshot{Every: n.SnapshotEvery, Settle: n.SnapshotSettle},
+		Log:      Log{Level: "info", Format: "text"},
 	}
 }
+
+// joinPatience is how long a new node looks for a snapshot to begin from.
+const joinPatience = 10 * time.Second
 
 // envPrefix starts the variables that override the file: NOTARYD_API_PUBLIC sets api.public.
 const envPrefix = "NOTARYD_"
@@ -274,6 +290,10 @@ func (c *Config) node() node.Config {
 	n.HeldBelow, n.MarginFloor = group.Total/100*group.Weight(c.Trust.HeldBelow), c.Trust.MarginFloor
 	n.MaxInFlight, n.MaxHeld, n.MaxHeldPerOrigin = c.Limits.InFlight, c.Limits.Held, c.Limits.HeldPerOrigin
 	n.Fees.MinUnits, n.Fees.UnitsPerKiB = c.Fees.MinUnits, c.Fees.UnitsPerKiB
+	n.SnapshotEvery, n.SnapshotSettle = c.Snapshot.Every, c.Snapshot.Settle
+	if c.Snapshot.Join {
+		n.JoinPatience = joinPatience
+	}
 	n.Fees.WaiveUnits, n.Fees.WaiveAgeMS = c.Fees.WaiveUnits, uint64(max(c.Fees.WaiveAge, 0).Milliseconds())
 	return n
 }

@@ -13,11 +13,13 @@ import (
 )
 
 func joinCommand() *cobra.Command {
-	return &cobra.Command{
+	var fromSnapshot bool
+	c := &cobra.Command{
 		Use:   "join DIR",
 		Short: "Make one more node, of a peer of its own, for the devnet that runs",
 		Long: `join makes the folder of a node that knows the nodes of the running devnet. It has no weight until members
-label its peer (notary trust set PEER 1000 --node ...) and a link follows, at most 15 seconds later.`,
+label its peer (notary trust set PEER 1000 --node ...) and a link follows, at most 15 seconds later. With --snapshot it begins
+from a snapshot, where more than two thirds of the weight vouch for one.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := runtimefile.Path()
@@ -47,7 +49,7 @@ label its peer (notary trust set PEER 1000 --node ...) and a link follows, at mo
 			if err := n.takePorts(); err != nil {
 				return err
 			}
-			settings["p2p.bootstrap"] = bootstrap
+			settings["p2p.bootstrap"], settings["snapshot.join"] = bootstrap, fromSnapshot
 			settings["p2p.listen"] = []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", n.p2p)}
 			settings["api.public"], settings["metrics.listen"] = n.address(n.api), n.address(n.metric)
 			if err := initNode(n.dir, genesis, n.key, settings); err != nil {
@@ -61,6 +63,8 @@ label its peer (notary trust set PEER 1000 --node ...) and a link follows, at mo
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&fromSnapshot, "snapshot", false, "begin from a snapshot that a quorum vouches for")
+	return c
 }
 
 // addressesBeside are the addresses of a devnet's nodes, from the configuration of each.

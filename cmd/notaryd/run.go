@@ -73,15 +73,34 @@ func run(ctx context.Context, config Config) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), node.NewStoreMetrics(st))
-	n, err := node.New(config.node(), node.Parts{
+	parts := node.Parts{
 		Genesis: genesis, Key: key, Master: master, Store: st, Gossip: gossipConfig(config, genesis, key),
 		GossipMetrics: gossip.NewMetrics(registry), Metrics: node.NewMetrics(registry), Log: log, Version: version,
-	})
+	}
+	if err := begin(ctx, config.node(), parts); err != nil {
+		return errors.Join(err, st.Close())
+	}
+	n, err := node.New(config.node(), parts)
 	if err != nil {
 		return errors.Join(err, st.Close())
 	}
 	err = serve(ctx, config, n, level, registry, log)
 	return errors.Join(err, st.Close())
+}
+
+// begin has a new store begin from a snapshot, where that is asked for and there is one. What is wrong with a snapshot is
+// told and no more: the node catches up without.
+func begin(ctx context.Context, c node.Config, parts node.Parts) error {
+	began, err := node.Join(ctx, c, parts)
+	switch {
+	case errors.Is(err, store.ErrStoreFailed), ctx.Err() != nil:
+		return err
+	case err != nil:
+		parts.Log.Warn("no snapshot to begin from: catching up from the genesis document", "err", err)
+	case began == nil && c.JoinPatience > 0 && parts.Store.Fresh():
+		parts.Log.Info("no snapshot to begin from: catching up from the genesis document")
+	}
+	return nil
 }
 
 // serve runs the node and its listeners; when one of them ends, the others are ended.

@@ -100,7 +100,22 @@ func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse, pro
 	fmt.Fprintf(w, "node key   %s, %s of the weight\n", key, percent(n.NodeWeight))
 	fmt.Fprintf(w, "online     %s of the weight heard from, more than 66.6 %% needed; %d peers\n", percent(n.OnlineWeight), n.ConnectedPeers)
 	fmt.Fprintf(w, "ledger     %d final transactions, %d live outputs\n", n.FinalTransactions, n.LiveOutputs)
+	for _, line := range snapshots(n.Snapshots, percent) {
+		fmt.Fprintf(w, "snapshots  %s\n", line)
+	}
 	fmt.Fprintf(w, "behind     %s\n\n", behind(n.CatchUp))
+}
+
+// snapshots says what the node began from, and what it offers.
+func snapshots(s *notaryv1.SnapshotStatus, percent func(uint64) string) (lines []string) {
+	at := func(ms uint64) string { return time.UnixMilli(int64(ms)).UTC().Format(time.DateTime) }
+	if s.GetBeganMs() > 0 {
+		lines = append(lines, fmt.Sprintf("begins at %s: %d final transactions and %d outputs from a snapshot that %s of the weight vouched for", at(s.BeganMs), s.BeganFinals, s.BeganOutputs, percent(s.BeganWeight)))
+	}
+	if s.GetOfferedMs() > 0 {
+		lines = append(lines, fmt.Sprintf("offers that of %s, %d MB, %.8x", at(s.OfferedMs), s.OfferedBytes/1_000_000, s.OfferedManifest))
+	}
+	return lines
 }
 
 // behind says how far a node is behind the network, and what it can do meanwhile.

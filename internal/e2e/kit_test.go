@@ -229,10 +229,14 @@ func (v *notary) launch() error {
 	}
 	v.made = true
 	registry := prometheus.NewRegistry()
-	nd, err := node.New(v.nodeConfig(), node.Parts{
+	parts := node.Parts{
 		Genesis: n.genesis, Key: v.key, Master: v.peer, Store: st, Gossip: v.gossipConfig(), GossipMetrics: gossip.NewMetrics(registry),
 		Metrics: node.NewMetrics(registry), Log: log, Version: "e2e",
-	})
+	}
+	if _, err := node.Join(context.Background(), v.nodeConfig(), parts); err != nil {
+		return errors.Join(err, st.Close())
+	}
+	nd, err := node.New(v.nodeConfig(), parts)
 	if err != nil {
 		return errors.Join(err, st.Close())
 	}

@@ -232,7 +232,9 @@ func spendsOf(t *testing.T, network domain.Hash, stores []*store.Store) map[doma
 			if err != nil {
 				t.Fatal(err)
 			}
-			add(stored.Raw)
+			if stored.Raw != nil { // else it was final before that store began
+				add(stored.Raw)
+			}
 		}
 	}
 	return out

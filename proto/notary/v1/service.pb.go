@@ -2027,7 +2027,9 @@ type GetNetworkResponse struct {
 	// Methods that answer UNIMPLEMENTED in this version, as "Service/Method", ascending.
 	NotBuilt []string `protobuf:"bytes,16,rep,name=not_built,json=notBuilt,proto3" json:"not_built,omitempty"`
 	// How far this node is behind the network.
-	CatchUp       *CatchUp `protobuf:"bytes,17,opt,name=catch_up,json=catchUp,proto3" json:"catch_up,omitempty"`
+	CatchUp *CatchUp `protobuf:"bytes,17,opt,name=catch_up,json=catchUp,proto3" json:"catch_up,omitempty"`
+	// The snapshots that it began from and that it offers; absent where there are none.
+	Snapshots     *SnapshotStatus `protobuf:"bytes,18,opt,name=snapshots,proto3" json:"snapshots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2181,6 +2183,117 @@ func (x *GetNetworkResponse) GetCatchUp() *CatchUp {
 	return nil
 }
 
+func (x *GetNetworkResponse) GetSnapshots() *SnapshotStatus {
+	if x != nil {
+		return x.Snapshots
+	}
+	return nil
+}
+
+// SnapshotStatus is what a node has to do with snapshots. Times are those of cuts, Unix milliseconds.
+type SnapshotStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The snapshot that the node began from, 0 and absent where it began with the genesis document: what was final
+	// until then, how much was live, the hash of the manifest (32 bytes), and the weight that vouched for it.
+	BeganMs       uint64 `protobuf:"varint,1,opt,name=began_ms,json=beganMs,proto3" json:"began_ms,omitempty"`
+	BeganFinals   uint64 `protobuf:"varint,2,opt,name=began_finals,json=beganFinals,proto3" json:"began_finals,omitempty"`
+	BeganOutputs  uint64 `protobuf:"varint,3,opt,name=began_outputs,json=beganOutputs,proto3" json:"began_outputs,omitempty"`
+	BeganManifest []byte `protobuf:"bytes,4,opt,name=began_manifest,json=beganManifest,proto3" json:"began_manifest,omitempty"`
+	BeganWeight   uint64 `protobuf:"varint,5,opt,name=began_weight,json=beganWeight,proto3" json:"began_weight,omitempty"`
+	// The newest that it offers: when, the hash of its manifest (32 bytes), and the bytes of all pieces.
+	OfferedMs       uint64 `protobuf:"varint,6,opt,name=offered_ms,json=offeredMs,proto3" json:"offered_ms,omitempty"`
+	OfferedManifest []byte `protobuf:"bytes,7,opt,name=offered_manifest,json=offeredManifest,proto3" json:"offered_manifest,omitempty"`
+	OfferedBytes    uint64 `protobuf:"varint,8,opt,name=offered_bytes,json=offeredBytes,proto3" json:"offered_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SnapshotStatus) Reset() {
+	*x = SnapshotStatus{}
+	mi := &file_notary_v1_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotStatus) ProtoMessage() {}
+
+func (x *SnapshotStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotStatus.ProtoReflect.Descriptor instead.
+func (*SnapshotStatus) Descriptor() ([]byte, []int) {
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SnapshotStatus) GetBeganMs() uint64 {
+	if x != nil {
+		return x.BeganMs
+	}
+	return 0
+}
+
+func (x *SnapshotStatus) GetBeganFinals() uint64 {
+	if x != nil {
+		return x.BeganFinals
+	}
+	return 0
+}
+
+func (x *SnapshotStatus) GetBeganOutputs() uint64 {
+	if x != nil {
+		return x.BeganOutputs
+	}
+	return 0
+}
+
+func (x *SnapshotStatus) GetBeganManifest() []byte {
+	if x != nil {
+		return x.BeganManifest
+	}
+	return nil
+}
+
+func (x *SnapshotStatus) GetBeganWeight() uint64 {
+	if x != nil {
+		return x.BeganWeight
+	}
+	return 0
+}
+
+func (x *SnapshotStatus) GetOfferedMs() uint64 {
+	if x != nil {
+		return x.OfferedMs
+	}
+	return 0
+}
+
+func (x *SnapshotStatus) GetOfferedManifest() []byte {
+	if x != nil {
+		return x.OfferedManifest
+	}
+	return nil
+}
+
+func (x *SnapshotStatus) GetOfferedBytes() uint64 {
+	if x != nil {
+		return x.OfferedBytes
+	}
+	return 0
+}
+
 // CatchUp is how much of what is final elsewhere a node holds.
 type CatchUp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2204,7 +2317,7 @@ type CatchUp struct {
 
 func (x *CatchUp) Reset() {
 	*x = CatchUp{}
-	mi := &file_notary_v1_service_proto_msgTypes[30]
+	mi := &file_notary_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2329,7 @@ func (x *CatchUp) String() string {
 func (*CatchUp) ProtoMessage() {}
 
 func (x *CatchUp) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_service_proto_msgTypes[30]
+	mi := &file_notary_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2342,7 @@ func (x *CatchUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchUp.ProtoReflect.Descriptor instead.
 func (*CatchUp) Descriptor() ([]byte, []int) {
-	return file_notary_v1_service_proto_rawDescGZIP(), []int{30}
+	return file_notary_v1_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CatchUp) GetFinalElsewhere() uint64 {
@@ -2419,7 +2532,7 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\atime_ms\x18\a \x01(\x04R\x06timeMs\x12\x16\n" +
 	"\x06height\x18\b \x01(\x04R\x06height\x12%\n" +
 	"\x0etransaction_id\x18\t \x01(\fR\rtransactionId\"\x13\n" +
-	"\x11GetNetworkRequest\"\xae\x04\n" +
+	"\x11GetNetworkRequest\"\xe7\x04\n" +
 	"\x12GetNetworkResponse\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\fR\tnetworkId\x12\x12\n" +
@@ -2441,7 +2554,18 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"\flive_outputs\x18\x0e \x01(\x04R\vliveOutputs\x12'\n" +
 	"\x0fconnected_peers\x18\x0f \x01(\rR\x0econnectedPeers\x12\x1b\n" +
 	"\tnot_built\x18\x10 \x03(\tR\bnotBuilt\x12-\n" +
-	"\bcatch_up\x18\x11 \x01(\v2\x12.notary.v1.CatchUpR\acatchUp\"\xd6\x01\n" +
+	"\bcatch_up\x18\x11 \x01(\v2\x12.notary.v1.CatchUpR\acatchUp\x127\n" +
+	"\tsnapshots\x18\x12 \x01(\v2\x19.notary.v1.SnapshotStatusR\tsnapshots\"\xac\x02\n" +
+	"\x0eSnapshotStatus\x12\x19\n" +
+	"\bbegan_ms\x18\x01 \x01(\x04R\abeganMs\x12!\n" +
+	"\fbegan_finals\x18\x02 \x01(\x04R\vbeganFinals\x12#\n" +
+	"\rbegan_outputs\x18\x03 \x01(\x04R\fbeganOutputs\x12%\n" +
+	"\x0ebegan_manifest\x18\x04 \x01(\fR\rbeganManifest\x12!\n" +
+	"\fbegan_weight\x18\x05 \x01(\x04R\vbeganWeight\x12\x1d\n" +
+	"\n" +
+	"offered_ms\x18\x06 \x01(\x04R\tofferedMs\x12)\n" +
+	"\x10offered_manifest\x18\a \x01(\fR\x0fofferedManifest\x12#\n" +
+	"\roffered_bytes\x18\b \x01(\x04R\fofferedBytes\"\xd6\x01\n" +
 	"\aCatchUp\x12'\n" +
 	"\x0ffinal_elsewhere\x18\x01 \x01(\x04R\x0efinalElsewhere\x12\x18\n" +
 	"\amissing\x18\x02 \x01(\x04R\amissing\x12\x1d\n" +
@@ -2497,7 +2621,7 @@ func file_notary_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_notary_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_notary_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_notary_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_notary_v1_service_proto_goTypes = []any{
 	(WaitLevel)(0),                      // 0: notary.v1.WaitLevel
 	(TransactionState)(0),               // 1: notary.v1.TransactionState
@@ -2531,64 +2655,66 @@ var file_notary_v1_service_proto_goTypes = []any{
 	(*VoteRecord)(nil),                  // 29: notary.v1.VoteRecord
 	(*GetNetworkRequest)(nil),           // 30: notary.v1.GetNetworkRequest
 	(*GetNetworkResponse)(nil),          // 31: notary.v1.GetNetworkResponse
-	(*CatchUp)(nil),                     // 32: notary.v1.CatchUp
-	(Reason)(0),                         // 33: notary.v1.Reason
-	(*TransactionBody)(nil),             // 34: notary.v1.TransactionBody
-	(*Outpoint)(nil),                    // 35: notary.v1.Outpoint
-	(*Output)(nil),                      // 36: notary.v1.Output
-	(*ProductInfo)(nil),                 // 37: notary.v1.ProductInfo
+	(*SnapshotStatus)(nil),              // 32: notary.v1.SnapshotStatus
+	(*CatchUp)(nil),                     // 33: notary.v1.CatchUp
+	(Reason)(0),                         // 34: notary.v1.Reason
+	(*TransactionBody)(nil),             // 35: notary.v1.TransactionBody
+	(*Outpoint)(nil),                    // 36: notary.v1.Outpoint
+	(*Output)(nil),                      // 37: notary.v1.Output
+	(*ProductInfo)(nil),                 // 38: notary.v1.ProductInfo
 }
 var file_notary_v1_service_proto_depIdxs = []int32{
 	1,  // 0: notary.v1.TransactionStatus.state:type_name -> notary.v1.TransactionState
 	3,  // 1: notary.v1.TransactionStatus.rejection:type_name -> notary.v1.Rejection
-	33, // 2: notary.v1.Rejection.reason:type_name -> notary.v1.Reason
+	34, // 2: notary.v1.Rejection.reason:type_name -> notary.v1.Reason
 	0,  // 3: notary.v1.SubmitTransactionRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 4: notary.v1.SubmitTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	0,  // 5: notary.v1.SubmitTransactionsRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 6: notary.v1.SubmitTransactionsResponse.status:type_name -> notary.v1.TransactionStatus
 	3,  // 7: notary.v1.ValidateTransactionResponse.rejection:type_name -> notary.v1.Rejection
 	2,  // 8: notary.v1.GetTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	34, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
+	35, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
 	2,  // 10: notary.v1.WatchTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	20, // 11: notary.v1.ListUnspentResponse.outputs:type_name -> notary.v1.UnspentOutput
-	35, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
-	36, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
+	36, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
+	37, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
 	23, // 14: notary.v1.GetBalanceResponse.balances:type_name -> notary.v1.ProductBalance
-	37, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
+	38, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
 	20, // 16: notary.v1.WatchAddressResponse.output:type_name -> notary.v1.UnspentOutput
 	2,  // 17: notary.v1.ExplainTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	29, // 18: notary.v1.ExplainTransactionResponse.votes:type_name -> notary.v1.VoteRecord
 	28, // 19: notary.v1.ExplainTransactionResponse.missing:type_name -> notary.v1.MissingVoter
-	32, // 20: notary.v1.GetNetworkResponse.catch_up:type_name -> notary.v1.CatchUp
-	4,  // 21: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
-	6,  // 22: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
-	8,  // 23: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
-	10, // 24: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
-	12, // 25: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
-	14, // 26: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
-	16, // 27: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
-	18, // 28: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
-	21, // 29: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
-	24, // 30: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
-	26, // 31: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
-	30, // 32: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
-	5,  // 33: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
-	7,  // 34: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
-	9,  // 35: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
-	11, // 36: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
-	13, // 37: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
-	15, // 38: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
-	17, // 39: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
-	19, // 40: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
-	22, // 41: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
-	25, // 42: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
-	27, // 43: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
-	31, // 44: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
-	33, // [33:45] is the sub-list for method output_type
-	21, // [21:33] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	33, // 20: notary.v1.GetNetworkResponse.catch_up:type_name -> notary.v1.CatchUp
+	32, // 21: notary.v1.GetNetworkResponse.snapshots:type_name -> notary.v1.SnapshotStatus
+	4,  // 22: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
+	6,  // 23: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
+	8,  // 24: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
+	10, // 25: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
+	12, // 26: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
+	14, // 27: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
+	16, // 28: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
+	18, // 29: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
+	21, // 30: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
+	24, // 31: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
+	26, // 32: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
+	30, // 33: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
+	5,  // 34: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
+	7,  // 35: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
+	9,  // 36: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
+	11, // 37: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
+	13, // 38: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
+	15, // 39: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
+	17, // 40: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
+	19, // 41: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
+	22, // 42: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
+	25, // 43: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
+	27, // 44: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
+	31, // 45: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
+	34, // [34:46] is the sub-list for method output_type
+	22, // [22:34] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_service_proto_init() }
@@ -2604,7 +2730,7 @@ func file_notary_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_service_proto_rawDesc), len(file_notary_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/notarynet/notaryd/node"
+	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// snapshotsEvery is a rhythm that a test can wait for.
+func snapshotsEvery(every time.Duration) func(*node.Config) {
+	return func(c *node.Config) { c.SnapshotEvery, c.SnapshotSettle = every, 400*time.Millisecond }
+}
+
+// joins has a node begin from a snapshot, where there is one.
+func joins(c *node.Config) { c.JoinPatience = 10 * time.Second }
+
+// snapshots is what a node says of snapshots.
+func (v *notary) snapshots(t testing.TB) *notaryv1.SnapshotStatus {
+	t.Helper()
+	info, err := v.running.GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Snapshots
+}
+
+// agreements watches what some nodes offer until there are snapshots of so many times, of each of which all offer the
+// same; and says of how many times some differ.
+func (n *network) agreements(t *testing.T, want int, nodes ...*notary) (agreed, differ int) {
+	t.Helper()
+	offers := make(map[uint64]map[int]string)
+	eventually(t, "common snapshots", func() bool {
+		for _, v := range nodes {
+			s := v.snapshots(t)
+			if s.GetOfferedMs() == 0 {
+				continue
+			}
+			if offers[s.OfferedMs] == nil {
+				offers[s.OfferedMs] = make(map[int]string)
+			}
+			offers[s.OfferedMs][v.index] = string(s.OfferedManifest)
+		}
+		agreed, differ = 0, 0
+		for _, of := range offers {
+			hashes := make(map[string]bool)
+			for _, h := range of {
+				hashes[h] = true
+			}
+			switch {
+			case len(hashes) > 1:
+				differ++
+			case len(of) == len(nodes):
+				agreed++
+			}
+		}
+		return agreed >= want
+	})
+	return agreed, differ
+}
+
+// TestJoinBySnapshot: four nodes under load agree on snapshots; a fifth, a voter that never ran, begins from one, holds the
+// same ledger, votes, and goes on after a crash.
+func TestJoinBySnapshot(t *testing.T) {
+	n := start(t, 5, setup{coins: 12000, node: snapshotsEvery(2 * time.Second), down: []int{4}})
+	c := n.customers(t, 0, 10000, slices.Repeat([]int{0, 1, 2}, 12)...)
+	agreed, differ := n.agreements(t, 3, n.nodes[:4]...)
+	if differ > 0 {
+		t.Errorf("nodes differ about %d times", differ)
+	}
+
+	v := n.nodes[4]
+	v.tune = joins
+	v.start(t)
+	n.meet(t)
+	began := v.snapshots(t)
+	if began.GetBeganMs() == 0 || began.BeganFinals == 0 {
+		t.Fatalf("no beginning from a snapshot: %+v", began)
+	}
+	c.end()
+	n.allFinal(t, c.paid...)
+	n.equalLedgers(t)
+	t.Logf("%d common snapshots; the fifth began with %d of %d transactions", agreed, began.BeganFinals, len(c.paid))
+
+	// Of what was final before it proves nothing and knows that it is final; of what came later it proves all.
+	old, young := 0, 0
+	for i, tx := range c.paid {
+		s := v.status(t, tx.ID)
+		if s.State != notaryv1.TransactionState_TRANSACTION_STATE_FINAL || s.Held || s.AcceptedWeight < s.QuorumWeight {
+			t.Fatalf("transaction %d: %v", i, s)
+		}
+		if s.FinalMs == began.BeganMs {
+			if old++; old == 1 {
+				_, err := v.running.GetAcceptanceProof(t.Context(), &notaryv1.GetAcceptanceProofRequest{TransactionId: tx.ID[:]})
+				wantReason(t, err, notaryv1.Reason_REASON_NOT_FOUND)
+			}
+			continue
+		}
+		if young++; young%20 == 1 {
+			n.verify(t, v.proof(t, tx.ID), tx.ID)
+		}
+	}
+	if old == 0 || young == 0 {
+		t.Errorf("%d of before and %d of after", old, young)
+	}
+	// A rival of what was final before is refused, by its name.
+	rival := n.pay(carol, 7, 0)
+	_, err := v.submit(t, rival.Raw, waitFinal)
+	wantReason(t, err, notaryv1.Reason_REASON_OUTPOINT_SPENT)
+	// Somebody spends what was live at the beginning, and without one of the four the fifth is needed.
+	n.nodes[0].kill(t)
+	spends := n.sign(n.spend(utxo.Outpoint{Tx: c.paid[0].ID}).Pay(addressOf(carol), utxo.Product{}, coinValue), bob)
+	v.mustSubmit(t, spends, waitFinal)
+	n.verify(t, v.proof(t, spends.ID), spends.ID)
+	n.nodes[0].start(t)
+
+	v.kill(t)
+	v.start(t)
+	n.meet(t)
+	later := n.pay(bob, 1, 11000)
+	v.mustSubmit(t, later, waitFinal)
+	n.allFinal(t, spends, later)
+	n.equalLedgers(t)
+	if after := v.snapshots(t); after.BeganMs != began.BeganMs || after.BeganFinals != began.BeganFinals {
+		t.Errorf("after a crash it began with %+v", after)
+	}
+	n.honest(t)
+	// Now there are five that agree.
+	if _, differ := n.agreements(t, 2, n.nodes...); differ > 1 {
+		t.Errorf("nodes differ about %d times", differ)
+	}
+}
+
+// TestJoinAfterHandOvers: links, and the metadata that they read, come with their proofs; the node follows hand-overs from
+// there on.
+func TestJoinAfterHandOvers(t *testing.T) {
+	n := start(t, 5, setup{coins: 3000, speak: true, node: snapshotsEvery(time.Second), down: []int{4}})
+	c := n.customers(t, 0, 2000, 0, 1)
+	four := n.nodes[:4]
+	for _, v := range four {
+		for _, other := range four {
+			if other != v {
+				v.label(t, other, 900)
+			}
+		}
+	}
+	share := func() uint64 {
+		info, err := four[0].running.GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.GroupEpoch
+	}
+	eventually(t, "two hand-overs", func() bool { return share() >= 2 })
+	n.agreements(t, 1, four...)
+	v := n.nodes[4]
+	v.tune = joins
+	v.start(t)
+	n.meet(t)
+	t.Logf("the fifth begins with %+v", v.snapshots(t))
+	c.end()
+	n.allFinal(t, c.paid...)
+	n.equalLedgers(t)
+	reached := share()
+	four[0].label(t, four[1], 300)
+	n.each(t, "a hand-over after it", func(v *notary) bool { return v.epoch(t) > reached })
+	tx := n.pay(bob, 0, 2500)
+	v.mustSubmit(t, tx, waitFinal)
+	n.allFinal(t, tx)
+	n.verify(t, v.proof(t, tx.ID), tx.ID)
+	if ids := v.finals(t); slices.Contains(ids, domain.Hash{}) {
+		t.Error("a final without an id")
+	}
+}
