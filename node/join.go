@@ -33,8 +33,9 @@ const (
 	pullBurst = 64 << 20
 	// piecesAhead is how many pieces are pulled at a time.
 	piecesAhead = 6
-	// pieceTries is how often the signers are gone through for a piece, a second apart.
-	pieceTries = 10
+	// pieceTries is how often the signers are gone through for a piece, pieceAgain apart.
+	pieceTries = 8
+	pieceAgain = 250 * time.Millisecond
 )
 
 // Join has a new store begin from a snapshot that peers offer: the newest that members with more than 2/3 of the weight
@@ -330,7 +331,7 @@ func (j *joiner) piece(ctx context.Context, m *snapshot.Manifest, c snapshot.Cho
 			}
 			failed = err
 		}
-		if !pause(ctx, time.Second) {
+		if !pause(ctx, pieceAgain) {
 			return nil, ctx.Err()
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/node"
-	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -138,7 +137,7 @@ func TestJoinBySnapshot(t *testing.T) {
 // TestJoinAfterHandOvers: links, and the metadata that they read, come with their proofs; the node follows hand-overs from
 // there on.
 func TestJoinAfterHandOvers(t *testing.T) {
-	n := start(t, 5, setup{coins: 3000, speak: true, node: snapshotsEvery(time.Second), down: []int{4}})
+	n := start(t, 5, setup{coins: 3000, speak: true, node: snapshotsEvery(time.Second), down: []int{4}, guest: true})
 	c := n.customers(t, 0, 2000, 0, 1)
 	four := n.nodes[:4]
 	for _, v := range four {
@@ -161,7 +160,9 @@ func TestJoinAfterHandOvers(t *testing.T) {
 	v.tune = joins
 	v.start(t)
 	n.meet(t)
-	t.Logf("the fifth begins with %+v", v.snapshots(t))
+	if s := v.snapshots(t); s.GetBeganFinals() == 0 {
+		t.Fatalf("no beginning from a snapshot: %+v", s)
+	}
 	c.end()
 	n.allFinal(t, c.paid...)
 	n.equalLedgers(t)
@@ -172,7 +173,22 @@ func TestJoinAfterHandOvers(t *testing.T) {
 	v.mustSubmit(t, tx, waitFinal)
 	n.allFinal(t, tx)
 	n.verify(t, v.proof(t, tx.ID), tx.ID)
-	if ids := v.finals(t); slices.Contains(ids, domain.Hash{}) {
-		t.Error("a final without an id")
+
+	// A member by labels like any other: it votes with what it inherited, after a crash too.
+	for _, w := range four {
+		w.label(t, v, 900)
 	}
+	eventually(t, "the newcomer to have weight", func() bool {
+		info, err := v.running.GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
+		return err == nil && info.NodeWeight > 0
+	})
+	v.kill(t)
+	v.start(t)
+	n.meet(t)
+	tx = n.pay(bob, 0, 2501)
+	v.mustSubmit(t, tx, waitFinal)
+	n.allFinal(t, tx)
+	n.verify(t, v.proof(t, tx.ID), tx.ID)
+	n.equalLedgers(t)
+	n.honest(t)
 }
