@@ -59,7 +59,6 @@ type setup struct {
 	node  func(*node.Config)
 	api   func(*api.Config)
 	down  []int // nodes not started at first
-	guest bool  // the last node is none of the genesis document's
 	disks bool  // the stores lie on disks whose power can be cut
 	// speak gives nodes the master keys of their peers, which are their node keys. Links follow each other
 	// after a second.
@@ -155,11 +154,7 @@ func makeGenesis(t testing.TB, n *network) *group.Genesis {
 		doc.Limits = &notaryv1.NetworkLimits{WorkBits: 4, EpochMs: 1000}
 	}
 	var seeds []group.Member
-	founders := len(n.nodes)
-	if n.setup.guest {
-		founders--
-	}
-	for i, w := range group.Split(founders) {
+	for i, w := range group.Split(len(n.nodes)) {
 		key := n.nodes[i].key.Public()
 		seeds = append(seeds, group.Member{PeerID: domain.Sum(domain.TagPeer, key[:]), Weight: w, Keys: []group.NodeKey{{Key: key}}})
 	}

@@ -45,12 +45,17 @@ func (v *notary) weight(t *testing.T, of *notary) uint64 {
 }
 
 // join runs a node, of a peer of its own, that the genesis document does not know.
-func (n *network) join(t *testing.T) *notary {
+func (n *network) join(t *testing.T, tune ...func(*node.Config)) *notary {
 	t.Helper()
 	i := len(n.nodes)
 	master := keyOf(byte(200 + i))
 	v := &notary{net: n, index: i, key: keyOf(byte(100 + i)), peer: &master, dir: filepath.Join(t.TempDir(), "store"), p2p: freeport.Port(t)}
-	v.tune = func(c *node.Config) { c.Announce = true }
+	v.tune = func(c *node.Config) {
+		c.Announce = true
+		for _, f := range tune {
+			f(c)
+		}
+	}
 	n.nodes = append(n.nodes, v)
 	v.start(t)
 	return v

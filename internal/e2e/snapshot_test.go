@@ -137,9 +137,9 @@ func TestJoinBySnapshot(t *testing.T) {
 // TestJoinAfterHandOvers: links, and the metadata that they read, come with their proofs; the node follows hand-overs from
 // there on.
 func TestJoinAfterHandOvers(t *testing.T) {
-	n := start(t, 5, setup{coins: 3000, speak: true, node: snapshotsEvery(time.Second), down: []int{4}, guest: true})
+	n := start(t, 4, setup{coins: 3000, speak: true, node: snapshotsEvery(time.Second)})
 	c := n.customers(t, 0, 2000, 0, 1)
-	four := n.nodes[:4]
+	four := slices.Clone(n.nodes)
 	for _, v := range four {
 		for _, other := range four {
 			if other != v {
@@ -156,9 +156,7 @@ func TestJoinAfterHandOvers(t *testing.T) {
 	}
 	eventually(t, "two hand-overs", func() bool { return share() >= 2 })
 	n.agreements(t, 1, four...)
-	v := n.nodes[4]
-	v.tune = joins
-	v.start(t)
+	v := n.join(t, joins)
 	n.meet(t)
 	if s := v.snapshots(t); s.GetBeganFinals() == 0 {
 		t.Fatalf("no beginning from a snapshot: %+v", s)
