@@ -93,7 +93,8 @@ func (j *joiner) join(ctx context.Context, patience time.Duration) (*store.Began
 		}
 		m, err := j.manifest(ctx, choice)
 		if err == nil && m.Epoch > 0 && j.groups[m.Link].Share(j.self) > 0 {
-			j.log.Info("no snapshot: this node votes in an epoch of which it must know all locks", "epoch", m.Epoch)
+			// Whoever votes in an epoch takes over the locks of the one before (docs/spec/voting.md, section 7).
+			j.log.Info("no snapshot: this node votes in an epoch into which it must bring locks", "epoch", m.Epoch)
 			return nil, nil
 		}
 		if err == nil {

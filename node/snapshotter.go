@@ -34,7 +34,7 @@ type snapshotter struct {
 	log           *slog.Logger
 	metrics       *Metrics
 
-	group   func() *group.Group
+	groupAt func(epoch uint64) (*group.Group, error)
 	groupOf func(*observation.Header) (*group.Group, int)
 	signs   func(*group.Group) bool // whether this node votes in a group
 	behind  func() bool
@@ -99,8 +99,7 @@ func (s *snapshotter) next(now time.Time) time.Time {
 
 // make makes the snapshot of a time, where this node votes and is not behind.
 func (s *snapshotter) make(ctx context.Context, timeMS uint64) error {
-	g := s.group()
-	if !s.signs(g) || s.behind() || s.has(timeMS) {
+	if s.behind() || s.has(timeMS) {
 		return nil
 	}
 	began := time.Now()
@@ -111,6 +110,10 @@ func (s *snapshotter) make(ctx context.Context, timeMS uint64) error {
 	defer func() { _ = f.Close() }()
 	out, err := s.cut(ctx, f, timeMS)
 	if err != nil {
+		return err
+	}
+	g, err := s.groupIn(f, out)
+	if err != nil || !s.signs(g) {
 		return err
 	}
 	for !s.store.Durable(f.Finals) {
@@ -138,6 +141,25 @@ func (s *snapshotter) make(ctx context.Context, timeMS uint64) error {
 	s.log.Info("a snapshot", "at", time.UnixMilli(int64(timeMS)), "manifest", p.Hash, "finals", m.Counts.Finals, "outputs", m.Counts.Outputs,
 		"later", len(out), "pieces", len(m.Pieces), "bytes", p.Bytes(), "took", time.Since(began))
 	return nil
+}
+
+// groupIn is the group of the newest link that is in a cut, entered here or not: its members vouch for the snapshot.
+func (s *snapshotter) groupIn(f *store.Frozen, out []domain.Hash) (*group.Group, error) {
+	links, err := s.links()
+	if err != nil {
+		return nil, err
+	}
+	epoch := len(links)
+	for ; epoch > 0; epoch-- {
+		final, err := f.Final(links[epoch-1])
+		if err != nil {
+			return nil, err
+		}
+		if final && !slices.Contains(out, links[epoch-1]) {
+			break
+		}
+	}
+	return s.groupAt(uint64(epoch))
 }
 
 // has reports whether there is a snapshot of a time or a later one: the clock may have been set back.
@@ -329,7 +351,7 @@ func (n *Node) wireSnapshots(key domain.PrivateKey) error {
 	sh := n.sh
 	sh.snapshotter = &snapshotter{
 		every: sh.config.SnapshotEvery, settle: sh.config.SnapshotSettle, network: sh.genesis.ID, key: key, store: sh.store,
-		log: sh.log, metrics: sh.metrics, group: sh.group, groupOf: sh.groupOf, links: sh.lineage.transactions,
+		log: sh.log, metrics: sh.metrics, groupAt: sh.lineage.group, groupOf: sh.groupOf, links: sh.lineage.transactions,
 		signs: func(g *group.Group) bool {
 			may, _ := maySign(g, sh.self, sh.store.Signing())
 			return may && g.Share(sh.self) > 0

@@ -71,6 +71,12 @@ func (f *Frozen) Newest(told func(id domain.Hash, info *FinalInfo) (more bool, e
 	return nil
 }
 
+// Final reports whether a transaction was final.
+func (f *Frozen) Final(id domain.Hash) (bool, error) {
+	_, ok, err := f.s.get(f.r, appendHashKey(nil, ClassFinal, id))
+	return ok, err
+}
+
 // Parents are the outpoints that a transaction which is final here spends and reads.
 func (f *Frozen) Parents(id domain.Hash) ([]utxo.Outpoint, error) {
 	tx, err := f.s.finalTx(f.r, id)
