@@ -17,9 +17,12 @@ import (
 )
 
 const (
-	// cutWindow is how far back from the time of a cut is looked at: what became final here longer before was final
-	// then, and what was signed longer before was counted here. More than clocks of honest nodes may differ.
+	// What became final here cutWindow before a cut, by this node's clock, was final then; so was what became final before
+	// cutRun others in a row of which all was sealed cutMargin before it, by the clocks of those who sealed it. More than
+	// the clocks of honest nodes may differ.
 	cutWindow = 2 * time.Minute
+	cutMargin = 30 * time.Second
+	cutRun    = 4096
 	// durableAgain is how often it is looked whether what is to be vouched for is on disk.
 	durableAgain = 20 * time.Millisecond
 )
@@ -97,7 +100,7 @@ func (s *snapshotter) next(now time.Time) time.Time {
 	return at.Add(s.every)
 }
 
-// make makes the snapshot of a time, where this node votes and is not behind.
+// make makes the snapshot of a time, where this node votes, is not behind, and anything was final.
 func (s *snapshotter) make(ctx context.Context, timeMS uint64) error {
 	if s.behind() || s.has(timeMS) {
 		return nil
@@ -113,7 +116,7 @@ func (s *snapshotter) make(ctx context.Context, timeMS uint64) error {
 		return err
 	}
 	g, err := s.groupIn(f, out)
-	if err != nil || !s.signs(g) {
+	if err != nil || !s.signs(g) || uint64(len(out)) == f.Finals {
 		return err
 	}
 	for !s.store.Durable(f.Finals) {
@@ -216,7 +219,8 @@ func (s *snapshotter) close() {
 
 // cut are the transactions that are final here and were not at a time, by what was signed until then.
 func (s *snapshotter) cut(ctx context.Context, f *store.Frozen, timeMS uint64) ([]domain.Hash, error) {
-	since := timeMS - min(timeMS, uint64(cutWindow.Milliseconds()))
+	before := func(d time.Duration) uint64 { return timeMS - min(timeMS, uint64(d.Milliseconds())) }
+	oldest, early, run := before(cutWindow), before(cutMargin), 0
 	sealed := sealTimes{store: s.store, times: make(map[place]uint64)}
 	type candidate struct {
 		id domain.Hash
@@ -224,10 +228,13 @@ func (s *snapshotter) cut(ctx context.Context, f *store.Frozen, timeMS uint64) (
 	}
 	var list []candidate
 	err := f.Newest(func(id domain.Hash, info *store.FinalInfo) (bool, error) {
-		if info.FinalMS < since || ctx.Err() != nil {
+		if info.FinalMS < oldest || run == cutRun || ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		last, err := sealed.last(id, info)
+		if run++; last >= early {
+			run = 0
+		}
 		list = append(list, candidate{id, last <= timeMS})
 		return true, err
 	})
@@ -244,7 +251,7 @@ func (s *snapshotter) cut(ctx context.Context, f *store.Frozen, timeMS uint64) (
 		open = open || !x.in
 	}
 	if open {
-		for o, err := range s.store.ObservationsSince(since, 0) {
+		for o, err := range s.store.ObservationsSince(early, 0) {
 			if err != nil || ctx.Err() != nil {
 				return nil, errors.Join(err, ctx.Err())
 			}

@@ -96,6 +96,15 @@ func TestJoinBySnapshot(t *testing.T) {
 			if old++; old == 1 {
 				_, err := v.running.GetAcceptanceProof(t.Context(), &notaryv1.GetAcceptanceProofRequest{TransactionId: tx.ID[:]})
 				wantReason(t, err, notaryv1.Reason_REASON_NOT_FOUND)
+				if s, err := v.submit(t, tx.Raw, waitFinal); err != nil || s.State != notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
+					t.Errorf("submitted once more: %v, %v", s, err)
+				}
+				if _, err := v.running.node.Explain(t.Context(), tx.ID); err != nil {
+					t.Errorf("explained: %v", err)
+				}
+				if list, _, err := v.running.node.Finals(t.Context(), "", 100); err != nil || len(list) == 0 {
+					t.Errorf("%d finals listed, %v", len(list), err)
+				}
 			}
 			continue
 		}
@@ -155,7 +164,7 @@ func TestJoinAfterHandOvers(t *testing.T) {
 		return info.GroupEpoch
 	}
 	eventually(t, "two hand-overs", func() bool { return share() >= 2 })
-	n.agreements(t, 1, four...)
+	n.agreements(t, 3, four...) // the last of them of a later epoch than the first
 	v := n.join(t, joins)
 	n.meet(t)
 	if s := v.snapshots(t); s.GetBeganFinals() == 0 {
