@@ -31,30 +31,35 @@ type processes struct {
 	dir     string
 	file    *runtimefile.File
 	genesis *group.Genesis
+	runtime string // the runtime file
 	devnet  *exec.Cmd
 	again   []*exec.Cmd // by node: the process that the test started in place of the devnet's
 	conns   []*grpc.ClientConn
 	host    func(i int, line []string) []string // the command line that runs a node where it belongs; nil for here
 }
 
-// startProcesses builds notaryd and starts a devnet of four.
-func startProcesses(t *testing.T) *processes {
+// startProcesses builds notaryd and starts a devnet of four, with some settings.
+func startProcesses(t *testing.T, settings ...string) *processes {
 	t.Helper()
 	dir := t.TempDir()
 	p := &processes{binary: filepath.Join(dir, "notaryd"), dir: filepath.Join(dir, "net"), again: make([]*exec.Cmd, 4)}
 	if out, err := exec.Command("go", "build", "-o", p.binary, "../../cmd/notaryd").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	runtime := filepath.Join(dir, "runtime.json")
-	p.devnet = p.command("devnet", "--port", "0", "--nodes", "4", "--state", p.dir, "--set", "vote.heartbeat=1s")
-	p.devnet.Env = append(os.Environ(), runtimefile.EnvPath+"="+runtime)
+	p.runtime = filepath.Join(dir, "runtime.json")
+	line := []string{"devnet", "--port", "0", "--nodes", "4", "--state", p.dir}
+	for _, s := range append(settings, "vote.heartbeat=1s") {
+		line = append(line, "--set", s)
+	}
+	p.devnet = p.command(line...)
+	p.devnet.Env = append(os.Environ(), runtimefile.EnvPath+"="+p.runtime)
 	if err := p.devnet.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.stop(t) })
 	eventually(t, "the devnet to be up", func() bool {
 		var err error
-		p.file, err = runtimefile.Load(runtime)
+		p.file, err = runtimefile.Load(p.runtime)
 		return err == nil
 	})
 	b, err := os.ReadFile(p.file.Genesis)
@@ -129,8 +134,23 @@ func (p *processes) kill(t *testing.T, i int) {
 	eventually(t, "the killed process to be gone", func() bool { return syscall.Kill(pid, 0) != nil })
 }
 
-// run starts a node again and waits until it votes.
+// run starts a node again and waits until it is ready.
 func (p *processes) run(t *testing.T, i int) {
+	t.Helper()
+	p.launch(t, i)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	eventually(t, fmt.Sprintf("%s to be ready again", p.file.Nodes[i].Name), func() bool {
+		r, err := client.Get("http://" + p.file.Nodes[i].API + "/readyz")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+}
+
+// launch starts a node again.
+func (p *processes) launch(t *testing.T, i int) {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(p.node(i), "node.log"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -147,15 +167,6 @@ func (p *processes) run(t *testing.T, i int) {
 		t.Fatal(err)
 	}
 	p.again[i] = c
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	eventually(t, fmt.Sprintf("%s to be ready again", p.file.Nodes[i].Name), func() bool {
-		r, err := client.Get("http://" + p.file.Nodes[i].API + "/readyz")
-		if err != nil {
-			return false
-		}
-		r.Body.Close()
-		return r.StatusCode == http.StatusOK
-	})
 }
 
 // stop ends every process, gently.

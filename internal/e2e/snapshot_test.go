@@ -1,10 +1,17 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/notarynet/notaryd/client/runtimefile"
 	"github.com/notarynet/notaryd/node"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
@@ -141,6 +148,74 @@ func TestJoinBySnapshot(t *testing.T) {
 	if _, differ := n.agreements(t, 2, n.nodes...); differ > 1 {
 		t.Errorf("nodes differ about %d times", differ)
 	}
+}
+
+// TestKillNineNewcomer: a newcomer to four processes under load, rivals among it, is killed with signal 9 while it begins from
+// a snapshot, and again once it runs. In the end everything that anybody said was final is so there too, and no two rivals.
+func TestKillNineNewcomer(t *testing.T) {
+	p := startProcesses(t, "snapshot.every=2s", "snapshot.settle=500ms")
+	owner, err := runtimefile.LoadKey(p.file.FaucetKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	coins := p.genesis.Doc.Allocations
+	l := newLoad(purse{p.genesis.ID, owner, len(coins), coins[0].Amount}, 8, []*client{p.client(0), p.client(1), p.client(2), p.client(3)})
+	eventually(t, "two snapshots", func() bool {
+		s := p.snapshots(t, 0)
+		return s.GetOfferedMs() > 0 && s.OfferedMs+2000 < nowMS()
+	})
+
+	name := "newcomer"
+	dir, i := filepath.Join(p.dir, name), len(p.file.Nodes)
+	c := p.command("devnet", "join", dir, "--snapshot")
+	c.Env = append(os.Environ(), runtimefile.EnvPath+"="+p.runtime)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(string(out))
+	after := func(word string) string { return words[slices.Index(words, word)+1] }
+	p.file.Nodes = append(p.file.Nodes, runtimefile.Node{Name: name, NodeKey: after("key"), API: after("API")})
+	conn, err := grpc.NewClient(after("API"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.conns, p.again = append(p.conns, conn), append(p.again, nil)
+	log := filepath.Join(dir, "node.log")
+	if err := os.WriteFile(log, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.launch(t, i)
+	eventually(t, "the newcomer to begin", func() bool {
+		b, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(b), "beginning from a snapshot")
+	})
+	p.kill(t, i)
+	p.run(t, i)
+	began := p.snapshots(t, i)
+	if began.GetBeganMs() == 0 || began.BeganFinals == 0 {
+		t.Errorf("no beginning from a snapshot: %+v", began)
+	}
+	p.kill(t, i)
+	p.run(t, i)
+	if again := p.snapshots(t, i); again.GetBeganMs() != began.GetBeganMs() {
+		t.Errorf("after a crash it began with %+v, before with %+v", again, began)
+	}
+	l.stop(t)
+	if lost, contradictory := p.judge(t, l); lost > 0 || contradictory > 0 {
+		t.Errorf("%d accepted transactions lost, %d contradictory votes", lost, contradictory)
+	}
+	t.Logf("%d accepted, %d contests; the newcomer began with %d", len(l.final), len(l.rivals), began.GetBeganFinals())
+}
+
+// snapshots is what the process of a node says of snapshots.
+func (p *processes) snapshots(t *testing.T, i int) *notaryv1.SnapshotStatus {
+	t.Helper()
+	info, err := p.client(i).GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Snapshots
 }
 
 // TestJoinAfterHandOvers: links, and the metadata that they read, come with their proofs; the node follows hand-overs from

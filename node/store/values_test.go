@@ -50,6 +50,12 @@ func valueKinds() []valueKind {
 			v, err := decodeID(b)
 			return appendID(nil, v), err
 		}},
+		{"spent by", spentValue{By: hashOf7}.append(nil), againSpent},
+		{"spent, kept", spentValue{hashOf7, output.AppendTo(nil)}.append(nil), againSpent},
+		{"began", (&Began{Manifest: hashOf7, TimeMS: now, Finals: 3, Outputs: 4, Weight: 5}).append(nil), func(b []byte) ([]byte, error) {
+			v, err := decodeBegan(b)
+			return v.append(nil), err
+		}},
 		{"amount", appendAmount(nil, 1<<40), func(b []byte) ([]byte, error) {
 			v, err := decodeAmount(b)
 			return appendAmount(nil, v), err
@@ -119,7 +125,7 @@ func TestValuesRoundTrip(t *testing.T) {
 			t.Errorf("%s: nothing gave %v", kind.name, err)
 		}
 		switch kind.name {
-		case "live", "bytes", "observation": // end with somebody else's bytes
+		case "live", "bytes", "observation", "spent by", "spent, kept": // end with somebody else's bytes
 			continue
 		}
 		for n := range kind.sample {
@@ -238,4 +244,9 @@ func FuzzKeys(f *testing.F) {
 			}
 		}
 	})
+}
+
+func againSpent(b []byte) ([]byte, error) {
+	v, err := decodeSpent(b)
+	return v.append(nil), err
 }
