@@ -132,7 +132,7 @@ func (j *joiner) choose(ctx context.Context, until time.Time) (best snapshot.Cho
 			j.offers[p.Key], j.links[p.Key] = s.Offers, s.Links
 			j.learn(ctx, p.Key)
 		}
-		if best, ok = snapshot.Choose(j.offers, func(link domain.Hash) *group.Group { return j.groups[link] }); ok {
+		if best, ok = snapshot.Choose(j.offers, j.groupAt); ok {
 			until = minTime(until, time.Now().Add(joinLonger))
 		}
 		if j.heardAll(ok) || !pause(ctx, joinLook) {
@@ -147,6 +147,24 @@ func minTime(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// groupAt is the group of a link that is verified, unless the quorum of the next one was sealed by a time: a snapshot of
+// that time has the next link in it, and is for its group to vouch for. So nobody who gets hold of the keys of an old
+// group can name a time after it.
+func (j *joiner) groupAt(link domain.Hash, timeMS uint64) *group.Group {
+	g := j.groups[link]
+	if g == nil || g.Epoch() >= uint64(len(j.chain)) {
+		return g
+	}
+	sealed := uint64(0)
+	for _, o := range j.chain[g.Epoch()].proof.Observations {
+		sealed = max(sealed, o.TimeMS)
+	}
+	if timeMS >= sealed {
+		return nil
+	}
+	return g
 }
 
 // heardAll reports whether no member is left that could make a difference: all others have answered, or those that

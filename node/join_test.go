@@ -404,3 +404,28 @@ func TestJoinIsForNewNodes(t *testing.T) {
 		t.Errorf("in use: %+v, %v", began, err)
 	}
 }
+
+// TestGroupVouchesForItsTime: once it is proven that another link followed, a group is believed about times before that
+// alone.
+func TestGroupVouchesForItsTime(t *testing.T) {
+	v := newVillage(t, nil)
+	first := v.genesis.Group
+	second, err := group.New(v.genesis.ID, 1, first.Link(), first.Members(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := &proven{tx: &utxo.Tx{Link: second}, proof: &observation.Proof{Observations: []observation.ProofObservation{{TimeMS: 50}, {TimeMS: 70}, {TimeMS: 60}}}}
+	j := &joiner{groups: map[domain.Hash]*group.Group{first.Link(): first, second.Link(): second}}
+	if j.groupAt(first.Link(), 1000) != first {
+		t.Error("the only group that is known is not believed")
+	}
+	j.chain = []*proven{link}
+	for at, want := range map[uint64]*group.Group{69: first, 70: nil, 1000: nil} {
+		if got := j.groupAt(first.Link(), at); got != want {
+			t.Errorf("the first group at %d: %v", at, got)
+		}
+	}
+	if j.groupAt(second.Link(), 1000) != second || j.groupAt(domain.Hash{1}, 1) != nil {
+		t.Error("the newest group is not believed, or one that nobody proved is")
+	}
+}

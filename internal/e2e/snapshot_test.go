@@ -72,8 +72,8 @@ func (n *network) agreements(t *testing.T, want int, nodes ...*notary) (agreed, 
 // TestJoinBySnapshot: four nodes under load agree on snapshots; a fifth, a voter that never ran, begins from one, holds the
 // same ledger, votes, and goes on after a crash.
 func TestJoinBySnapshot(t *testing.T) {
-	n := start(t, 5, setup{coins: 12000, node: snapshotsEvery(2 * time.Second), down: []int{4}})
-	c := n.customers(t, 0, 10000, slices.Repeat([]int{0, 1, 2}, 12)...)
+	n := start(t, 5, setup{coins: 4000, node: snapshotsEvery(2 * time.Second), down: []int{4}})
+	c := n.customers(t, 0, 3000, slices.Repeat([]int{0, 1, 2}, 4)...)
 	agreed, differ := n.agreements(t, 3, n.nodes[:4]...)
 	if differ > 0 {
 		t.Errorf("nodes differ about %d times", differ)
@@ -136,7 +136,7 @@ func TestJoinBySnapshot(t *testing.T) {
 	v.kill(t)
 	v.start(t)
 	n.meet(t)
-	later := n.pay(bob, 1, 11000)
+	later := n.pay(bob, 1, 3500)
 	v.mustSubmit(t, later, waitFinal)
 	n.allFinal(t, spends, later)
 	n.equalLedgers(t)

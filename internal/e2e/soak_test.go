@@ -339,7 +339,7 @@ func (v *notary) comeBack(t *testing.T, l *load) {
 // anybody said was final is so everywhere in the end.
 func TestPowerLoss(t *testing.T) {
 	cuts := often(t, "NOTARY_SOAK_POWER", 12)
-	n := start(t, 4, setup{coins: min(8+cuts, 20_000), disks: true})
+	n := start(t, 4, setup{coins: min(8+cuts, 20_000), disks: true, node: snapshotsEvery(time.Second)})
 	began := time.Now()
 	l := n.newLoad(8)
 	rng := rand.New(rand.NewPCG(uint64(cuts), 3))

@@ -47,10 +47,10 @@ type Choice struct {
 }
 
 // Choose is the newest snapshot for which members with more than 2/3 of the weight gave their word, by the group of the
-// link that they name. Offers are verified by the caller; groupOf is nil for a link that it cannot verify. Of two at one
-// time the one of the lower hash is taken. Groups have less than 1/3 of liars, so no two of one time under one link
-// both have a quorum of which an honest member is not a part; each alone is what some honest member holds final.
-func Choose(offers map[domain.PublicKey][]Offer, groupOf func(link domain.Hash) *group.Group) (best Choice, ok bool) {
+// link that they name. Offers are verified by the caller; groupAt is nil for a link that it cannot verify, and for one
+// that another had followed by that time: the word of a group counts for its own time, since its keys may be anybody's
+// later. Of two at one time the one of the lower hash is taken; whichever it is, an honest member is among its signers.
+func Choose(offers map[domain.PublicKey][]Offer, groupAt func(link domain.Hash, timeMS uint64) *group.Group) (best Choice, ok bool) {
 	type named struct {
 		manifest, link domain.Hash
 		timeMS         uint64
@@ -65,7 +65,7 @@ func Choose(offers map[domain.PublicKey][]Offer, groupOf func(link domain.Hash) 
 		}
 	}
 	for n, keys := range signers {
-		g := groupOf(n.link)
+		g := groupAt(n.link, n.timeMS)
 		if g == nil {
 			continue
 		}

@@ -27,8 +27,8 @@ func voters(t rapid.TB, weights ...group.Weight) *group.Group {
 // TestChoose: more than 2/3 of the weight under a link that is known, and of those the newest.
 func TestChoose(t *testing.T) {
 	g := voters(t, group.Split(4)...)
-	groupOf := func(link domain.Hash) *group.Group {
-		if link == g.Link() {
+	groupAt := func(link domain.Hash, timeMS uint64) *group.Group {
+		if link == g.Link() && timeMS < 40 {
 			return g
 		}
 		return nil
@@ -37,6 +37,7 @@ func TestChoose(t *testing.T) {
 	young := Offer{Manifest: hashed(2), Link: g.Link(), TimeMS: 20}
 	rival := Offer{Manifest: hashed(3), Link: g.Link(), TimeMS: 20}
 	foreign := Offer{Manifest: hashed(4), Link: hashed(4), TimeMS: 30}
+	late := Offer{Manifest: hashed(5), Link: g.Link(), TimeMS: 40}
 	misdated := young
 	misdated.TimeMS = 99
 	keys := func(offers ...[]Offer) map[domain.PublicKey][]Offer {
@@ -61,9 +62,10 @@ func TestChoose(t *testing.T) {
 		"said twice":             {keys([]Offer{young, young}, []Offer{young, young}), domain.Hash{}},
 		"with strangers":         {map[domain.PublicKey][]Offer{kit.Key(0).Public(): both, kit.Key(1).Public(): both, kit.Key(7).Public(): both}, domain.Hash{}},
 		"a link that is unknown": {keys([]Offer{foreign}, []Offer{foreign}, []Offer{foreign}), domain.Hash{}},
+		"beyond its time":        {keys([]Offer{late, old}, []Offer{late, old}, []Offer{late, old}), old.Manifest},
 		"another time":           {keys([]Offer{misdated}, both, both), domain.Hash{}},
 	} {
-		got, ok := Choose(c.offers, groupOf)
+		got, ok := Choose(c.offers, groupAt)
 		if got.Manifest != c.want || ok != !c.want.IsZero() {
 			t.Errorf("%s: %+v, %v", name, got, ok)
 		}
