@@ -233,10 +233,10 @@ func (v *village) fair(timeMS uint64, txs []*utxo.Tx) (*snapshot.Manifest, [][]b
 
 // join runs Join for a new key against some peers, which are the voters in their order. It returns the store, and how
 // many answers were wrong.
-func (v *village) join(stalls ...*stall) (st *store.Store, began *store.Began, wrong float64, err error) {
-	v.t.Helper()
+func (v *village) join(t *testing.T, stalls ...*stall) (st *store.Store, began *store.Began, wrong float64, err error) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	ctx, cancel := context.WithCancel(v.t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	config := func(key domain.PrivateKey) gossip.Config {
 		g := gossip.DefaultConfig(v.genesis.ID, key)
@@ -247,11 +247,11 @@ func (v *village) join(stalls ...*stall) (st *store.Store, began *store.Began, w
 	for i, s := range stalls {
 		net, err := gossip.New(ctx, config(v.signers[i].Key), newcomer{}, gossip.NewMetrics(prometheus.NewRegistry()), log)
 		if err != nil {
-			v.t.Fatal(err)
+			t.Fatal(err)
 		}
 		defer func() {
 			if err := net.Close(); err != nil {
-				v.t.Error(err)
+				t.Error(err)
 			}
 		}()
 		net.Serve(ctx, s, nil)
@@ -262,7 +262,7 @@ func (v *village) join(stalls ...*stall) (st *store.Store, began *store.Began, w
 	c := DefaultConfig()
 	c.JoinPatience = 4 * time.Second
 	began, err = Join(ctx, c, Parts{Genesis: v.genesis, Key: kit.Key(50), Store: st, Gossip: mine, GossipMetrics: metrics, Log: log})
-	return st, began, counterOf(v.t, metrics.Offences.WithLabelValues("wrong")), err
+	return st, began, counterOf(t, metrics.Offences.WithLabelValues("wrong")), err
 }
 
 // TestJoin: a new node begins from the newest snapshot that a quorum vouches for, whatever others say; where there is none
@@ -320,7 +320,7 @@ func TestJoin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u := *v
 			u.t = t
-			st, began, wrong, err := u.join(c.stalls...)
+			st, began, wrong, err := u.join(t, c.stalls...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -380,7 +380,7 @@ func TestJoinGivesUp(t *testing.T) {
 				s.add(v.signers[i].Key, c.m, c.pieces)
 				stalls = append(stalls, s)
 			}
-			st, began, _, err := u.join(stalls...)
+			st, began, _, err := u.join(t, stalls...)
 			if !errors.Is(err, c.want) || began != nil || !st.Fresh() {
 				t.Errorf("began with %+v: %v", began, err)
 			}
