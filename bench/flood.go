@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/notarynet/notaryd/api"
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
@@ -262,7 +263,9 @@ type FloodPlan struct {
 
 // RunFloods measures each kind at each factor against a baseline taken right before it, on one network.
 func RunFloods(ctx context.Context, p FloodPlan, dir string, report func(FloodFigure)) (err error) {
-	n, err := start(ctx, p.Notaryd, dir, p.Nodes, nil)
+	limits := api.DefaultConfig().Limits // a devnet has none
+	n, err := start(ctx, p.Notaryd, dir, p.Nodes, []string{
+		fmt.Sprint("api.calls_per_second=", limits.CallsPerSecond), fmt.Sprint("api.call_burst=", limits.CallBurst)})
 	if err != nil {
 		return err
 	}
