@@ -6,7 +6,7 @@ import (
 )
 
 // idleHands is how many goroutines wait for the next transaction at most.
-const idleHands = 4096
+const idleHands = 2048
 
 // hands lends goroutines to flights. A goroutine that has brought one as far as PENDING, or to its end, takes the next:
 // its stack has grown by then, and growing a new one costs a busy node a twelfth of its time.

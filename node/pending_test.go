@@ -67,7 +67,7 @@ func TestPendingIsSmall(t *testing.T) {
 	if bubble.Raced {
 		t.Skip("the race detector takes its own")
 	}
-	const count = 4000
+	const count = 10000
 	n, all := crowded(t, 2*count, 64<<20)
 	n.book(t, all[:count]) // the pools and maps have grown
 	before := inUse()
