@@ -233,15 +233,22 @@ func (v *notary) holds(t testing.TB, other *notary, live []utxo.Outpoint, finals
 	if st.LastSeq() != counts.Finals || !slices.Equal(sortedIDs(v.finals(t)), finals) {
 		return false
 	}
+	wrong := ""
 	if counts.LiveOutputs != uint64(len(live)) {
-		t.Fatalf("node %d: counts %+v, want %d live outputs", v.index, counts, len(live))
+		wrong = fmt.Sprintf("counts %+v, want %d live outputs", counts, len(live))
 	}
 	for _, o := range live {
 		got, found, err := st.Lookup(o)
 		want, _, err2 := other.running.store.Lookup(o)
 		if err = errors.Join(err, err2); err != nil || !found || !got.SpentBy.IsZero() || !got.Output.Equal(&want.Output) {
-			t.Fatalf("node %d: %s should be live: %+v, %v, %v", v.index, o, got, found, err)
+			wrong = fmt.Sprintf("%s should be live: %+v, %v, %v", o, got, found, err)
 		}
+	}
+	if st.Counts().Finals != counts.Finals {
+		return false
+	}
+	if wrong != "" {
+		t.Fatalf("node %d: %s", v.index, wrong)
 	}
 	return true
 }
