@@ -27,6 +27,9 @@ type walk struct {
 func (n *Network) walk(mask []bool) *walk {
 	w := &walk{labels: n.graph.positive, in: mask, scale: make([]float64, len(mask)), a: n.setting.Teleport, stop: n.setting.Epsilon}
 	copy(w.scale, n.sums)
+	for i := range n.graph.rows { // in whatever order: each has its own
+		w.scale[i] = n.graph.positiveSum(i)
+	}
 	for j, in := range mask {
 		if in {
 			continue

@@ -17,15 +17,19 @@ import (
 //
 //	change <= (|r| + |sum r|) / s,    |t - t*| <= change / a,
 //
-// which decides when to stop. A residual that has spread over much of the graph goes on in whole sweeps,
-// until then only where it is.
+// which decides when to stop. While the residual is where it is, it is pushed label by label, from the largest
+// on, one after the other, as Gauss and Southwell relax equations; once it has spread over much of the graph, in
+// whole sweeps.
 
 const (
-	// rounding is more, in L1, than what the sums of one round of a repair may lose.
+	// rounding is more, in L1, than a round of a repair loses in x and in products, and more than its start
+	// and its end lose. Sums of residuals come on top.
 	rounding = 1e-15
+	// addition is what one addition loses at most, of its result.
+	addition = 1. / (1 << 53)
 	// followed is the part of all labels after which following them one by one, or looking whom to follow,
-	// gives way to sweeps, in which a label costs a tenth of that.
-	followed = 1. / 16
+	// gives way to sweeps, in which a label costs a twentieth of that.
+	followed = 1. / 32
 )
 
 // fixing is a repair under way.
@@ -39,11 +43,22 @@ type fixing struct {
 	queued      []bool   // who is among them
 	rest        norm     // of the residuals of all others
 	left        norm     // of all residuals
-	total       float64  // sum of x
+	added       float64  // to the sum of x, which was 1
+	unknown     float64  // L1 norm of what residual lacks, at most
 }
 
 // norm is the L1 norm and the sum of a vector.
 type norm struct{ size, sum float64 }
+
+// normOf is the norm of a vector.
+func normOf(x []float64) norm {
+	size, sum := 0.0, 0.0
+	for _, x := range x {
+		size += math.Abs(x)
+		sum += x
+	}
+	return norm{size, sum}
+}
 
 func (n *norm) add(x float64) { n.size += math.Abs(x); n.sum += x }
 
@@ -54,11 +69,10 @@ func (n *norm) drop(x float64) { n.size -= math.Abs(x); n.sum -= x }
 // the old solution is too coarse for that.
 func (w *walk) repair(old *class, p []float64, before, g *Graph, changed []int, within float64) (solution, bool) {
 	was := &old.result
-	room := within - 2*was.unknown
-	if room <= within/64 || len(p) <= maxDense {
+	if within-2*was.unknown <= within/64 || len(p) <= maxDense {
 		return solution{}, false
 	}
-	f := &fixing{walk: w, graph: g, p: p, feed: was.feed, x: slices.Clone(was.share), queued: make([]bool, len(p)), rest: was.left, total: 1}
+	f := &fixing{walk: w, graph: g, p: p, feed: was.feed, x: slices.Clone(was.share), queued: make([]bool, len(p)), rest: was.left, unknown: was.unknown + rounding}
 	if f.residual = slices.Clone(was.residual); f.residual == nil {
 		f.residual = make([]float64, len(p))
 	}
@@ -70,37 +84,26 @@ func (w *walk) repair(old *class, p []float64, before, g *Graph, changed []int, 
 			}
 		}
 	}
-	for _, i := range before.touched(g, changed) {
-		if w.in[i] {
-			f.take(i)
-			f.residual[i] = float64(was.feed*p[i]) + float64((1-w.a)*f.inflow(i)) - f.x[i]
-		}
-	}
-	rounds := f.settle(room)
-	return f.solution(was, rounds), true
-}
-
-// touched are the peers whom changed raters label or labelled, ascending.
-func (g *Graph) touched(next *Graph, changed []int) []uint32 {
-	var out []uint32
 	for _, i := range changed {
-		out = append(out, g.said(i).ratee...)
-		out = append(out, next.said(i).ratee...)
+		f.turn(i, before.said(i), -old.walk.scale[i])
+		f.turn(i, g.said(i), f.scale[i])
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	rounds, ok := f.settle(within)
+	if !ok {
+		return solution{}, false
+	}
+	return f.solution(rounds), true
 }
 
-// inflow is what raters give a peer in one iteration, before (1-a).
-func (f *fixing) inflow(i uint32) float64 {
-	sum := 0.0
-	r := f.labels.Row(int(i))
-	for k, from := range r.Index {
-		if f.in[from] {
-			sum += float64(float64(r.Weight[k]) * float64(f.x[from]*f.scale[from]))
+// turn adds to residuals what a rater gives by its labels in one iteration, at so much for a label of 1.
+func (f *fixing) turn(i int, said row, scale float64) {
+	per := (1 - f.a) * f.x[i] * scale
+	for k, to := range said.ratee {
+		if said.score[k] > 0 && f.in[to] {
+			f.take(to)
+			f.residual[to] += float64(per * float64(said.score[k]))
 		}
 	}
-	return sum
 }
 
 // take makes a peer active, before its residual changes.
@@ -112,33 +115,45 @@ func (f *fixing) take(i uint32) {
 	}
 }
 
-// settled reports whether one iteration would change no more than room.
-func (f *fixing) settled(room float64) bool {
-	return f.left.size+math.Abs(f.left.sum) <= room*f.total
+// excess is by how much one iteration would change more than it may, both as yet unscaled.
+func (f *fixing) excess(within float64) float64 {
+	return f.left.size + math.Abs(f.left.sum) + float64(2*f.unknown) - float64(within*(1+f.added))
 }
 
-// settle pushes until no more than room is left, the largest first: what is below half the mean waits,
-// since much of it meets its like with the other sign, and is never worth its labels.
-func (f *fixing) settle(room float64) (rounds int) {
-	labels := int(followed * float64(f.labels.Entries()))
+// lose accounts for what a round loses that began with residuals of some L1 norm and pushed along some
+// labels: pushing never makes that norm grow, so that no single sum is ever larger.
+func (f *fixing) lose(size float64, labels int) {
+	f.unknown += float64(float64(addition*size)*float64(labels)) + rounding
+}
+
+// settle pushes until one iteration would change no more than within: whoever's residual is above the mean of
+// those that have one. What is below it waits, since much of it meets its like with the other sign, and is
+// never worth its labels. It returns false where that is beyond what sums of floats can tell.
+func (f *fixing) settle(within float64) (rounds int, ok bool) {
+	budget := int(followed * float64(f.labels.Entries()))
 	for ; ; rounds++ {
 		here := norm{}
 		for _, i := range f.active {
 			here.add(f.residual[i])
 		}
 		f.left = norm{f.rest.size + here.size, f.rest.sum + here.sum}
-		if f.settled(room) {
-			return rounds
+		if f.excess(within) <= 0 {
+			return rounds, true
 		}
-		large := f.large(here.size / float64(len(f.active)) / 2)
-		labels -= len(f.active) + len(large)
+		large := f.large(here.size / float64(len(f.active)))
+		labels := 0
 		for _, i := range large {
-			labels -= len(f.graph.said(int(i)).ratee)
+			labels += len(f.graph.said(int(i)).ratee)
 		}
-		if here.size <= f.rest.size || labels < 0 {
-			return rounds + f.sweep(room)
+		budget -= len(f.active) + len(large) + labels
+		if here.size <= f.rest.size || budget < 0 {
+			more, ok := f.sweeps(within)
+			return rounds + more, ok
 		}
-		f.push(large)
+		for _, i := range large {
+			f.push(i)
+		}
+		f.lose(f.left.size, labels)
 	}
 }
 
@@ -148,7 +163,6 @@ func (f *fixing) large(bound float64) []uint32 {
 	rest := f.active[:0]
 	for _, i := range f.active {
 		if math.Abs(f.residual[i]) >= bound {
-			f.queued[i] = false
 			large = append(large, i)
 		} else {
 			rest = append(rest, i)
@@ -158,109 +172,96 @@ func (f *fixing) large(bound float64) []uint32 {
 	return large
 }
 
-// push moves the residuals of some peers into the solution and on to those they label.
-func (f *fixing) push(work []uint32) {
-	moving := make([]float64, len(work))
-	for n, i := range work {
-		moving[n] = f.residual[i]
-		f.x[i] += moving[n]
-		f.total += moving[n]
-		f.residual[i] = 0
-	}
-	for n, i := range work {
-		per := (1 - f.a) * moving[n] * f.scale[i]
-		said := f.graph.said(int(i))
-		for k, to := range said.ratee {
-			if said.score[k] > 0 && f.in[to] {
-				f.take(to)
-				f.residual[to] += float64(per * float64(said.score[k]))
-			}
+// push moves the residual of a peer into the solution and on to those it labels.
+func (f *fixing) push(i uint32) {
+	r := f.residual[i]
+	f.x[i] += r
+	f.added += r
+	f.residual[i], f.queued[i] = 0, false
+	per := (1 - f.a) * r * f.scale[i]
+	said := f.graph.said(int(i))
+	for k, to := range said.ratee {
+		if said.score[k] > 0 && f.in[to] {
+			f.take(to)
+			f.residual[to] += float64(per * float64(said.score[k]))
 		}
 	}
 }
 
-// part is what one chunk of rows adds to sums over all rows.
-type part struct {
-	norm            // of the residual
-	idle  float64   // sum of it at raters without labels
-	total float64   // of x, or what was added to it
-	_     [4]uint64 // a cache line each: parts are written by different cores
-}
-
 // overChunks calls do for every chunk of rows, from several cores, and adds up what it returns, in order.
-func (f *fixing) overChunks(do func(chunk, lo, hi int) part) (all part) {
-	parts := make([]part, f.labels.Chunks())
+func (f *fixing) overChunks(do func(chunk, lo, hi int) norm) (all norm) {
+	parts := make([]norm, f.labels.Chunks())
 	f.labels.Sweep(func(chunk, lo, hi int) { parts[chunk] = do(chunk, lo, hi) })
 	for _, p := range parts {
 		all.size += p.size
 		all.sum += p.sum
-		all.idle += p.idle
-		all.total += p.total
 	}
 	return all
 }
 
-// sweep pushes everything at once, over all rows, until no more than room is left. Raters without labels
-// push along p here, as in solve. Since k is free, that is a change of k; and so is taking the sum out of the
-// residual, which would otherwise only fade by a each round.
-func (f *fixing) sweep(room float64) (rounds int) {
-	now, next := make([]float64, len(f.x)), make([]float64, len(f.x))
-	excess := f.left.sum
-	f.feed -= excess
-	all := f.overChunks(func(_, lo, hi int) (c part) {
-		for i := lo; i < hi; i++ {
-			c.put(f, next, i, f.residual[i]-float64(excess*f.p[i]))
+// sweeps pushes everything at once, over all rows, until one iteration would change no more than within, or
+// returns false as settle does.
+func (f *fixing) sweeps(within float64) (rounds int, ok bool) {
+	now := make([]float64, len(f.x))
+	for f.level(f.left); f.excess(within) > 0; rounds++ {
+		if 4*f.unknown > within {
+			return rounds, false
 		}
-		return c
-	})
-	keep := 1 - f.a
-	for f.left = all.norm; !f.settled(room); f.left = all.norm {
-		now, next = next, now
-		jump := float64(keep * all.idle)
-		f.feed += jump
-		all = f.overChunks(func(chunk, lo, hi int) (c part) {
-			f.labels.MulChunk(next, now, f.in, chunk)
-			for i := lo; i < hi; i++ {
-				r := f.residual[i]
-				f.x[i] += r
-				c.total += r
-				c.put(f, next, i, float64(keep*next[i])+float64(jump*f.p[i]))
-			}
-			return c
-		})
-		f.total += all.total
-		rounds++
+		f.lose(f.left.size, f.labels.Entries())
+		f.sweep(now)
 	}
-	return rounds
+	return rounds, true
 }
 
-// put gives a peer a residual, and what its raters' labels make of it to the next round.
-func (c *part) put(f *fixing, next []float64, i int, r float64) {
-	f.residual[i] = r
-	next[i] = r * f.scale[i]
-	c.add(r)
-	if f.scale[i] == 0 {
-		c.idle += r
+// level notes what residuals are left. A sum of any size is taken out of them: it would only fade by a each
+// round, and since k is free, less of it takes the sum away at once.
+func (f *fixing) level(left norm) {
+	if f.left = left; math.Abs(left.sum) <= left.size/8 {
+		return
 	}
+	f.feed -= left.sum
+	f.left = f.overChunks(func(_, lo, hi int) norm {
+		for i := lo; i < hi; i++ {
+			f.residual[i] -= float64(left.sum * f.p[i])
+		}
+		return normOf(f.residual[lo:hi])
+	})
+}
+
+// sweep is one round over all rows, in which now holds what labels multiply. New residuals take the place of
+// those that were pushed.
+func (f *fixing) sweep(now []float64) {
+	f.added += f.overChunks(func(_, lo, hi int) norm {
+		sum := 0.0
+		for i := lo; i < hi; i++ {
+			r := f.residual[i]
+			f.x[i] += r
+			now[i] = r * f.scale[i]
+			sum += r
+		}
+		return norm{sum: sum}
+	}).sum
+	keep := 1 - f.a
+	f.level(f.overChunks(func(chunk, lo, hi int) norm {
+		f.labels.MulChunk(f.residual, now, f.in, chunk)
+		for i := lo; i < hi; i++ {
+			f.residual[i] *= keep
+		}
+		return normOf(f.residual[lo:hi])
+	}))
 }
 
 // solution scales what was repaired to sum to 1.
-func (f *fixing) solution(was *solution, rounds int) solution {
-	by := 1 / f.overChunks(func(_, lo, hi int) (c part) {
-		for _, x := range f.x[lo:hi] {
-			c.total += x
-		}
-		return c
-	}).total
-	left := f.overChunks(func(_, lo, hi int) (c part) {
+func (f *fixing) solution(rounds int) solution {
+	by := 1 / (1 + f.added)
+	left := f.overChunks(func(_, lo, hi int) norm {
 		for i := lo; i < hi; i++ {
 			f.x[i] *= by
 			f.residual[i] *= by
-			c.add(f.residual[i])
 		}
-		return c
-	}).norm
-	unknown := float64(was.unknown*by) + float64(float64(rounds+1)*rounding)
+		return normOf(f.residual[lo:hi])
+	})
+	unknown := float64(f.unknown * by)
 	return solution{share: f.x, iterations: rounds, change: left.size + math.Abs(left.sum) + 2*unknown,
 		feed: f.feed * by, residual: f.residual, left: left, unknown: unknown}
 }

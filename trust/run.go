@@ -73,7 +73,7 @@ func (r *Run) Update(changes []Change, p []float64, within float64) (*Run, error
 		return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "changes", "a peer that the run does not know, or too many changes for one graph")
 	}
 	changed := raters(g, changes)
-	next := &Run{network: r.network.after(g, changed), class: class{mass: 1, p: r.class.p}}
+	next := &Run{network: r.network.after(g), class: class{mass: 1, p: r.class.p}}
 	if p != nil {
 		if next.class.p, err = next.network.checked(r.class.walk.in, p); err != nil {
 			return nil, err

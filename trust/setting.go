@@ -86,7 +86,7 @@ type Network struct {
 	setting   Setting
 	seeds     []seed // by ascending number
 	convicted []bool // nil for none
-	sums      []float64
+	sums      []float64 // of positive labels, by rater; what changed since is in graph.rows
 }
 
 type seed struct {

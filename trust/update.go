@@ -23,7 +23,7 @@ func (a *Aggregate) Update(changes []Change) (*Aggregate, error) {
 		return n.Aggregate(a.asked)
 	}
 	changed := raters(g, changes)
-	return a.network.after(g, changed).aggregate(a.asked, func(c *class) solution {
+	return a.network.after(g).aggregate(a.asked, func(c *class) solution {
 		at := slices.IndexFunc(a.classes, func(o class) bool { return o.key == c.key && o.walk != nil })
 		if at < 0 {
 			return c.walk.solve(c.p, c.p)
@@ -49,12 +49,8 @@ func raters(g *Graph, changes []Change) []int {
 }
 
 // after is the network on a graph that differs in what some raters say.
-func (n *Network) after(g *Graph, changed []int) *Network {
+func (n *Network) after(g *Graph) *Network {
 	out := *n
 	out.graph = g
-	out.sums = slices.Clone(n.sums)
-	for _, i := range changed {
-		out.sums[i] = g.positiveSum(i)
-	}
 	return &out
 }
