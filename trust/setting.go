@@ -84,8 +84,8 @@ func (s Setting) Validate() error {
 type Network struct {
 	graph     *Graph
 	setting   Setting
-	seeds     []seed // by ascending number
-	convicted []bool // nil for none
+	seeds     []seed    // by ascending number
+	convicted []bool    // nil for none
 	sums      []float64 // of positive labels, by rater; what changed since is in graph.rows
 }
 
