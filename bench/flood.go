@@ -196,7 +196,7 @@ func (a *attacker) gossip(ctx context.Context, rate int) error {
 	if config.Bootstrap, err = a.net.peers(); err != nil {
 		return err
 	}
-	peer, err := gossip.New(ctx, config, nobody{}, gossip.NewMetrics(nil), slog.New(slog.DiscardHandler))
+	peer, err := gossip.New(ctx, config, gossip.Nobody{}, gossip.NewMetrics(nil), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -235,22 +235,6 @@ func (a *attacker) paced(ctx context.Context, rate int, do func(i int) bool) {
 		}
 		a.sent.Add(1)
 	}
-}
-
-// nobody judges no gossip.
-type nobody struct{}
-
-func (nobody) ValidateTransactions(context.Context, domain.PublicKey, [][]byte) gossip.Verdict {
-	return gossip.Ignore
-}
-func (nobody) ValidateObservation(context.Context, domain.PublicKey, []byte) gossip.Verdict {
-	return gossip.Ignore
-}
-func (nobody) ValidatePeer(context.Context, domain.PublicKey, []byte) gossip.Verdict {
-	return gossip.Ignore
-}
-func (nobody) ValidateEvidence(context.Context, domain.PublicKey, []byte) gossip.Verdict {
-	return gossip.Ignore
 }
 
 // FloodPlan is what floods are measured with.

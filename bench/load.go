@@ -42,7 +42,7 @@ func (o *Outcome) Percentile(p int) float64 {
 }
 
 // Closed submits transactions over streams, window of them under way at each node, and counts finals. Nodes take turns,
-// so that a coin comes round in order; what one turns away for now is offered to it again, as a wallet would, since all
+// so that a coin comes round in order; what one turns away as OVERLOADED is offered to it again, as a wallet would, since all
 // that spends it would fail. A coin (one of coins that go round) is spent again once it is final. It stops handing in after the duration, or when there are no more.
 func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int, duration time.Duration) (*Outcome, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -208,5 +208,5 @@ func (n *Network) Open(ctx context.Context, txs []*utxo.Tx, rate int) (*Outcome,
 // ended reports whether a stream came to its end in order.
 func ended(err error) bool { return errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled }
 
-// overloaded reports whether a node turned a transaction away for now.
+// overloaded reports whether a node turned a transaction away with OVERLOADED.
 func overloaded(err error) bool { return status.Code(err) == codes.ResourceExhausted }

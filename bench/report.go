@@ -62,7 +62,7 @@ func (f *Figure) Write(w io.Writer, before *Figure) {
 		f.CPU, change(f, before, func(f *Figure) float64 { return f.CPU }),
 		f.Ratio, change(f, before, func(f *Figure) float64 { return f.Ratio }), f.Allocs, f.Wire, f.Disk, f.PeakMB)
 	if f.Refused+f.Failed > 0 {
-		fmt.Fprintf(w, "    %d refused for now, %d without a good answer\n", f.Refused, f.Failed)
+		fmt.Fprintf(w, "    %d refused as overloaded, %d without a good answer\n", f.Refused, f.Failed)
 	}
 }
 

@@ -11,27 +11,7 @@ import (
 
 // newcomer takes nothing in and has nothing: it is not a node yet. Others that are new too learn from it that it offers
 // no snapshot.
-type newcomer struct{}
-
-// ValidateTransactions implements gossip.Handlers.
-func (newcomer) ValidateTransactions(context.Context, domain.PublicKey, [][]byte) gossip.Verdict {
-	return gossip.Ignore
-}
-
-// ValidateObservation implements gossip.Handlers.
-func (newcomer) ValidateObservation(context.Context, domain.PublicKey, []byte) gossip.Verdict {
-	return gossip.Ignore
-}
-
-// ValidatePeer implements gossip.Handlers.
-func (newcomer) ValidatePeer(context.Context, domain.PublicKey, []byte) gossip.Verdict {
-	return gossip.Ignore
-}
-
-// ValidateEvidence implements gossip.Handlers.
-func (newcomer) ValidateEvidence(context.Context, domain.PublicKey, []byte) gossip.Verdict {
-	return gossip.Ignore
-}
+type newcomer struct{ gossip.Nobody }
 
 // Transactions implements gossip.Backend.
 func (newcomer) Transactions(context.Context, []domain.Hash, bool, func(raw, proof []byte) bool) error {

@@ -149,7 +149,7 @@ func countOf(asked setsync.Range, reply setsync.Reply) (n uint64) {
 // repair fetches what does not come by itself. It reports whether that brought anything: then there may be more.
 func (r *reconciler) repair(ctx context.Context, from domain.PublicKey, missing []domain.Hash) bool {
 	before := r.count()
-	if !r.repairing && !r.pause(ctx, reconcilePatience) {
+	if !r.repairing && !pause(ctx, reconcilePatience) {
 		return false
 	}
 	r.repairing = false
@@ -183,7 +183,7 @@ func (r *reconciler) repair(ctx context.Context, from domain.PublicKey, missing 
 		if left, err = r.left(missing); err != nil || len(left) <= len(missing)-proven {
 			break
 		}
-		if !r.pause(ctx, 20*time.Millisecond) {
+		if !pause(ctx, 20*time.Millisecond) {
 			return false
 		}
 	}
@@ -203,15 +203,6 @@ func (r *reconciler) left(ids []domain.Hash) (left []domain.Hash, err error) {
 		}
 	}
 	return left, nil
-}
-
-func (r *reconciler) pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // wireReconciler connects the reconciler to the store and the network.

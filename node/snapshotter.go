@@ -172,16 +172,6 @@ func (s *snapshotter) has(timeMS uint64) bool {
 	return len(s.list) > 0 && s.list[0].Manifest.TimeMS >= timeMS
 }
 
-// pause waits; false says that ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
-
 // keep adds a snapshot, and drops the oldest beyond two.
 func (s *snapshotter) keep(o offered) {
 	s.mu.Lock()
@@ -359,10 +349,7 @@ func (n *Node) wireSnapshots(key domain.PrivateKey) error {
 	sh.snapshotter = &snapshotter{
 		every: sh.config.SnapshotEvery, settle: sh.config.SnapshotSettle, network: sh.genesis.ID, key: key, store: sh.store,
 		log: sh.log, metrics: sh.metrics, groupAt: sh.lineage.group, groupOf: sh.groupOf, links: sh.lineage.transactions,
-		signs: func(g *group.Group) bool {
-			may, _ := maySign(g, sh.self, sh.store.Signing())
-			return may && g.Share(sh.self) > 0
-		},
+		signs:  func(g *group.Group) bool { return sh.signsIn(g) && g.Share(sh.self) > 0 },
 		behind: func() bool { return sh.ready.inTheWay(aboutBehind, aboutStart) },
 		fail:   n.fail,
 	}

@@ -91,3 +91,20 @@ type Head struct {
 	// Hash is the header's hash.
 	Hash domain.Hash
 }
+
+// Nobody are the Handlers of whoever takes no part in gossip: nothing is judged, kept or passed on.
+type Nobody struct{}
+
+// ValidateTransactions implements Handlers.
+func (Nobody) ValidateTransactions(context.Context, domain.PublicKey, [][]byte) Verdict {
+	return Ignore
+}
+
+// ValidateObservation implements Handlers.
+func (Nobody) ValidateObservation(context.Context, domain.PublicKey, []byte) Verdict { return Ignore }
+
+// ValidatePeer implements Handlers.
+func (Nobody) ValidatePeer(context.Context, domain.PublicKey, []byte) Verdict { return Ignore }
+
+// ValidateEvidence implements Handlers.
+func (Nobody) ValidateEvidence(context.Context, domain.PublicKey, []byte) Verdict { return Ignore }

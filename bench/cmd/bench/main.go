@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -41,10 +40,10 @@ func run() error {
 	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
 	flag.Parse()
 	var err error
-	if plan.Rates, err = numbers(*rates); err != nil {
+	if plan.Rates, err = bench.Numbers(*rates); err != nil {
 		return err
 	}
-	sizes, err := numbers(*nodes)
+	sizes, err := bench.Numbers(*nodes)
 	if err != nil {
 		return err
 	}
@@ -87,18 +86,4 @@ func run() error {
 		return err
 	}
 	return bench.Save(*out, figures)
-}
-
-func numbers(list string) (ns []int, err error) {
-	for s := range strings.SplitSeq(list, ",") {
-		if s == "" {
-			continue
-		}
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is no list of numbers above zero", list)
-		}
-		ns = append(ns, n)
-	}
-	return ns, nil
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -34,12 +33,9 @@ func run() error {
 	flag.IntVar(&plan.Seconds, "seconds", 10, "length of each baseline and each flood")
 	flag.Parse()
 	plan.Kinds = strings.Split(*kinds, ",")
-	for s := range strings.SplitSeq(*factors, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return fmt.Errorf("%q is no factor", s)
-		}
-		plan.Factors = append(plan.Factors, n)
+	var err error
+	if plan.Factors, err = bench.Numbers(*factors); err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "notary-flood-")
 	if err != nil {

@@ -16,11 +16,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/notarynet/notaryd/bench"
 	"github.com/notarynet/notaryd/bench/growth"
 )
 
@@ -61,15 +60,15 @@ func run() error {
 	flag.IntVar(&plan.Proofs, "proofs", 1000, "acceptance proofs made in each group")
 	flag.IntVar(&plan.Compact, "compact", 60, "compact proofs made in each group")
 	flag.Parse()
-	sizes, err := numbers(*live)
+	sizes, err := bench.Numbers(*live)
 	if err != nil {
 		return err
 	}
-	peers, err := numbers(*peer)
+	peers, err := bench.Numbers(*peer)
 	if err != nil {
 		return err
 	}
-	batched, err := numbers(*also)
+	batched, err := bench.Numbers(*also)
 	if err != nil {
 		return err
 	}
@@ -126,18 +125,4 @@ func run() error {
 		return os.WriteFile(filepath.Join(*plot, name), svg, 0o644)
 	})
 	return errors.Join(grows, results.Save(*out))
-}
-
-func numbers(list string) (ns []int, err error) {
-	for s := range strings.SplitSeq(list, ",") {
-		if s == "" {
-			continue
-		}
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is no list of numbers above zero", list)
-		}
-		ns = append(ns, n)
-	}
-	return ns, nil
 }
