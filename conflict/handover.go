@@ -49,8 +49,14 @@ type Handover struct {
 type walker struct {
 	height   uint64 // of the last observation; 0 before the first
 	closed   bool
-	bound    map[Lock]bool // that are not settled; true once certified
-	unproven int           // of bound, those that are not certified
+	bound    map[Lock]tie // that are not settled
+	unproven int          // of bound, those that are not certified
+}
+
+// tie is how a lock binds a voter: by which observation first, and whether its certificate is known.
+type tie struct {
+	height    uint64
+	certified bool
 }
 
 // proof is a certificate that is known here.
@@ -70,7 +76,7 @@ func NewHandover(self domain.PublicKey, signs bool, g *group.Group, stated []Loc
 		h.me, h.signs = i, signs
 	}
 	for i := range h.voters {
-		h.voters[i].bound = make(map[Lock]bool)
+		h.voters[i].bound = make(map[Lock]tie)
 	}
 	for _, l := range stated {
 		h.bind(l)
@@ -99,6 +105,21 @@ func (h *Handover) Next(voter int) (height uint64, ok bool) {
 		return 0, true
 	}
 	return w.height + 1, true
+}
+
+// Clear is the height below which nothing in a voter's chain matters any more: no lock up to it that is not settled, and
+// no closing. A Handover that takes its place, after a restart, may begin with the observation above; 0 where that is
+// the first one.
+func (h *Handover) Clear(voter int) uint64 {
+	w := &h.voters[voter]
+	height := w.height
+	if w.closed {
+		height--
+	}
+	for _, tie := range w.bound {
+		height = min(height, tie.height-1)
+	}
+	return height
 }
 
 // Open are the locks that bind some voter, or this node by inheritance, and are not settled here, ascending; certified
@@ -178,7 +199,7 @@ func (h *Handover) walk(in *Walked) {
 		}
 		h.bind(l)
 		_, certified := h.proofs[l]
-		w.bound[l] = certified
+		w.bound[l] = tie{in.Height, certified}
 		if !certified {
 			w.unproven++
 		}
@@ -191,9 +212,9 @@ func (h *Handover) settle(tx domain.Hash) {
 		delete(h.proofs, l)
 		for i := range h.voters {
 			w := &h.voters[i]
-			if certified, bound := w.bound[l]; bound {
+			if tie, bound := w.bound[l]; bound {
 				delete(w.bound, l)
-				if !certified {
+				if !tie.certified {
 					w.unproven--
 				}
 			}
@@ -213,8 +234,9 @@ func (h *Handover) certify(in *Certified) {
 	h.proofs[in.Lock] = proof{CertAt(in.Epoch, in.Lock.Round), in.Spends}
 	for i := range h.voters {
 		w := &h.voters[i]
-		if certified, bound := w.bound[in.Lock]; bound && !certified {
-			w.bound[in.Lock] = true
+		if tie, bound := w.bound[in.Lock]; bound && !tie.certified {
+			tie.certified = true
+			w.bound[in.Lock] = tie
 			w.unproven--
 		}
 	}
@@ -369,8 +391,8 @@ func (h *Handover) askLocks() {
 
 // unproven are the locks of a voter that are not certified, ascending.
 func (h *Handover) unproven(voter int) (open []Lock) {
-	for l, certified := range h.voters[voter].bound {
-		if !certified {
+	for l, tie := range h.voters[voter].bound {
+		if !tie.certified {
 			open = append(open, l)
 		}
 	}

@@ -239,7 +239,38 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 			}
 		}
 		step := func(in HandoverInput) { check(h.Step(in)) }
+		walk := func(w Walked) {
+			w.Locks = slices.DeleteFunc(slices.Clone(w.Locks), func(l Lock) bool { return k.settled[l.Tx] })
+			step(w)
+		}
+		look := func() {
+			for _, l := range h.Open(true) {
+				if k.settled[l.Tx] {
+					step(Settled{l.Tx})
+				} else if k.certified[l] {
+					step(e.certificate(l))
+				}
+			}
+		}
+		restart := func() {
+			old := h
+			h = NewHandover(self, e.signs, e.group, e.stated, e.epochOf)
+			for i, chain := range e.chains {
+				for _, w := range chain[:k.walked[i]] {
+					if w.Height > old.Clear(i) {
+						walk(w)
+					}
+				}
+			}
+			look()
+			if k.linked {
+				step(Linked{e.next})
+			}
+		}
 		for _, in := range e.told(rt) {
+			if !entered && rapid.IntRange(0, 7).Draw(rt, "restarts") == 0 {
+				restart()
+			}
 			switch in := in.(type) {
 			case int:
 				if k.walked[in] < len(e.chains[in]) {
@@ -248,8 +279,7 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 						rt.Fatalf("chain %d is not walked on at %d", in, k.walked[in])
 					}
 					k.walked[in]++
-					w.Locks = slices.DeleteFunc(slices.Clone(w.Locks), func(l Lock) bool { return k.settled[l.Tx] })
-					step(w)
+					walk(w)
 				} else {
 					step(e.chains[in][len(e.chains[in])-1])
 				}
@@ -265,13 +295,7 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 			case Again:
 				step(in)
 			}
-			for _, l := range h.Open(true) {
-				if k.settled[l.Tx] {
-					step(Settled{l.Tx})
-				} else if k.certified[l] {
-					step(e.certificate(l))
-				}
-			}
+			look()
 			if _, ok := e.enter(k); ok && !entered {
 				rt.Fatalf("does not enter")
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,7 @@ type epochs struct {
 	since      time.Time                      // of the closing, for the log
 	complained time.Time                      // when the operator was told that it takes long
 	stated     []conflict.Lock                // with which the present epoch was entered
+	clear      store.Clear                    // how far chains need not be walked, as the store has it
 	before     *beforeSet                     // final before the store began
 
 	self    domain.PublicKey
@@ -96,6 +98,9 @@ func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetric
 		if l.known(lock.Link) == nil {
 			return nil, fmt.Errorf("this node is locked on %s under link %s, which is not final here", lock.Tx, lock.Link)
 		}
+	}
+	if ep.clear, _, err = s.Clear(); err != nil {
+		return nil, err
 	}
 	ep.present.Store(g)
 	ep.metrics.epoch.Set(float64(g.Epoch()))
@@ -143,7 +148,7 @@ func (ep *epochs) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		var err error
-		looks := false
+		looks, keeps := false, false
 		select {
 		case <-ctx.Done():
 			return
@@ -152,7 +157,7 @@ func (ep *epochs) run(ctx context.Context) {
 		case <-ep.bell:
 			looks = true
 		case <-timer.C:
-			looks = true
+			looks, keeps = true, true
 		}
 		if looks && err == nil {
 			err = ep.look(ctx)
@@ -161,6 +166,9 @@ func (ep *epochs) run(ctx context.Context) {
 			} else {
 				timer.Reset(epochTick)
 			}
+		}
+		if keeps && err == nil {
+			err = ep.keepClear()
 		}
 		if err != nil {
 			if ctx.Err() == nil {
@@ -337,11 +345,48 @@ func (ep *epochs) advance(ctx context.Context, voter int) error {
 	return nil
 }
 
-// first is the height at which a chain goes on under the present link, or 0 where that is not known here: the one after
-// the closing of the epoch before, 1 in the first epoch, and else, after a restart, of a new voter or of one that was not
-// waited for, that of the oldest observation behind which the chain is held without a gap and lies under an earlier link.
-// Its signer may have gone on under later ones since.
+// keepClear has the store remember how far the chains of the present epoch bind nobody.
+func (ep *epochs) keepClear() error {
+	if ep.handover.Closing() {
+		return nil // not for long
+	}
+	g := ep.present.Load()
+	now := store.Clear{Link: g.Link(), Heights: make(map[observation.ChainID]uint64)}
+	for i, v := range g.Voters() {
+		chain := observation.ChainID{Key: v.Key, SigningEpoch: v.SigningEpoch}
+		if height := max(ep.handover.Clear(i), ep.clearTo(chain)); height > 0 {
+			now.Heights[chain] = height
+		}
+	}
+	if now.Link == ep.clear.Link && maps.Equal(now.Heights, ep.clear.Heights) {
+		return nil
+	}
+	if err := ep.store.SaveClear(now); err != nil {
+		if errors.Is(err, store.ErrFull) {
+			return nil // the chains are walked again then
+		}
+		return err
+	}
+	ep.clear = now
+	return nil
+}
+
+// clearTo is the height up to which a chain was clear when that was last written.
+func (ep *epochs) clearTo(chain observation.ChainID) uint64 {
+	if ep.clear.Link != ep.present.Load().Link() {
+		return 0
+	}
+	return ep.clear.Heights[chain]
+}
+
+// first is the height from which a chain is walked, or 0 where that is not known here: above what is clear, else where it
+// goes on under the present link. That is the one after the closing of the epoch before, 1 in the first epoch, and else,
+// after a restart, of a new voter or of one that was not waited for, that of the oldest observation behind which the
+// chain is held without a gap and lies under an earlier link. Its signer may have gone on under later ones since.
 func (ep *epochs) first(chain observation.ChainID) (uint64, error) {
+	if height := ep.clearTo(chain); height > 0 {
+		return height + 1, nil
+	}
 	g := ep.present.Load()
 	if g.Epoch() == 0 {
 		return 1, nil

@@ -4,8 +4,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 )
 
@@ -92,5 +95,37 @@ func TestChainTakenUpBehind(t *testing.T) {
 		if height, err := ep.first(chain); err != nil || height != signed[0].Header.Height {
 			t.Errorf("the chain of node %d goes on at %d, %v; want %d", i, height, err, signed[0].Header.Height)
 		}
+	}
+}
+
+// TestClearChainsAreNotWalkedAgain: what a chain holds of transactions that are final is walked once, and not again after
+// a restart.
+func TestClearChainsAreNotWalkedAgain(t *testing.T) {
+	v, nodes := speakers(t, 3)
+	n := nodes[0]
+	for i := range uint32(2) {
+		n.submitFinal(t, v.pay(i, "clear"))
+	}
+	chain := observation.ChainID{Key: n.sh.self}
+	accepted := uint64(0) // the height of the last vote
+	eventually(t, "this node's last vote", func() bool {
+		accepted = n.sh.store.Head(chain).Height
+		o, _, err := n.sh.store.Observation(chain, accepted)
+		return err == nil && o.Len() > 0 && o.Leaf(0).State == observation.Accepted
+	})
+	eventually(t, "its chain to be clear", func() bool {
+		c, _, err := n.sh.store.Clear()
+		return err == nil && c.Heights[chain] >= accepted
+	})
+	again, err := newEpochs(n.sh.self, n.sh.store, n.sh.lineage, newEpochMetrics(prometheus.NewRegistry()), n.sh.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if height, err := again.first(chain); err != nil || height <= accepted {
+		t.Errorf("after a restart the chain is walked from %d, %v; its last vote is at %d", height, err, accepted)
+	}
+	again.clear.Link = domain.Hash(n.sh.self)
+	if height, err := again.first(chain); err != nil || height != 1 {
+		t.Errorf("what was clear in another epoch counts: %d, %v", height, err)
 	}
 }

@@ -336,13 +336,36 @@ func (v *notary) comeBack(t *testing.T, l *load) {
 // TestPowerLoss: four nodes under load; one after the other loses its power between two changes to its disk, at any
 // point of what it does, with any part of what was not synced gone. What it had said was final is on its disk, and so
 // is every vote of its own that anybody holds; it comes back and never contradicts itself. Everything that
-// anybody said was final is so everywhere in the end.
+// anybody said was final is so everywhere in the end. Many cuts are spread over several networks: with everything that a
+// network has ever said in memory, each cut takes longer than the one before.
 func TestPowerLoss(t *testing.T) {
-	cuts := often(t, "NOTARY_SOAK_POWER", 12)
-	n := start(t, 4, setup{coins: min(8+cuts, 20_000), disks: true, node: snapshotsEvery(time.Second)})
-	began := time.Now()
+	cuts, began := often(t, "NOTARY_SOAK_POWER", 12), time.Now()
+	var all survival
+	for all.cuts < cuts {
+		t.Run(fmt.Sprint("from ", all.cuts), func(t *testing.T) {
+			powerLoss(t, min(cutsEach, cuts-all.cuts), uint64(all.cuts), &all)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	tell(t, map[string]any{
+		"run": "power", "cuts": all.cuts, "accepted": all.accepted, "contests": all.contests, "lost_accepted": all.lostFinals,
+		"lost_votes": all.lostVotes, "contradictory_votes": all.contradictions, "seconds": int(time.Since(began).Seconds()),
+	})
+}
+
+// cutsEach is how many power cuts one network lives through.
+const cutsEach = 100
+
+// survival is what became of networks whose nodes lost their power.
+type survival struct{ cuts, accepted, contests, lostFinals, lostVotes, contradictions int }
+
+// powerLoss takes the power of the nodes of one network so many times, at moments that follow from a seed.
+func powerLoss(t *testing.T, cuts int, seed uint64, all *survival) {
+	n := start(t, 4, setup{coins: 8 + cuts, disks: true, node: snapshotsEvery(time.Second)})
 	l := n.newLoad(8)
-	rng := rand.New(rand.NewPCG(uint64(cuts), 3))
+	rng := rand.New(rand.NewPCG(seed, 3))
 	lostFinals, lostVotes := 0, 0
 	for i := range cuts {
 		v := n.nodes[i%4]
@@ -367,10 +390,12 @@ func TestPowerLoss(t *testing.T) {
 	n.settled(t)
 	n.equalLedgers(t)
 	contradictions := n.contradictions(t)
-	tell(t, map[string]any{
-		"run": "power", "cuts": cuts, "accepted": len(l.final), "contests": len(l.rivals), "lost_accepted": lostFinals,
-		"lost_votes": lostVotes, "contradictory_votes": contradictions, "seconds": int(time.Since(began).Seconds()),
-	})
+	all.cuts += cuts
+	all.accepted += len(l.final)
+	all.contests += len(l.rivals)
+	all.lostFinals += lostFinals
+	all.lostVotes += lostVotes
+	all.contradictions += contradictions
 	if lostFinals > 0 || lostVotes > 0 || contradictions > 0 {
 		t.Errorf("%d accepted transactions lost, %d votes lost, %d contradictory votes", lostFinals, lostVotes, contradictions)
 	}

@@ -17,6 +17,7 @@ type write struct {
 	txs          []*utxo.Tx
 	final        *finalWrite
 	entered      *entered
+	clear        *clearance
 }
 
 // finalWrite is a transaction that became final.
@@ -36,6 +37,7 @@ type disk struct {
 	evidence     map[conviction]*observation.Evidence
 	head         observation.Head
 	entered      *entered
+	clear        *clearance
 	unsynced     []write
 	durable      int // writes synced
 }
@@ -73,6 +75,9 @@ func (d *disk) sync(n int) {
 		}
 		if w.entered != nil {
 			d.entered = w.entered
+		}
+		if w.clear != nil {
+			d.clear = w.clear
 		}
 		if w.final != nil {
 			d.finals = append(d.finals, *w.final)

@@ -15,6 +15,8 @@ import (
 const (
 	tendEvery = 25 * ms
 	askAgain  = 200 * ms
+	// clearEvery is how often a node writes down how far chains need not be walked again.
+	clearEvery = 500 * ms
 )
 
 // epochs are where a node is in the chain of groups. What is on disk survives a crash: disk.entered, the chain, the
@@ -33,6 +35,7 @@ type epochs struct {
 	entering  bool
 	held      []func()
 	asked     uint64
+	clears    uint64 // when the disk is told next how far chains are clear
 }
 
 // entered is what a node writes when it enters an epoch.
@@ -92,6 +95,7 @@ func (n *node) tend() {
 
 func (n *node) lookEpoch() {
 	h := n.handover
+	n.keepClear(h)
 	for voter := range n.present.Voters() {
 		n.walkChain(h, voter)
 		if n.handover != h || n.entering {
@@ -133,8 +137,38 @@ func (n *node) walkChain(h *conflict.Handover, voter int) {
 	}
 }
 
-// firstUnder is where a chain goes on under the present link, 0 while that is not known.
+// keepClear has the disk remember how far chains need not be walked again, once in a while.
+func (n *node) keepClear(h *conflict.Handover) {
+	if h.Closing() || n.now < n.clears {
+		return
+	}
+	n.clears = n.now + clearEvery
+	now := &clearance{n.present.Link(), make(map[domain.PublicKey]uint64)}
+	for i, v := range n.present.Voters() {
+		now.heights[v.Key] = max(n.disk.clear.to(now.link, v.Key), h.Clear(i))
+	}
+	n.disk.put(write{clear: now})
+}
+
+// clearance is how far the chains under a link bind nobody any more.
+type clearance struct {
+	link    domain.Hash
+	heights map[domain.PublicKey]uint64
+}
+
+// to is how far a chain is clear under a link.
+func (c *clearance) to(link domain.Hash, key domain.PublicKey) uint64 {
+	if c == nil || c.link != link {
+		return 0
+	}
+	return c.heights[key]
+}
+
+// firstUnder is where a chain goes on under the present link, or above what is clear of it; 0 while that is not known.
 func (n *node) firstUnder(key domain.PublicKey) uint64 {
+	if height := n.disk.clear.to(n.present.Link(), key); height > 0 {
+		return height + 1
+	}
 	for height := uint64(1); len(n.archive[key][height]) > 0; height++ {
 		if n.archive[key][height][0].Header.Link == n.present.Link() {
 			return height

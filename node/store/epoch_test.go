@@ -1,13 +1,41 @@
 package store
 
 import (
+	"maps"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
+
+// How far chains are clear is what was said last, and goes over a restart.
+func TestClear(t *testing.T) {
+	options := testOptions(vfs.NewMem())
+	s := mustOpen(t, options)
+	if _, found, err := s.Clear(); found || err != nil {
+		t.Fatalf("clear before anything was: %v, %v", found, err)
+	}
+	chain := observation.ChainID{Key: domain.PublicKey{7}, SigningEpoch: 1}
+	want := Clear{Link: domain.Hash{1}, Heights: map[observation.ChainID]uint64{chain: 70, {Key: domain.PublicKey{3}}: 1}}
+	for _, c := range []Clear{{Link: domain.Hash{9}, Heights: map[observation.ChainID]uint64{chain: 90}}, want} {
+		if err := s.SaveClear(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, options)
+	defer s.Close()
+	got, found, err := s.Clear()
+	if err != nil || !found || got.Link != want.Link || !maps.Equal(got.Heights, want.Heights) {
+		t.Errorf("%+v, %v, %v; want %+v", got, found, err, want)
+	}
+}
 
 // Of inherited locks under one key, disk and guard keep the same one: that of the higher certificate, whichever was
 // inherited later.

@@ -78,6 +78,7 @@ const (
 	metaSigning = "signing"
 	metaPruned  = "pruned"
 	metaEntered = "entered"
+	metaClear   = "clear"
 	// metaBegan is there in a store that began from a snapshot, metaBeginning while it does.
 	metaBegan     = "began"
 	metaBeginning = "beginning"

@@ -97,6 +97,10 @@ func valueKinds() []valueKind {
 			e, err := decodeEntered(b)
 			return e.append(nil), err
 		}},
+		{"clear", (&Clear{hashOf7, map[observation.ChainID]uint64{{SigningEpoch: 2}: 9, {Key: domain.PublicKey{5}}: 1 << 40}}).append(nil), func(b []byte) ([]byte, error) {
+			c, err := decodeClear(b)
+			return c.append(nil), err
+		}},
 		{"vote", recordValue[:], func(b []byte) ([]byte, error) {
 			r, err := decodeVote(appendVoteKey(nil, &record), b)
 			v := r.Value()
