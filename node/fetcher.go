@@ -15,7 +15,6 @@ import (
 
 // Limits of what is fetched at once.
 const (
-	fetchQueue    = 4096
 	rangeQueue    = 1024
 	fetchAtOnce   = 8
 	fetchPatience = 40 * time.Millisecond // how long gossip may bring a transaction by itself
@@ -27,10 +26,12 @@ const (
 	observerTries = 200
 	// owedMost is how many transactions the votes of one signer may have asked for before more of its chain is pulled,
 	// owedPatience how long a pull waits for that before it makes place for others, and askedMost how many they may
-	// have asked for at all: beside owedMost there is room for a full observation.
+	// have asked for at all: beside owedMost there is room for a full observation. Where askedInAll are asked for, no
+	// signer may have more than its share of that.
 	owedMost     = 2048
 	owedPatience = 5 * time.Second
 	askedMost    = 16384
+	askedInAll   = 8 * askedMost
 )
 
 // wanted is a transaction that somebody voted for or spent, and that is not here.
@@ -38,6 +39,14 @@ type wanted struct {
 	id    domain.Hash
 	from  []domain.PublicKey
 	tries int
+}
+
+// signer is whose votes named it; zero where no votes did.
+func (w *wanted) signer() (key domain.PublicKey) {
+	if len(w.from) > 0 {
+		key = w.from[0]
+	}
+	return key
 }
 
 // rangeWanted is a stretch of a peer's chain that is missing.
@@ -54,7 +63,7 @@ type rangeWanted struct {
 // fetcher pulls what is missing from those who must have it: a transaction from who voted for it, a
 // chain from its signer, and both from any other peer when they do not answer.
 type fetcher struct {
-	txs    chan wanted
+	bell   chan struct{} // rings when there is something to fetch that was not there before
 	ranges chan rangeWanted
 	net    *gossip.Net
 	alarms *alarms
@@ -73,9 +82,11 @@ type fetcher struct {
 	takeFork func(ctx context.Context, raw []byte) error
 
 	// asked are the transactions that are asked for, with the signer whose votes named them, and owed how many each has.
+	// due are those that are to be pulled now, by signer: one that invents transactions keeps nobody else's waiting.
 	mu    sync.Mutex
 	asked map[domain.Hash]domain.PublicKey
 	owed  map[domain.PublicKey]int
+	due   turns[domain.PublicKey, wanted]
 
 	// pulling are the chains that are being pulled, with what was asked for meanwhile.
 	pulling map[observation.ChainID]*rangeWanted
@@ -83,7 +94,7 @@ type fetcher struct {
 
 func newFetcher(a *alarms, log *slog.Logger) *fetcher {
 	return &fetcher{
-		txs: make(chan wanted, fetchQueue), ranges: make(chan rangeWanted, rangeQueue), alarms: a, log: log,
+		bell: make(chan struct{}, 1), ranges: make(chan rangeWanted, rangeQueue), alarms: a, log: log,
 		pulling: make(map[observation.ChainID]*rangeWanted), asked: make(map[domain.Hash]domain.PublicKey), owed: make(map[domain.PublicKey]int),
 	}
 }
@@ -96,26 +107,33 @@ func (f *fetcher) want(w wanted) {
 	}
 }
 
-// later asks after a while, and again where the queue is full.
+// later has a transaction pulled after a while.
 func (f *fetcher) later(w wanted, delay time.Duration) {
 	f.alarms.after(delay, func() {
-		select {
-		case f.txs <- w:
-		default:
-			f.later(w, fetchPatience)
-		}
+		f.mu.Lock()
+		f.due.put(w.signer(), w)
+		f.mu.Unlock()
+		f.ring()
 	})
+}
+
+func (f *fetcher) ring() {
+	select {
+	case f.bell <- struct{}{}:
+	default:
+	}
 }
 
 // owe notes that a transaction is asked for; false where it is already, or may not be.
 func (f *fetcher) owe(w wanted) bool {
-	var signer domain.PublicKey
-	if len(w.from) > 0 {
-		signer = w.from[0]
-	}
+	signer := w.signer()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, there := f.asked[w.id]; there || f.owed[signer] >= askedMost {
+	most := askedMost
+	if len(f.asked) >= askedInAll {
+		most = askedInAll / (len(f.owed) + 1)
+	}
+	if _, there := f.asked[w.id]; there || f.owed[signer] >= most {
 		return false
 	}
 	f.asked[w.id] = signer
@@ -191,9 +209,9 @@ func (f *fetcher) run(ctx context.Context) {
 		}()
 	}
 	for {
-		txs, ranges := f.txs, f.ranges
+		bell, ranges := f.bell, f.ranges
 		if running >= fetchAtOnce {
-			txs, ranges = nil, nil
+			bell, ranges = nil, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -201,9 +219,10 @@ func (f *fetcher) run(ctx context.Context) {
 		case after := <-done:
 			running--
 			after()
-		case w := <-txs:
-			if batch := f.gather(w); len(batch) > 0 {
+		case <-bell:
+			if batch := f.gather(); len(batch) > 0 {
 				spawn(func() { f.pullTransactions(ctx, batch) }, func() {})
+				f.ring() // there may be more
 			}
 		case r := <-ranges:
 			if f.begin(r) {
@@ -235,22 +254,19 @@ func (f *fetcher) end(chain observation.ChainID) {
 	}
 }
 
-// gather takes what else is queued for the same source and still missing.
-func (f *fetcher) gather(first wanted) []wanted {
-	batch := make([]wanted, 0, 8)
-	for w, more := first, true; more; {
-		if !f.known(w.id) {
-			batch = append(batch, w)
-		} else {
+// gather takes what is to be pulled now and still missing, as much as one pull may ask for.
+func (f *fetcher) gather() (batch []wanted) {
+	for len(batch) < gossip.MaxPullItems {
+		f.mu.Lock()
+		w, more := f.due.take()
+		f.mu.Unlock()
+		switch {
+		case !more:
+			return batch
+		case f.known(w.id):
 			f.settle(w.id)
-		}
-		if len(batch) >= gossip.MaxPullItems {
-			break
-		}
-		select {
-		case w = <-f.txs:
 		default:
-			more = false
+			batch = append(batch, w)
 		}
 	}
 	return batch

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,8 +29,8 @@ func TestVotesDoNotRunAhead(t *testing.T) {
 			}
 		}
 		time.Sleep(2 * fetchPatience)
-		if len(f.txs) != fetchQueue || f.owes(eager) != askedMost {
-			t.Fatalf("%d queued, %d owed", len(f.txs), f.owes(eager))
+		if f.owes(eager) != askedMost {
+			t.Fatalf("%d owed", f.owes(eager))
 		}
 		if !f.paced(ctx, other) {
 			t.Error("a chain waits for what another one named")
@@ -39,13 +40,41 @@ func TestVotesDoNotRunAhead(t *testing.T) {
 			t.Errorf("waited %v for what does not come", time.Since(start))
 		}
 		here = true
-		for f.owes(eager) > 0 { // what found no place in the queue finds one later
-			if batch := f.gather(<-f.txs); len(batch) != 0 {
-				t.Fatalf("%d to be pulled, and everything is here", len(batch))
-			}
+		if batch := f.gather(); len(batch) != 0 || f.owes(eager) != 0 {
+			t.Fatalf("%d to be pulled and %d owed, and everything is here", len(batch), f.owes(eager))
 		}
 		if !f.paced(ctx, eager) {
 			t.Error("everything is here, and the chain waits")
+		}
+	})
+}
+
+// TestInventionsKeepNobodyWaiting: however many transactions some signers invent, what another one names is in the next
+// pull, and there is an end to what is kept of the inventions.
+func TestInventionsKeepNobodyWaiting(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		a := newAlarms()
+		go a.run(ctx)
+		f := newFetcher(a, slog.New(slog.DiscardHandler))
+		f.known = func(domain.Hash) bool { return false }
+		id := func(signer byte, i uint32) domain.Hash {
+			return domain.Sum("test", binary.BigEndian.AppendUint32([]byte{signer}, i))
+		}
+		for signer := byte(1); signer <= 20; signer++ {
+			for i := range uint32(askedMost) {
+				f.want(wanted{id: id(signer, i), from: []domain.PublicKey{{signer}}})
+			}
+		}
+		if n := len(f.asked); n > 3*askedInAll {
+			t.Errorf("%d inventions are asked for", n)
+		}
+		honest := domain.PublicKey{99}
+		f.want(wanted{id: id(99, 0), from: []domain.PublicKey{honest}})
+		time.Sleep(2 * fetchPatience)
+		if !slices.ContainsFunc(f.gather(), func(w wanted) bool { return w.signer() == honest }) {
+			t.Error("what an honest signer named is not in the next pull")
 		}
 	})
 }
