@@ -288,6 +288,7 @@ func (b *Begin) Finish(weight group.Weight) error {
 		return err
 	}
 	s.began = began
+	s.recent.forget()
 	s.nowDurable(began.Finals)
 	return nil
 }
@@ -323,6 +324,7 @@ func (s *Store) undoBegin() error {
 		}
 	}
 	s.mu.Lock()
+	s.recent.forget()
 	s.counts, s.interned = countsValue{}, interned{}
 	wait, err := s.again()
 	s.mu.Unlock()

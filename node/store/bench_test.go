@@ -15,6 +15,12 @@ import (
 // cpu reports the processor time of an operation, flushes and compactions included: it means the same
 // on a busy machine. Call it when the timer starts and the result when it stops.
 func cpu(b *testing.B) func() {
+	stop := cpuOf(b)
+	return func() { b.ReportMetric(stop()/float64(b.N), "cpu-ns/op") }
+}
+
+// cpuOf measures the processor time of the whole process, in nanoseconds, until the result is called.
+func cpuOf(b *testing.B) func() float64 {
 	spent := func() int64 {
 		var u syscall.Rusage
 		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -23,14 +29,17 @@ func cpu(b *testing.B) func() {
 		return u.Utime.Nano() + u.Stime.Nano()
 	}
 	before := spent()
-	return func() { b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op") }
+	return func() float64 { return float64(spent() - before) }
 }
 
 // benchStore is on the disk that holds the temporary directory, with the settings of a real node.
-func benchStore(b *testing.B, live int) *Store {
+func benchStore(b *testing.B, live int, change ...func(*Options)) *Store {
 	b.Helper()
 	o := testOptions(nil)
 	o.MemBytes, o.CacheBytes, o.ReserveBytes = 0, 0, 1
+	for _, f := range change {
+		f(&o)
+	}
 	o.Genesis = utxo.Delta{Tx: network}
 	for i := range live {
 		to := domain.Sum(domain.TagLock, binary.BigEndian.AppendUint64(nil, uint64(i)))

@@ -55,7 +55,7 @@ func (s *Store) startEpoch(e *Entered, inherited []conflict.Record) (wait func()
 		return nil, err
 	}
 	for i := range inherited {
-		s.votes.add(&inherited[i])
+		s.votes.add(&inherited[i], false)
 	}
 	return wait, nil
 }

@@ -179,7 +179,7 @@ func (s *Store) loadVotes() error {
 		if err != nil {
 			return s.fail(err)
 		}
-		s.votes.add(&r)
+		s.votes.add(&r, false)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -8,7 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
-	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -254,6 +254,13 @@ func (m *machine) flush(t *rapid.T) {
 	}
 }
 
+// compact makes deletions meet what they delete.
+func (m *machine) compact(t *rapid.T) {
+	if err := m.s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (m *machine) check(t *rapid.T) {
 	var ids []domain.Hash
 	for _, tx := range m.txs {
@@ -262,13 +269,21 @@ func (m *machine) check(t *rapid.T) {
 	if d := m.w.differ(m.s, append(ids, domain.Hash{})); d != "" {
 		t.Fatal(d)
 	}
+	records, slots := 0, 0
 	for r, err := range m.s.GuardRecords() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !m.s.votes.has(&conflict.Record{Outpoint: r.Outpoint, Round: r.Round, State: r.State}) {
+		if !slices.ContainsFunc(m.s.votes[r.Outpoint], func(s voteSlot) bool { return s.holds(&r) && s.Tx == r.Tx }) {
 			t.Fatalf("record %+v is not in the index", r)
 		}
+		records++
+	}
+	for _, at := range m.s.votes {
+		slots += len(at)
+	}
+	if slots != records {
+		t.Fatalf("%d records, %d in the index", records, slots)
 	}
 }
 
@@ -282,7 +297,7 @@ func TestStoreAgainstTwin(t *testing.T) {
 		defer func() { mustClose(t, m.s) }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit": m.commit, "refuse": m.refuse, "vote": m.vote, "reject": m.reject,
-			"observe": m.observe, "reopen": m.reopen, "flush": m.flush, "": m.check,
+			"observe": m.observe, "reopen": m.reopen, "flush": m.flush, "compact": m.compact, "": m.check,
 		})
 	})
 }

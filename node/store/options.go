@@ -26,6 +26,10 @@ const (
 // load stalls while they are flushed.
 const memTables = 4
 
+// gathered is how many flushed memtables a compaction takes at once (pebble counts each twice). Keys are hashes, so it rewrites all
+// that the next level holds however few they are; a look-up asks the filter of each that waits.
+const gathered = 8
+
 // recentShare is the part of CacheBytes that goes to decoded outputs, on top of it.
 const recentShare = 4
 
@@ -134,8 +138,8 @@ func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(o.MemBytes / memTables),
 		MemTableStopWritesThreshold: memTables,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
+		L0CompactionThreshold:       2 * gathered,
+		L0StopWritesThreshold:       6 * gathered,
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 		EventListener: &pebble.EventListener{
@@ -146,6 +150,7 @@ func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 	}
 	for i := range p.Levels {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		p.Levels[i].BlockSize = 8 << 10
 	}
 	return p
 }

@@ -155,9 +155,9 @@ func (p *plan) spend(id domain.Hash, o utxo.Outpoint, at uint64) error {
 	}
 	w := p.w
 	w.key = appendOutpointKey(w.key[:0], ClassLive, o)
-	w.delete(w.key)
+	w.take(w.key)
 	w.key = addressKey{live.Address, live.Product, o}.append(w.key[:0])
-	w.delete(w.key)
+	w.take(w.key)
 	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
 	w.value = spentValue{id, live.Bytes}.append(w.value[:0])
 	w.set(w.key, w.value)
@@ -298,7 +298,7 @@ func (p *plan) record(f *Final, seq uint64) {
 	w, id := p.w, f.Tx.ID
 	if _, voted := p.s.pending[id]; voted {
 		w.key = appendHashKey(w.key[:0], ClassPending, id)
-		w.delete(w.key)
+		w.take(w.key)
 	} else {
 		w.key = appendHashKey(w.key[:0], ClassTx, id)
 		w.value = appendBytes(w.value[:0], f.Tx.Raw)

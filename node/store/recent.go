@@ -9,7 +9,8 @@ import (
 
 // recent keeps decoded outputs that were made, looked up or spent lately: a transaction's inputs are looked at
 // several times on its way, and most money moves again soon. What decides which outputs may be spent is the
-// database all the same (plan.live).
+// database all the same (plan.live); what decides whether a vote needs a record may be an output that is kept
+// (recent.live).
 //
 // It forgets by halves: what was not entered since the last two turns is gone. A reader that found an output in the
 // database offers it with the turn of its own look-up; where an output that is not kept was spent since, or a turn
@@ -37,6 +38,20 @@ func (r *recent) find(o utxo.Outpoint) (e utxo.Entry, turn uint64, ok bool) {
 		e, ok = r.old[o]
 	}
 	return e, r.turn, ok
+}
+
+// live reports whether an output is kept and not spent. Under the store's lock that is certain; false says nothing.
+func (r *recent) live(o utxo.Outpoint) bool {
+	e, _, ok := r.find(o)
+	return ok && e.SpentBy.IsZero()
+}
+
+// forget drops everything.
+func (r *recent) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn++
+	r.young, r.old = make(map[utxo.Outpoint]utxo.Entry), nil
 }
 
 // offer enters what the database said, unless it may be out of date.

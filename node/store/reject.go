@@ -59,8 +59,10 @@ func (p *plan) reject(r *Rejected) error {
 	for i := range r.Released {
 		p.release(r, i)
 	}
-	w.key = appendHashKey(w.key[:0], ClassPending, r.Tx)
-	w.delete(w.key)
+	if p.pending(r.Tx) {
+		w.key = appendHashKey(w.key[:0], ClassPending, r.Tx)
+		w.take(w.key)
+	}
 	again, err := p.knownRejected(r.Tx)
 	p.rejected[r.Tx] = struct{}{}
 	if err != nil || again {
@@ -83,7 +85,7 @@ func (p *plan) reject(r *Rejected) error {
 // release rewrites a vote record whose lock no longer holds. One that is gone stays gone.
 func (p *plan) release(r *Rejected, i int) {
 	rec := &r.Released[i]
-	if !p.s.votes.has(rec) {
+	if !p.s.votes.rewritten(rec) {
 		return
 	}
 	value := rec.Value()

@@ -18,21 +18,30 @@ type voteSlot struct {
 	Round uint32
 	State observation.State
 	Tx    domain.Hash
+	// Once says that the record is known to have been written no more than once (writes.take).
+	Once bool
 }
 
 func (s voteSlot) holds(r *conflict.Record) bool { return s.Round == r.Round && s.State == r.State }
 
-func (v voteIndex) has(r *conflict.Record) bool {
-	return slices.ContainsFunc(v[r.Outpoint], func(s voteSlot) bool { return s.holds(r) })
-}
-
-func (v voteIndex) add(r *conflict.Record) {
+// add enters a record; written says that it was written just now.
+func (v voteIndex) add(r *conflict.Record, written bool) {
 	slots := v[r.Outpoint]
 	if i := slices.IndexFunc(slots, func(s voteSlot) bool { return s.holds(r) }); i >= 0 {
-		slots[i].Tx = r.Tx
+		slots[i].Tx, slots[i].Once = r.Tx, false
 		return
 	}
-	v[r.Outpoint] = append(slots, voteSlot{r.Round, r.State, r.Tx})
+	v[r.Outpoint] = append(slots, voteSlot{r.Round, r.State, r.Tx, written})
+}
+
+// rewritten notes that a record is written again, and reports whether there is one.
+func (v voteIndex) rewritten(r *conflict.Record) bool {
+	slots := v[r.Outpoint]
+	i := slices.IndexFunc(slots, func(s voteSlot) bool { return s.holds(r) })
+	if i >= 0 {
+		slots[i].Once = false
+	}
+	return i >= 0
 }
 
 // contested reports whether this node has voted on an outpoint for anything but the transaction that
@@ -50,7 +59,11 @@ func (p *plan) dropVotes(o utxo.Outpoint, winner domain.Hash) {
 	}
 	for _, slot := range p.s.votes[o] {
 		p.w.key = appendVoteKey(p.w.key[:0], &conflict.Record{Outpoint: o, Round: slot.Round, State: slot.State})
-		p.w.delete(p.w.key)
+		if slot.Once {
+			p.w.take(p.w.key)
+		} else {
+			p.w.delete(p.w.key)
+		}
 	}
 }
 
@@ -140,7 +153,7 @@ func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 		s.pending[tx] = struct{}{}
 	}
 	for _, r := range kept {
-		s.votes.add(r)
+		s.votes.add(r, true)
 	}
 	return wait, nil
 }
@@ -173,13 +186,15 @@ func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain
 		if s.isPending(tx.ID, batch) {
 			continue
 		}
-		w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
-		final, err := probe.has(w.key)
-		if err != nil {
-			return nil, nil, err
-		}
-		if final {
-			continue
+		if !slices.ContainsFunc(tx.Spends(), s.recent.live) {
+			w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
+			final, err := probe.has(w.key)
+			if err != nil {
+				return nil, nil, err
+			}
+			if final {
+				continue
+			}
 		}
 		w.key = appendHashKey(w.key[:0], ClassTx, tx.ID)
 		w.value = appendBytes(w.value[:0], tx.Raw)
@@ -193,7 +208,7 @@ func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain
 	for i := range b.Records {
 		r := &b.Records[i]
 		// Where a record is known, the outpoint is not spent, or was contested.
-		if len(s.votes[r.Outpoint]) == 0 {
+		if len(s.votes[r.Outpoint]) == 0 && !s.recent.live(r.Outpoint) {
 			idle, err := s.needless(w, probe, r)
 			if err != nil {
 				return nil, nil, err

@@ -22,8 +22,16 @@ type write struct {
 	head       uint64 // the first bytes of the key, big-endian: nearly always enough to order by
 	key, value int    // where key and value start in the arena
 	end        int
-	delete     bool
+	kind       writeKind
 }
+
+type writeKind uint8
+
+const (
+	setting writeKind = iota
+	deleting
+	taking
+)
 
 // maxScratch is how much memory is kept for the next batch, in bytes.
 const maxScratch = 8 << 20
@@ -42,10 +50,17 @@ func (w *writes) set(key, value []byte) {
 	w.list = append(w.list, e)
 }
 
-func (w *writes) delete(key []byte) {
+func (w *writes) delete(key []byte) { w.remove(key, deleting) }
+
+// take deletes a key that was set once and no more since it was last not there. The first compaction in which the two meet drops
+// both, where it would carry the mark of another deletion down to the last level. Of a key that was set twice, the first
+// value would come back: whoever is not sure deletes.
+func (w *writes) take(key []byte) { w.remove(key, taking) }
+
+func (w *writes) remove(key []byte, kind writeKind) {
 	at := len(w.arena)
 	w.arena = append(w.arena, key...)
-	w.list = append(w.list, write{head: headOfKey(key), key: at, value: len(w.arena), end: len(w.arena), delete: true})
+	w.list = append(w.list, write{head: headOfKey(key), key: at, value: len(w.arena), end: len(w.arena), kind: kind})
 }
 
 func (w *writes) keyOf(e write) []byte   { return w.arena[e.key:e.value] }
@@ -58,11 +73,17 @@ func (w *writes) fill(b *pebble.Batch) error {
 		if i+1 < len(w.list) && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i+1])) {
 			continue
 		}
+		if e.kind == taking && i > 0 && w.list[i-1].kind == setting && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i-1])) {
+			continue // it was not there before this batch, and is not after it
+		}
 		var err error
-		if e.delete {
-			err = b.Delete(w.keyOf(e), nil)
-		} else {
+		switch e.kind {
+		case setting:
 			err = b.Set(w.keyOf(e), w.valueOf(e), nil)
+		case deleting:
+			err = b.Delete(w.keyOf(e), nil)
+		case taking:
+			err = b.SingleDelete(w.keyOf(e), nil)
 		}
 		if err != nil {
 			return err
