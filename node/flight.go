@@ -118,7 +118,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 	case lifecycle.Judge:
 		sh.keeper.judge(f)
 	case lifecycle.Verify:
-		return sh.verifier.submit(ctx, request{f.tx.Checks(), f.verdict}) == nil
+		return sh.verifier.submit(ctx, request{tx: f.tx, asker: f}) == nil
 	case lifecycle.Relay:
 		if !f.origin.gossiped() {
 			sh.relay(f)
@@ -178,7 +178,7 @@ func (f *flight) look(sh *shell) bool {
 	return true
 }
 
-// verdict is the verifier's answer.
+// verdict implements asker.
 func (f *flight) verdict(bad int) {
 	if bad < 0 {
 		f.box.post(lifecycle.Verified{Err: f.tx.CheckPossessions()})

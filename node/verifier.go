@@ -3,43 +3,82 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
 )
 
-// Limits of the verifier's batches: beyond 256 signatures a batch gains little, and the oldest request
-// must not wait long for company.
+// Limits of the verifier: beyond 256 signatures a batch gains little. keptKeys is what each of its goroutines keeps of
+// the keys that it met, 7 MB at most.
 const (
 	verifyBatch = 256
 	verifyQueue = 1024
+	keptKeys    = 2048
 )
 
-// request is a set of signatures that stand or fall together, and whom to tell.
+// request is a set of signatures that stand or fall together, those of a transaction or others, and whom to tell.
 type request struct {
-	checks []domain.Check
-	// done is called once, on the verifier's goroutine, with the position of the first bad signature, or
-	// -1 where all are valid. It must not block.
-	done func(bad int)
+	tx     *utxo.Tx
+	checks []domain.Check // where tx is nil
+	asker  asker
 }
 
-// busyGap is the time between two signatures, on average of late, below which waiting for more is worth it:
-// a batch then gathers so many within gatherTime that each costs half.
+// asker is told once, on the verifier's goroutine, the position of the first bad signature, or -1 where all are valid. It
+// must not block.
+type asker interface{ verdict(bad int) }
+
+// verdicts tells whoever waits at a channel, which has room.
+type verdicts chan int
+
+func (v verdicts) verdict(bad int) { v <- bad }
+
+// busyGap is the time between two signatures, on average of late, below which waiting for more is worth it: a batch then
+// gathers so many within gatherTime that each costs half.
 const (
-	gatherTime = time.Millisecond
-	busyGap    = gatherTime / 4
+	gatherTime = 3 * time.Millisecond
+	busyGap    = gatherTime / 6
 )
 
 // verifier collects signatures across transactions, observations and connections and verifies them in
 // batches, which halves their cost. On a node that has little to do it takes what is there and never waits
-// for more; under load a batch gathers for a millisecond.
+// for more; under load a batch gathers for gatherTime. Any number of goroutines run it; they gather in turn, so that each
+// has all there is.
 type verifier struct {
 	queue   chan request
 	metrics *Metrics
+
+	turn sync.Mutex // of whoever gathers, with what follows
+	last time.Time  // when the last batch began
+	busy bool       // signatures came fast since the one before
+}
+
+// batch is what is verified at once.
+type batch struct {
+	requests []request
+	counts   []int // of checks, by request
+	checks   []domain.Check
+}
+
+func (b *batch) add(r request) {
+	n := len(b.checks)
+	if r.tx != nil {
+		b.checks = r.tx.AppendChecks(b.checks)
+	} else {
+		b.checks = append(b.checks, r.checks...)
+	}
+	b.requests, b.counts = append(b.requests, r), append(b.counts, len(b.checks)-n)
+}
+
+func (b *batch) clear() {
+	clear(b.requests)
+	b.requests, b.counts, b.checks = b.requests[:0], b.counts[:0], b.checks[:0]
 }
 
 func newVerifier(m *Metrics) *verifier {
-	return &verifier{queue: make(chan request, verifyQueue), metrics: m}
+	return &verifier{queue: make(chan request, verifyQueue), metrics: m, last: time.Now()}
 }
 
 // submit queues a request, waiting for room.
@@ -52,8 +91,8 @@ func (v *verifier) submit(ctx context.Context, r request) error {
 
 // verify waits for the verdict on a request of the caller's own.
 func (v *verifier) verify(ctx context.Context, checks []domain.Check) (bad int, err error) {
-	verdict := make(chan int, 1)
-	if err := v.submit(ctx, request{checks, func(bad int) { verdict <- bad }}); err != nil {
+	verdict := make(verdicts, 1)
+	if err := v.submit(ctx, request{checks: checks, asker: verdict}); err != nil {
 		return 0, err
 	}
 	select {
@@ -64,73 +103,52 @@ func (v *verifier) verify(ctx context.Context, checks []domain.Check) (bad int, 
 	}
 }
 
-// run verifies until the context ends, then answers what is queued.
+// run verifies until the context ends.
 func (v *verifier) run(ctx context.Context) {
-	var batch []request
-	last, busy := time.Now(), false // when the last batch began, and whether signatures came fast since
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case r := <-v.queue:
-			batch = append(batch[:0], r)
-		}
-		n := len(batch[0].checks)
-		batch, n = v.gather(ctx, batch, n, busy)
+	keys := domain.NewVerifier(keptKeys, rand.Reader)
+	var b batch
+	for v.gather(ctx, &b) {
 		start := time.Now()
-		judge(batch, n)
-		busy = start.Sub(last) < time.Duration(n)*busyGap
-		last = start
-		v.metrics.verified(n, time.Since(start))
-		clear(batch)
+		judge(&b, keys)
+		v.metrics.verified(len(b.checks), time.Since(start))
+		b.clear()
 	}
 }
 
-// gather adds what is queued, and on a busy node what comes within gatherTime, up to a full batch.
-func (v *verifier) gather(ctx context.Context, batch []request, n int, busy bool) ([]request, int) {
-	var enough <-chan time.Time
-	for n < verifyBatch {
+// gather waits for a request and takes what else is queued, on a busy node after gatherTime, up to a full batch; false
+// says that ctx has ended. It does not wake for each.
+func (v *verifier) gather(ctx context.Context, b *batch) bool {
+	v.turn.Lock()
+	defer v.turn.Unlock()
+	select {
+	case <-ctx.Done():
+		return false
+	case r := <-v.queue:
+		b.add(r)
+	}
+	if v.busy && time.Since(v.last) < 2*gatherTime && !pause(ctx, gatherTime) {
+		return false
+	}
+	for len(b.checks) < verifyBatch {
 		select {
 		case r := <-v.queue:
-			batch, n = append(batch, r), n+len(r.checks)
+			b.add(r)
 			continue
 		default:
 		}
-		if !busy {
-			return batch, n
-		}
-		if enough == nil {
-			enough = time.After(gatherTime)
-		}
-		select {
-		case r := <-v.queue:
-			batch, n = append(batch, r), n+len(r.checks)
-		case <-enough:
-			return batch, n
-		case <-ctx.Done():
-			return batch, n
-		}
+		break
 	}
-	return batch, n
+	now := time.Now()
+	v.last, v.busy = now, now.Sub(v.last) < time.Duration(len(b.checks))*busyGap
+	return true
 }
 
 // judge verifies all signatures of a batch at once and tells each request its own verdict.
-func judge(batch []request, n int) {
-	all := make([]domain.Check, 0, n)
-	for i := range batch {
-		all = append(all, batch[i].checks...)
-	}
-	verdicts := domain.VerifyBatch(all, rand.Reader)
-	for i := range batch {
-		k := len(batch[i].checks)
-		bad := -1
-		for j, ok := range verdicts[:k] {
-			if !ok {
-				bad = j
-				break
-			}
-		}
-		verdicts = verdicts[k:]
-		batch[i].done(bad)
+func judge(b *batch, keys *domain.Verifier) {
+	verdicts := keys.Verify(b.checks)
+	for i, r := range b.requests {
+		n := b.counts[i]
+		r.asker.verdict(slices.Index(verdicts[:n], false))
+		verdicts = verdicts[n:]
 	}
 }

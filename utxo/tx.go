@@ -86,7 +86,11 @@ func (tx *Tx) Checks() []domain.Check {
 	for i := range tx.Witnesses {
 		n += len(tx.Witnesses[i].Signatures)
 	}
-	checks := make([]domain.Check, 0, n)
+	return tx.AppendChecks(make([]domain.Check, 0, n))
+}
+
+// AppendChecks appends what Checks returns.
+func (tx *Tx) AppendChecks(checks []domain.Check) []domain.Check {
 	for i := range tx.Witnesses {
 		w := &tx.Witnesses[i]
 		for _, s := range w.Signatures {

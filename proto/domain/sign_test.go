@@ -76,6 +76,9 @@ func agree(t testing.TB, name string, c Check) bool {
 	if batch := batched(t, c); batch != single {
 		t.Errorf("%s: %v alone, %v in a batch", name, single, batch)
 	}
+	if kept := NewVerifier(1, nil); kept.Verify([]Check{c})[0] != single || kept.Verify([]Check{c})[0] != single {
+		t.Errorf("%s: %v, not so by its key as it is kept", name, single)
+	}
 	return single
 }
 
