@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -29,11 +31,23 @@ type flight struct {
 
 	mu      sync.Mutex
 	state   lifecycle.State
+	landed  bool // nothing changes any more
 	err     error
 	since   time.Time        // of the state
 	info    *store.FinalInfo // once it is final by this flight
 	changed chan struct{}    // closed at the next change; nil while nobody watches
+	vigils  []vigil
 }
+
+// vigil is somebody who waits until a flight is at a level or beyond.
+type vigil struct {
+	level notaryv1.WaitLevel
+	who   arriver
+}
+
+// arriver is told once that a flight is where it was waited for, was refused, or has landed without either, as they do
+// when the node ends. It must not block.
+type arriver interface{ arrived(f *flight) }
 
 // counted is a milestone with what the committer keeps of it.
 type counted struct {
@@ -57,6 +71,34 @@ func (f *flight) snapshot() (lifecycle.State, <-chan struct{}, error) {
 	return f.state, f.changed, f.err
 }
 
+// standing is where the transaction stands.
+func (f *flight) standing() (lifecycle.State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state, f.err
+}
+
+// await has a waiter told; false says that there is nothing to wait for.
+func (f *flight) await(w vigil) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.landed || w.over(f.state) {
+		return false
+	}
+	f.vigils = append(f.vigils, w)
+	return true
+}
+
+// leave says that a waiter waits no more; it may have been told.
+func (f *flight) leave(who arriver) {
+	f.mu.Lock()
+	f.vigils = slices.DeleteFunc(f.vigils, func(w vigil) bool { return w.who == who })
+	f.mu.Unlock()
+}
+
+// over reports whether a state ends the wait.
+func (w *vigil) over(s lifecycle.State) bool { return s == lifecycle.Rejected || reached(s, w.level) }
+
 func (f *flight) report(state lifecycle.State, err error) {
 	f.mu.Lock()
 	f.state, f.err, f.since = state, err, time.Now()
@@ -64,7 +106,30 @@ func (f *flight) report(state lifecycle.State, err error) {
 		close(f.changed)
 		f.changed = nil
 	}
+	f.tell()
 	f.mu.Unlock()
+}
+
+// land says that nothing changes any more.
+func (f *flight) land() {
+	f.mu.Lock()
+	f.landed = true
+	f.tell()
+	f.mu.Unlock()
+}
+
+// tell tells the waiters whose wait is over.
+func (f *flight) tell() {
+	if len(f.vigils) == 0 {
+		return
+	}
+	f.vigils = slices.DeleteFunc(f.vigils, func(w vigil) bool {
+		over := f.landed || w.over(f.state)
+		if over {
+			w.who.arrived(f)
+		}
+		return over
+	})
 }
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.

@@ -172,7 +172,7 @@ func (sh *shell) ground() {
 
 // landed clears up after a flight that has ended.
 func (sh *shell) landed(f *flight) {
-	state, _, err := f.snapshot()
+	state, err := f.standing()
 	if state == lifecycle.Rejected {
 		sh.metrics.refused.WithLabelValues(refusal.Name(refusal.ReasonOf(err))).Inc()
 		sh.graves.bury(f.tx, err, f.receivedMS)
@@ -196,6 +196,7 @@ func (sh *shell) landed(f *flight) {
 	}
 	sh.admission.leave(f.origin, f.aside)
 	sh.metrics.inFlight.Dec()
+	f.land()
 }
 
 // reconsider asks again for a transaction that was refused while the network took it up: no milestone is

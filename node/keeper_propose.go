@@ -87,7 +87,7 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 // underWay reports whether a link that was found right is on its way here: another one would be its rival.
 func (k *keeper) underWay() bool {
 	k.right = slices.DeleteFunc(k.right, func(f *flight) bool {
-		state, _, _ := f.snapshot()
+		state, _ := f.standing()
 		return state == lifecycle.Rejected
 	})
 	return len(k.right) > 0

@@ -29,9 +29,8 @@ var states = map[lifecycle.State]notaryv1.TransactionState{
 
 // status is where a flight stands.
 func (sh *shell) status(ctx context.Context, f *flight) *notaryv1.TransactionStatus {
-	state, _, err := f.snapshot()
 	f.mu.Lock()
-	info := f.info
+	state, err, info := f.state, f.err, f.info
 	f.mu.Unlock()
 	if state == lifecycle.Final {
 		var s *notaryv1.TransactionStatus

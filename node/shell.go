@@ -3,9 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
@@ -65,46 +63,15 @@ type shell struct {
 	reconciler  *reconciler
 	snapshotter *snapshotter
 	// before is what was final before the store began; nil where it began with the genesis document.
-	before   *beforeSet
-	news     *news
-	metrics  *Metrics
-	recent   *recent
-	listened atomic.Bool // a peer that relays transactions has been connected
+	before  *beforeSet
+	news    *news
+	metrics *Metrics
+	recent  *recent
+	relays  relays
 
 	ready *readiness
 	hands *hands
 	fail  func(error)
-}
-
-// publish passes a transaction on. What the network's queue has no room for is pulled by whoever sees a
-// vote on it.
-func (sh *shell) publish(raw []byte) {
-	if err := sh.net.PublishTransactions([][]byte{raw}); err != nil {
-		sh.log.Debug("transaction not passed on", "err", err)
-	}
-}
-
-// relay passes a flight's transaction on, once anybody listens. What is published to nobody is lost, unless
-// a vote of this node makes others ask for it; a node without weight casts none.
-func (sh *shell) relay(f *flight) {
-	if !sh.listened.Load() && !sh.neighboured() {
-		sh.alarms.after(neighbourAgain, func() {
-			if sh.flights.get(f.tx.ID) == f {
-				sh.relay(f)
-			}
-		})
-		return
-	}
-	sh.listened.Store(true)
-	sh.publish(f.tx.Raw)
-}
-
-// neighbourAgain is how often the node looks whether anybody listens.
-const neighbourAgain = 50 * time.Millisecond
-
-// neighboured reports whether a peer is connected that relays transactions.
-func (sh *shell) neighboured() bool {
-	return slices.ContainsFunc(sh.net.Peers(), func(p gossip.Peer) bool { return p.Topics > 0 })
 }
 
 // publishObservation passes an observation of this node on. What the network's queue has no room for

@@ -37,26 +37,32 @@ func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level nota
 	}
 }
 
+// arrival is closed when a flight is where somebody waits for it.
+type arrival chan struct{}
+
+func (a arrival) arrived(*flight) { close(a) }
+
 // await waits until a flight has reached a level.
 func (sh *shell) await(ctx context.Context, f *flight, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
-	for {
-		state, changed, err := f.snapshot()
-		switch {
-		case state == lifecycle.Rejected:
-			return sh.status(ctx, f), err
-		case reached(state, level):
-			if state == lifecycle.Final {
-				sh.settle(ctx, f.tx.ID)
-			}
-			return sh.status(ctx, f), nil
-		}
+	arrived := make(arrival)
+	if f.await(vigil{level, arrived}) {
 		select {
-		case <-changed:
+		case <-arrived:
 		case <-ctx.Done():
+			f.leave(arrived)
 			return sh.status(context.WithoutCancel(ctx), f), ctx.Err()
-		case <-sh.ctx.Done():
-			return nil, shuttingDown()
 		}
+	}
+	switch state, err := f.standing(); {
+	case state == lifecycle.Rejected:
+		return sh.status(ctx, f), err
+	case reached(state, level):
+		if state == lifecycle.Final {
+			sh.settle(ctx, f.tx.ID)
+		}
+		return sh.status(ctx, f), nil
+	default:
+		return nil, shuttingDown()
 	}
 }
 
