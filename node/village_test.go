@@ -52,6 +52,12 @@ func newVillage(t testing.TB, tune func(*Config)) *village {
 // newVillageOf is a village with so many coins of 1000 units in its genesis document.
 func newVillageOf(t testing.TB, coins int, tune func(*Config)) *village {
 	t.Helper()
+	return newVillageFor(t, 4, coins, tune)
+}
+
+// newVillageFor is one of so many equal voters.
+func newVillageFor(t testing.TB, voters, coins int, tune func(*Config)) *village {
+	t.Helper()
 	v := &village{t: t, tune: tune, cache: 1 << 20}
 	doc := &notaryv1.Genesis{
 		Name: "village", AddressPrefix: "test", TimeMs: uint64(time.Now().UnixMilli()),
@@ -59,7 +65,7 @@ func newVillageOf(t testing.TB, coins int, tune func(*Config)) *village {
 		Limits:  &notaryv1.NetworkLimits{WorkBits: 4, EpochMs: 1000},
 	}
 	var seeds []group.Member
-	for i, w := range group.Split(4) {
+	for i, w := range group.Split(voters) {
 		s := &kit.Signer{Key: kit.Key(i), Head: observation.Head{Key: kit.Key(i).Public()}}
 		key := s.Head.Key
 		seeds = append(seeds, group.Member{PeerID: domain.Sum(domain.TagPeer, key[:]), Weight: w, Keys: []group.NodeKey{{Key: key}}})

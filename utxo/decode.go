@@ -97,7 +97,7 @@ func DecodeBody(body []byte, r Rules) (*Tx, error) {
 	if err := readPeer(tx, r); err != nil {
 		return nil, err
 	}
-	tx.ID = domain.Sum(domain.TagTx, body)
+	tx.ID, tx.spends = domain.Sum(domain.TagTx, body), tx.Spends()
 	return tx, nil
 }
 
@@ -213,16 +213,19 @@ func (l *Lock) parse(b []byte) (err error) {
 }
 
 func parseSignature(b []byte) (s LockSignature, err error) {
-	err = missing("signature")
+	signed := false
 	for f := range canonical.Fields(b) {
 		switch f.Number {
 		case 1:
 			s.Key = uint32(f.Value)
 		case 2:
-			s.Signature, err = domain.Signature(f.Bytes), nil
+			s.Signature, signed = domain.Signature(f.Bytes), true
 		}
 	}
-	return s, err
+	if !signed {
+		return s, missing("signature")
+	}
+	return s, nil
 }
 
 func missing(field string) error {

@@ -1,8 +1,6 @@
 package utxo
 
 import (
-	"math/bits"
-
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -85,28 +83,21 @@ func checkFacilitators(tx *Tx) error {
 
 // checkSums: the outputs of one product add up within 64 bits.
 func checkSums(tx *Tx) error {
-	sums := make(map[Product]uint64, 4)
+	var out sums
 	for i := range tx.Outputs {
 		o := &tx.Outputs[i]
-		if !addTo(sums, o.Product, o.Amount) {
+		if !out.add(o.Product, o.Amount) {
 			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("outputs", i)+".amount", "the outputs of a product sum above 64 bits")
 		}
 	}
 	return nil
 }
 
-// addTo reports false, and adds nothing, where the sum would not fit.
-func addTo(sums map[Product]uint64, p Product, amount uint64) bool {
-	sum, carry := bits.Add64(sums[p], amount, 0)
-	if carry != 0 {
-		return false
-	}
-	sums[p] = sum
-	return true
-}
-
 // checkDistinct: no outpoint appears twice, whatever for.
 func checkDistinct(tx *Tx) error {
+	if len(tx.Inputs) == 1 {
+		return nil
+	}
 	seen := make(map[Outpoint]struct{}, len(tx.Inputs))
 	for i, in := range tx.Inputs {
 		if _, twice := seen[in.Outpoint]; twice {
@@ -350,11 +341,17 @@ func invalidOutput(field, format string, args ...any) error {
 
 // checkWitnesses: each can open its own lock, and no two open the same.
 func checkWitnesses(tx *Tx) error {
-	seen := make(map[Address]struct{}, len(tx.Witnesses))
+	var seen map[Address]struct{}
+	if len(tx.Witnesses) > 1 {
+		seen = make(map[Address]struct{}, len(tx.Witnesses))
+	}
 	for i := range tx.Witnesses {
 		w := &tx.Witnesses[i]
 		if err := checkWitness(w); err != nil {
 			return refusal.Under(element("witnesses", i), err)
+		}
+		if seen == nil {
+			continue
 		}
 		if _, twice := seen[w.address]; twice {
 			return refusal.New(notaryv1.Reason_REASON_DUPLICATE_WITNESS, element("witnesses", i), "its address has one already")

@@ -110,13 +110,13 @@ func GenesisDelta(g *group.Genesis) (Delta, error) {
 	create := func(o Output) {
 		d.Created = append(d.Created, Created{Outpoint: Outpoint{Tx: g.ID, Index: uint32(len(d.Created))}, Output: o})
 	}
-	sums := make(map[Product]uint64, 4)
+	var all sums
 	for i, p := range g.Doc.GetAllocations() {
 		o, err := allocation(p)
 		if err != nil {
 			return Delta{}, refusal.Under(element("allocations", i), err)
 		}
-		if !addTo(sums, o.Product, o.Amount) {
+		if !all.add(o.Product, o.Amount) {
 			return Delta{}, refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("allocations", i)+".amount", "the allocations of a product sum above 64 bits")
 		}
 		create(o)

@@ -1,6 +1,7 @@
 package utxo
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -47,23 +48,29 @@ type Tx struct {
 	Peer *group.Peer
 	Link *group.Group
 
-	peerAt int // the output that holds Peer
+	peerAt int        // the output that holds Peer
+	spends []Outpoint // of a transaction that was decoded
 }
 
-// Spends are the outpoints that the transaction consumes, in its order.
-func (tx *Tx) Spends() []Outpoint { return tx.outpoints(notaryv1.InputKind_INPUT_KIND_SPEND) }
+// Spends are the outpoints that the transaction consumes, in its order. Not to be changed.
+func (tx *Tx) Spends() []Outpoint {
+	if tx.spends != nil {
+		return tx.spends
+	}
+	return tx.outpoints(notaryv1.InputKind_INPUT_KIND_SPEND)
+}
 
 // Reads are the outpoints that it requires without consuming them, in its order.
 func (tx *Tx) Reads() []Outpoint { return tx.outpoints(notaryv1.InputKind_INPUT_KIND_READ) }
 
 func (tx *Tx) outpoints(kind notaryv1.InputKind) []Outpoint {
 	out := make([]Outpoint, 0, len(tx.Inputs))
-	for _, in := range tx.Inputs {
-		if in.Kind == kind {
+	for i := range tx.Inputs {
+		if in := &tx.Inputs[i]; in.Kind == kind {
 			out = append(out, in.Outpoint)
 		}
 	}
-	return out
+	return slices.Clip(out)
 }
 
 // Issues is the product that the transaction may issue: that of the first outpoint it spends.

@@ -1,7 +1,6 @@
 package utxo
 
 import (
-	"errors"
 	"math"
 	"math/bits"
 
@@ -68,11 +67,14 @@ type judgement struct {
 	known   []bool
 	// in are the sums of what is spent (checkInputSums), issued the product that may be issued, opened
 	// the addresses that witnesses open: what several rules ask.
-	in     map[Product]uint64
+	in     sums
 	issued Product
-	opened map[Address]struct{}
+	opened addresses
 	// proposer is the address of the member that stands behind a link (checkProposer).
 	proposer Address
+
+	fewEntries [2]Entry // for the two lists, where they hold no more
+	fewKnown   [2]bool
 }
 
 // The rules of Validate in their order: what is wrong for ever comes before what can only wait, so
@@ -101,9 +103,14 @@ var (
 // Validate applies every rule that needs what is known, except signatures, which nodes verify in
 // batches (Tx.Checks), and Tx.CheckPossessions. The transaction comes from Decode.
 func Validate(tx *Tx, v View, at Moment) (Delta, error) {
-	j := &judgement{tx: tx, at: at, entries: make([]Entry, len(tx.Inputs)), known: make([]bool, len(tx.Inputs))}
-	for i, in := range tx.Inputs {
-		j.entries[i], j.known[i] = v.Lookup(in.Outpoint)
+	j := &judgement{tx: tx, at: at}
+	if n := len(tx.Inputs); n <= len(j.fewEntries) {
+		j.entries, j.known = j.fewEntries[:n], j.fewKnown[:n]
+	} else {
+		j.entries, j.known = make([]Entry, n), make([]bool, n)
+	}
+	for i := range tx.Inputs {
+		j.entries[i], j.known[i] = v.Lookup(tx.Inputs[i].Outpoint)
 	}
 	j.startChain()
 	for _, check := range parentRules {
@@ -111,9 +118,9 @@ func Validate(tx *Tx, v View, at Moment) (Delta, error) {
 			return Delta{}, err
 		}
 	}
-	j.issued, j.opened = tx.Issues(), make(map[Address]struct{}, len(tx.Witnesses))
+	j.issued = tx.Issues()
 	for i := range tx.Witnesses {
-		j.opened[tx.Witnesses[i].Address()] = struct{}{}
+		j.opened.add(tx.Witnesses[i].Address())
 	}
 	for _, check := range contentRules {
 		if err := check(j); err != nil {
@@ -158,10 +165,12 @@ func BadSignature(tx *Tx, k int) error {
 // NotYet reports whether a refusal may pass with time or with another transaction: hold it. Anything
 // else is for ever.
 func NotYet(err error) bool {
-	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_UNKNOWN_OUTPOINT)) ||
-		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_NOT_OPEN)) ||
-		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_LOCK_NOT_OPEN)) ||
-		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE)) // of a link, by whoever judges it
+	switch refusal.ReasonOf(err) {
+	case notaryv1.Reason_REASON_UNKNOWN_OUTPOINT, notaryv1.Reason_REASON_WINDOW_NOT_OPEN, notaryv1.Reason_REASON_LOCK_NOT_OPEN,
+		notaryv1.Reason_REASON_UNKNOWN_EVIDENCE: // of a link, by whoever judges it
+		return true
+	}
+	return false
 }
 
 // OpensMS is the instant at which the window and the time locks of the known inputs are all open, Unix
@@ -250,9 +259,8 @@ func checkKnown(j *judgement) error {
 
 // checkInputSums: what is spent of one product adds up within 64 bits.
 func checkInputSums(j *judgement) error {
-	j.in = make(map[Product]uint64, 4)
 	for i := range j.entries {
-		if e := &j.entries[i]; j.spends(i) && !addTo(j.in, e.Output.Product, e.Output.Amount) {
+		if e := &j.entries[i]; j.spends(i) && !j.in.add(e.Output.Product, e.Output.Amount) {
 			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("inputs", i), "the inputs of a product sum above 64 bits")
 		}
 	}
@@ -263,7 +271,7 @@ func checkInputSums(j *judgement) error {
 func checkProducts(j *judgement) error {
 	for i := range j.tx.Outputs {
 		p := j.tx.Outputs[i].Product
-		if _, spent := j.in[p]; !spent && !p.IsZero() && p != j.issued {
+		if _, spent := j.in.get(p); !spent && !p.IsZero() && p != j.issued {
 			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_PRODUCT, element("outputs", i)+".product", "%s is neither spent nor issued here", p)
 		}
 	}
@@ -272,22 +280,22 @@ func checkProducts(j *judgement) error {
 
 // checkBalance: per product, what goes in comes out, fees included; what is issued comes from nowhere.
 func checkBalance(j *judgement) error {
-	out := make(map[Product]uint64, 4)
+	var out sums
 	for i := range j.tx.Outputs {
 		o := &j.tx.Outputs[i]
-		if !addTo(out, o.Product, o.Amount) { // Decode has asked already; a Tx may come from elsewhere.
+		if !out.add(o.Product, o.Amount) { // Decode has asked already; a Tx may come from elsewhere.
 			return refusal.New(notaryv1.Reason_REASON_AMOUNT_OVERFLOW, element("outputs", i)+".amount", "the outputs of a product sum above 64 bits")
 		}
 	}
 	// In the order of the lists, not of a map: every node names the same field.
 	for i := range j.tx.Outputs {
-		if p := j.tx.Outputs[i].Product; p != j.issued && j.in[p] != out[p] {
-			return unbalanced(element("outputs", i), p, j.in[p], out[p])
+		if p := j.tx.Outputs[i].Product; p != j.issued && j.in.of(p) != out.of(p) {
+			return unbalanced(element("outputs", i), p, j.in.of(p), out.of(p))
 		}
 	}
 	for i := range j.entries {
-		if p := j.entries[i].Output.Product; j.spends(i) && j.in[p] != out[p] {
-			return unbalanced(element("inputs", i), p, j.in[p], out[p])
+		if p := j.entries[i].Output.Product; j.spends(i) && j.in.of(p) != out.of(p) {
+			return unbalanced(element("inputs", i), p, j.in.of(p), out.of(p))
 		}
 	}
 	return nil
@@ -303,7 +311,7 @@ func checkOwners(j *judgement) error {
 		return nil
 	}
 	for i := range j.entries {
-		if _, found := j.opened[j.entries[i].Output.Address]; j.spends(i) && !found {
+		if j.spends(i) && !j.opened.has(j.entries[i].Output.Address) {
 			return refusal.New(notaryv1.Reason_REASON_MISSING_WITNESS, element("inputs", i), "nothing opens address %s", j.entries[i].Output.Address)
 		}
 	}
@@ -314,7 +322,7 @@ func checkOwners(j *judgement) error {
 func checkCounterparties(j *judgement) error {
 	for i := range j.entries {
 		c := j.entries[i].Output.Counterparty
-		if _, found := j.opened[c]; j.spends(i) && !c.IsZero() && !found {
+		if j.spends(i) && !c.IsZero() && !j.opened.has(c) {
 			return refusal.New(notaryv1.Reason_REASON_COUNTERPARTY_MISSING, element("inputs", i), "counterparty %s has not signed", c)
 		}
 	}
@@ -323,16 +331,16 @@ func checkCounterparties(j *judgement) error {
 
 // checkNoneUnused: no witness that nothing needs, or anybody could swell a transaction.
 func checkNoneUnused(j *judgement) error {
-	needed := make(map[Address]struct{}, 4)
-	needed[j.proposer] = struct{}{}
+	var needed addresses
+	needed.add(j.proposer)
 	for i := range j.entries {
 		if j.spends(i) {
-			needed[j.entries[i].Output.Address] = struct{}{}
-			needed[j.entries[i].Output.Counterparty] = struct{}{}
+			needed.add(j.entries[i].Output.Address)
+			needed.add(j.entries[i].Output.Counterparty)
 		}
 	}
 	for i := range j.tx.Witnesses {
-		if _, found := needed[j.tx.Witnesses[i].Address()]; !found {
+		if !needed.has(j.tx.Witnesses[i].Address()) {
 			return refusal.New(notaryv1.Reason_REASON_UNUSED_WITNESS, element("witnesses", i), "no input needs it")
 		}
 	}

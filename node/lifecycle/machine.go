@@ -228,8 +228,11 @@ func (m *Machine) verdict(err error) {
 
 // windowed reports whether a refusal is about the validity window alone.
 func windowed(err error) bool {
-	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_NOT_OPEN)) ||
-		errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_CLOSED))
+	switch refusal.ReasonOf(err) {
+	case notaryv1.Reason_REASON_WINDOW_NOT_OPEN, notaryv1.Reason_REASON_WINDOW_CLOSED:
+		return true
+	}
+	return false
 }
 
 // verified may come before Begin, where whoever brought the transaction has checked its signatures.

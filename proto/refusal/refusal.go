@@ -64,6 +64,12 @@ func Under(prefix string, err error) error {
 
 // ReasonOf returns the reason of err, or UNSPECIFIED where err is no refusal.
 func ReasonOf(err error) notaryv1.Reason {
+	if err == nil {
+		return notaryv1.Reason_REASON_UNSPECIFIED
+	}
+	if e, ok := err.(*Error); ok { // as nearly all are; what follows allocates
+		return e.Reason
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Reason
