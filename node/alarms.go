@@ -1,11 +1,13 @@
 package node
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
 )
+
+// alarmSlack is how late an alarm may ring where another has just rung: a busy node then wakes for many at once.
+const alarmSlack = time.Millisecond
 
 // alarms runs callbacks at their times, all on one goroutine with one timer: a time.Timer for each
 // pending transaction costs two to three times the wake. Callbacks must not block.
@@ -20,18 +22,42 @@ type alarm struct {
 	do func()
 }
 
+// alarmHeap is a binary heap, the next one first. container/heap allocates twice for each.
 type alarmHeap []alarm
 
-func (h alarmHeap) Len() int           { return len(h) }
-func (h alarmHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h alarmHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *alarmHeap) Push(x any)        { *h = append(*h, x.(alarm)) }
-func (h *alarmHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	old[len(old)-1] = alarm{}
-	*h = old[:len(old)-1]
-	return last
+func (h *alarmHeap) push(a alarm) {
+	*h = append(*h, a)
+	s := *h
+	for i := len(s) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !s[i].at.Before(s[parent].at) {
+			return
+		}
+		s[i], s[parent] = s[parent], s[i]
+		i = parent
+	}
+}
+
+func (h *alarmHeap) pop() alarm {
+	s := *h
+	first, n := s[0], len(s)-1
+	s[0], s[n] = s[n], alarm{}
+	s = s[:n]
+	*h = s
+	for i := 0; ; {
+		least := 2*i + 1
+		if least >= n {
+			return first
+		}
+		if right := least + 1; right < n && s[right].at.Before(s[least].at) {
+			least = right
+		}
+		if !s[least].at.Before(s[i].at) {
+			return first
+		}
+		s[i], s[least] = s[least], s[i]
+		i = least
+	}
 }
 
 func newAlarms() *alarms { return &alarms{wake: make(chan struct{}, 1)} }
@@ -40,7 +66,7 @@ func newAlarms() *alarms { return &alarms{wake: make(chan struct{}, 1)} }
 func (a *alarms) after(d time.Duration, do func()) {
 	at := time.Now().Add(d)
 	a.mu.Lock()
-	heap.Push(&a.heap, alarm{at, do})
+	a.heap.push(alarm{at, do})
 	first := a.heap[0].at.Equal(at)
 	a.mu.Unlock()
 	if first {
@@ -66,7 +92,7 @@ func (a *alarms) run(ctx context.Context) {
 				next = d
 				break
 			}
-			due = append(due, heap.Pop(&a.heap).(alarm).do)
+			due = append(due, a.heap.pop().do)
 		}
 		a.mu.Unlock()
 		for i, do := range due {
@@ -74,6 +100,9 @@ func (a *alarms) run(ctx context.Context) {
 			due[i] = nil
 		}
 		if len(due) > 0 {
+			if next < alarmSlack && !pause(ctx, alarmSlack) {
+				return
+			}
 			continue
 		}
 		timer.Reset(next)

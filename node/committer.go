@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 
-	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
 )
 
@@ -58,8 +57,8 @@ func (c *committer) run(ctx context.Context) {
 		// First the rivals and children, then the flights: once told, a flight ends and gives up its
 		// claims, and its rivals would not be found any more.
 		c.done(ctx, flights, finals)
-		for i, f := range flights {
-			f.box.post(lifecycle.Committed{FinalMS: finals[i].FinalMS})
+		for _, f := range flights {
+			f.box.post(committed)
 		}
 		clear(flights)
 		clear(finals)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"iter"
 	"sync"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -31,48 +32,62 @@ func newContention(shards int) *contention {
 
 // claim registers the outpoints that a flight spends, and returns who else does.
 func (c *contention) claim(f *flight) (rivals []domain.Hash) {
-	c.each(f, func(s *contentionShard, spends []utxo.Outpoint) {
+	for i, spends := range c.parts(f) {
+		s := &c.shards[i]
+		s.mu.Lock()
 		here := s.claims.Claim(f.tx.ID, spends)
 		s.flights[f.tx.ID] = f
-		s.tell(here, lifecycle.Rivaled{Rival: f.tx.ID})
-		rivals = append(rivals, here...)
-	})
+		if len(here) > 0 {
+			s.tell(here, lifecycle.Rivaled{Rival: f.tx.ID})
+			rivals = append(rivals, here...)
+		}
+		s.mu.Unlock()
+	}
 	return rivals
 }
 
 // won says that a flight is final: its rivals have lost.
 func (c *contention) won(f *flight) {
-	c.each(f, func(s *contentionShard, _ []utxo.Outpoint) {
-		s.tell(s.claims.Rivals(f.tx.ID), lifecycle.Lost{Rival: f.tx.ID})
+	for i := range c.parts(f) {
+		s := &c.shards[i]
+		s.mu.Lock()
+		if rivals := s.claims.Rivals(f.tx.ID); len(rivals) > 0 {
+			s.tell(rivals, lifecycle.Lost{Rival: f.tx.ID})
+		}
 		s.release(f.tx.ID)
-	})
+		s.mu.Unlock()
+	}
 }
 
 // drop takes a flight's claims back.
 func (c *contention) drop(f *flight) {
-	c.each(f, func(s *contentionShard, _ []utxo.Outpoint) { s.release(f.tx.ID) })
-}
-
-// each visits every shard that holds one of the outpoints that a flight spends, with those.
-func (c *contention) each(f *flight, visit func(*contentionShard, []utxo.Outpoint)) {
-	all := f.tx.Spends()
-	for i := range c.shards {
-		spends := all
-		if len(all) > 1 {
-			spends = nil
-			for _, o := range all {
-				if c.shardOf(o) == i {
-					spends = append(spends, o)
-				}
-			}
-		}
-		if len(spends) == 0 || c.shardOf(spends[0]) != i {
-			continue
-		}
+	for i := range c.parts(f) {
 		s := &c.shards[i]
 		s.mu.Lock()
-		visit(s, spends)
+		s.release(f.tx.ID)
 		s.mu.Unlock()
+	}
+}
+
+// parts are the shards that hold one of the outpoints that a flight spends, each with those.
+func (c *contention) parts(f *flight) iter.Seq2[int, []utxo.Outpoint] {
+	return func(yield func(int, []utxo.Outpoint) bool) {
+		all := f.tx.Spends()
+		if len(all) == 1 {
+			yield(c.shardOf(all[0]), all)
+			return
+		}
+		for i := range c.shards {
+			var here []utxo.Outpoint
+			for _, o := range all {
+				if c.shardOf(o) == i {
+					here = append(here, o)
+				}
+			}
+			if len(here) > 0 && !yield(i, here) {
+				return
+			}
+		}
 	}
 }
 

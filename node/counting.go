@@ -237,9 +237,11 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 			Tx: leaf.Subject, State: leaf.State, Round: leaf.Round, Group: b.group, Voter: b.voter,
 			SigningEpoch: o.Header.SigningEpoch, Height: o.Header.Height, Leaf: uint32(i), TimeMS: leaf.TimeMS,
 		}
-		s.out = s.tally.Count(v, s.out[:0])
-		for _, m := range s.out {
-			s.reached(m, o.Header.Key)
+		if s.out = s.tally.Count(v, s.out[:0]); len(s.out) > 0 {
+			f := s.flights.get(v.Tx)
+			for _, m := range s.out {
+				s.reached(f, m, o.Header.Key)
+			}
 		}
 		if len(s.contested) > 0 && s.contested[v.Tx] > 0 {
 			s.heard = append(s.heard, v)
@@ -261,9 +263,8 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 
 // reached tells the flight, or, for a transaction that has none here, asks for it: nobody here knows it,
 // or this node's own policy or window refused it before the network took it up.
-func (s *countingShard) reached(m conflict.Milestone, from domain.PublicKey) {
-	f := s.flights.get(m.Tx)
-	if m.Kind == conflict.FirstVote {
+func (s *countingShard) reached(f *flight, m conflict.Milestone, from domain.PublicKey) {
+	if f == nil && m.Kind == conflict.FirstVote { // else it joins, or has
 		s.recent = append(s.recent, dated{m.Tx, time.Now()})
 	}
 	if f == nil || !s.tell(f, m) {
@@ -273,8 +274,11 @@ func (s *countingShard) reached(m conflict.Milestone, from domain.PublicKey) {
 
 // tell reports whether the flight will hear of the milestone.
 func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
-	if m.Kind == conflict.FirstVote {
-		return f.box.post(lifecycle.Supported{})
+	switch m.Kind {
+	case conflict.FirstVote: // leads to nothing by itself
+		return f.box.leave(lifecycle.Supported{})
+	case conflict.Third: // nor does this, here
+		return f.box.leave(counted{Counted: lifecycle.Counted{Milestone: m}})
 	}
 	in := counted{Counted: lifecycle.Counted{Milestone: m}}
 	if m.Kind == conflict.Final {
@@ -308,8 +312,12 @@ func (s *countingShard) standing(id domain.Hash) (certificate, final conflict.Mi
 		link  domain.Hash
 		round uint32
 	}
+	votes := s.tally.Votes(id)
+	if len(votes) == 0 {
+		return certificate, final, false
+	}
 	seen := make(map[ballot]bool)
-	for _, v := range s.tally.Votes(id) {
+	for _, v := range votes {
 		b := ballot{v.Group.Link(), v.Round}
 		if seen[b] {
 			continue
@@ -323,7 +331,7 @@ func (s *countingShard) standing(id domain.Hash) (certificate, final conflict.Mi
 			final = conflict.Milestone{Tx: id, Kind: conflict.Final, Round: v.Round, Group: v.Group, Weight: accepted}
 		}
 	}
-	return certificate, final, len(seen) > 0
+	return certificate, final, true
 }
 
 // forgetOld drops the votes of transactions that ended, or never came, a while ago.

@@ -132,14 +132,26 @@ func (f *flight) tell() {
 	})
 }
 
+// workbench is what a goroutine works with for one flight after the other.
+type workbench struct {
+	answers []lifecycle.Input // to what the machine has asked and was known at once
+	looked  lifecycle.Looked  // whose lists are free to be used
+}
+
+// give gives the lists of an answer back.
+func (d *workbench) give(in lifecycle.Input) {
+	if looked, ok := in.(lifecycle.Looked); ok {
+		clear(looked.Entries)
+		d.looked = lifecycle.Looked{Entries: looked.Entries[:0], Found: looked.Found[:0]}
+	}
+}
+
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
 // Looking and judging take a stack that has grown; once the transaction is pending, and may wait for long, it goes on in
 // a goroutine whose stack has not.
-func (f *flight) run(ctx context.Context, sh *shell) {
-	var inputs []lifecycle.Input
+func (f *flight) run(ctx context.Context, sh *shell, d *workbench) {
 	for range f.box.wake {
-		inputs = f.box.take(inputs)
-		if ctx.Err() != nil || !f.step(ctx, sh, inputs) {
+		if inputs := f.box.take(); ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
 			break
 		}
 		if !f.slim && f.machine.State() == lifecycle.Pending {
@@ -151,15 +163,25 @@ func (f *flight) run(ctx context.Context, sh *shell) {
 	sh.landed(f)
 }
 
-// step takes inputs in and performs what follows; false ends the goroutine.
-func (f *flight) step(ctx context.Context, sh *shell, inputs []lifecycle.Input) bool {
+// step takes inputs in, with the answers to what they led to, and performs what follows; false ends the goroutine.
+func (f *flight) step(ctx context.Context, sh *shell, d *workbench, inputs []lifecycle.Input) bool {
+	defer func() { clear(d.answers); d.answers = d.answers[:0] }()
 	for i, in := range inputs {
-		for _, effect := range f.machine.Step(f.strip(in)) {
-			if !f.perform(ctx, sh, effect) {
-				f.unread = inputs[i+1:]
-				return false
+		next := f.strip(in)
+		for at := 0; ; at++ {
+			for _, effect := range f.machine.Step(next) {
+				if !f.perform(ctx, sh, d, effect) {
+					f.unread = inputs[i+1:]
+					return false
+				}
 			}
+			d.give(next)
+			if at == len(d.answers) {
+				break
+			}
+			next = d.answers[at]
 		}
+		d.answers = d.answers[:0]
 	}
 	return true
 }
@@ -176,10 +198,10 @@ func (f *flight) strip(in lifecycle.Input) lifecycle.Input {
 }
 
 // perform carries out one effect; false ends the goroutine.
-func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect) bool {
+func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect lifecycle.Effect) bool {
 	switch e := effect.(type) {
 	case lifecycle.Look:
-		return f.look(sh)
+		return f.look(sh, d)
 	case lifecycle.Judge:
 		sh.keeper.judge(f)
 	case lifecycle.Verify:
@@ -189,16 +211,17 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 			sh.relay(f)
 		}
 	case lifecycle.Claim:
-		f.box.post(lifecycle.Claimed{Rivals: sh.contention.claim(f)})
+		d.answers = append(d.answers, claimed(sh.contention.claim(f)))
 	case lifecycle.Wait:
 		sh.alarms.after(sh.config.MempoolDelay, func() { f.box.post(lifecycle.Waited{}) })
 	case lifecycle.Cast:
-		return sh.batcher.send(ctx, cast{tx: f.tx, state: e.State, round: e.Round, certificate: e.Certificate,
+		state, round := e.State, e.Round
+		return sh.batcher.send(ctx, cast{tx: f.tx, state: state, round: round, certificate: e.Certificate,
 			answer: func(err error, _ []conflict.Record) {
 				if err != nil {
-					f.box.post(lifecycle.Refused{State: e.State, Round: e.Round, Err: err})
+					f.box.post(lifecycle.Refused{State: state, Round: round, Err: err})
 				} else {
-					f.box.post(lifecycle.Voted{State: e.State, Round: e.Round})
+					f.box.post(voted(state, round))
 				}
 			}})
 	case lifecycle.Hold:
@@ -221,35 +244,35 @@ func (f *flight) perform(ctx context.Context, sh *shell, effect lifecycle.Effect
 	return true
 }
 
-// look reads the entries of all inputs and answers at once.
-func (f *flight) look(sh *shell) bool {
-	in := lifecycle.Looked{
-		Entries: make([]utxo.Entry, len(f.tx.Inputs)),
-		Found:   make([]bool, len(f.tx.Inputs)),
-		NowMS:   nowMS(),
-	}
+// look reads the entries of all inputs.
+func (f *flight) look(sh *shell, d *workbench) bool {
+	in := d.looked
+	in.NowMS, d.looked = nowMS(), lifecycle.Looked{}
 	for i := range f.tx.Inputs {
-		var err error
-		if in.Entries[i], in.Found[i], err = sh.store.Lookup(f.tx.Inputs[i].Outpoint); err != nil {
+		entry, found, err := sh.store.Lookup(f.tx.Inputs[i].Outpoint)
+		if err != nil {
 			sh.fail(err)
 			return false
 		}
-		if in.Entries[i].SpentBy == f.tx.ID { // became final while this copy was on its way
-			f.box.post(lifecycle.Committed{})
+		if entry.SpentBy == f.tx.ID { // became final while this copy was on its way
+			d.answers = append(d.answers, committed)
 			return true
 		}
+		in.Entries, in.Found = append(in.Entries, entry), append(in.Found, found)
 	}
-	f.box.post(in)
+	d.answers = append(d.answers, in)
 	return true
 }
 
 // verdict implements asker.
 func (f *flight) verdict(bad int) {
-	if bad < 0 {
-		f.box.post(lifecycle.Verified{Err: f.tx.CheckPossessions()})
-		return
+	if bad >= 0 {
+		f.box.post(lifecycle.Verified{Err: utxo.BadSignature(f.tx, bad)})
+	} else if err := f.tx.CheckPossessions(); err != nil {
+		f.box.post(lifecycle.Verified{Err: err})
+	} else {
+		f.box.post(verified)
 	}
-	f.box.post(lifecycle.Verified{Err: utxo.BadSignature(f.tx, bad)})
 }
 
 // final is what the committer writes.

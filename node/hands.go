@@ -22,7 +22,7 @@ func newHands() *hands {
 
 // fresh runs a flight on a goroutine of its own that nobody has used yet.
 func (h *hands) fresh(ctx context.Context, f *flight, sh *shell) {
-	h.running.Go(func() { f.run(ctx, sh) })
+	h.running.Go(func() { f.run(ctx, sh, new(workbench)) })
 }
 
 // take runs a flight on a goroutine that is lent to it.
@@ -36,8 +36,9 @@ func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 
 // work runs flights one after the other until there are idle goroutines enough, or it is given none.
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
+	var d workbench
 	for f != nil {
-		f.run(ctx, sh)
+		f.run(ctx, sh, &d)
 		f = nil
 		select {
 		case h.idle <- struct{}{}:

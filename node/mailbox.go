@@ -14,12 +14,18 @@ import (
 type mailbox struct {
 	mu     sync.Mutex
 	inputs []lifecycle.Input
-	held   repeated // what lies in the box of that which is repeated
+	taken  []lifecycle.Input // what was taken last, to be used again
+	held   repeated          // what lies in the box of that which is repeated
+	nudged bool              // its owner has been woken for what lies in it
 	closed bool
 	wake   chan struct{}
+	room   [2][2]lifecycle.Input // of inputs and taken, mostly
 }
 
-func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
+func (b *mailbox) init() {
+	b.wake = make(chan struct{}, 1)
+	b.inputs, b.taken = b.room[0][:0], b.room[1][:0]
+}
 
 // repeated are the kinds of input of which one is as good as many.
 type repeated uint8
@@ -44,18 +50,32 @@ func repeats(in lifecycle.Input) repeated {
 
 // post leaves an input; false says that the box is closed and the input lost.
 func (b *mailbox) post(in lifecycle.Input) bool {
-	kind := repeats(in)
 	b.mu.Lock()
-	closed := b.closed
-	if !closed && (kind == 0 || b.held&kind == 0) {
+	open := b.put(in)
+	nudged := b.nudged
+	b.nudged = open || nudged
+	b.mu.Unlock()
+	if open && !nudged {
+		b.nudge()
+	}
+	return open
+}
+
+// leave leaves an input that nobody needs to wake for.
+func (b *mailbox) leave(in lifecycle.Input) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.put(in)
+}
+
+func (b *mailbox) put(in lifecycle.Input) bool {
+	if b.closed {
+		return false
+	}
+	if kind := repeats(in); kind == 0 || b.held&kind == 0 {
 		b.inputs = append(b.inputs, in)
 		b.held |= kind
 	}
-	b.mu.Unlock()
-	if closed {
-		return false
-	}
-	b.nudge()
 	return true
 }
 
@@ -67,14 +87,13 @@ func (b *mailbox) nudge() {
 	}
 }
 
-// take moves everything that waits into buf.
-func (b *mailbox) take(buf []lifecycle.Input) []lifecycle.Input {
+// take empties the box. What it returns is the caller's until the next call.
+func (b *mailbox) take() []lifecycle.Input {
+	clear(b.taken)
 	b.mu.Lock()
-	buf = append(buf[:0], b.inputs...)
-	clear(b.inputs)
-	b.inputs, b.held = b.inputs[:0], 0
-	b.mu.Unlock()
-	return buf
+	defer b.mu.Unlock()
+	b.inputs, b.taken, b.held, b.nudged = b.taken[:0], b.inputs, 0, false
+	return b.taken
 }
 
 // close ends the box and returns what nobody took.

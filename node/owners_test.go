@@ -41,7 +41,7 @@ func kindsOf(in []lifecycle.Input) []string {
 	return out
 }
 
-func (f *flight) got() []string { return kindsOf(f.box.take(nil)) }
+func (f *flight) got() []string { return kindsOf(f.box.take()) }
 
 // TestMailbox: what is posted is taken once, in its order, and wakes the reader; a box that was closed
 // hands out what is left and takes no more.
@@ -63,12 +63,31 @@ func TestMailbox(t *testing.T) {
 	if got := f.got(); len(got) != 0 {
 		t.Errorf("took %v again", got)
 	}
+	if !f.box.leave(lifecycle.Supported{}) || !f.box.post(lifecycle.Waited{}) || !f.box.post(lifecycle.Waited{}) {
+		t.Error("refused")
+	}
+	select {
+	case <-f.box.wake:
+	default:
+		t.Error("nobody is woken for what came after what wakes nobody")
+	}
+	select {
+	case <-f.box.wake:
+		t.Error("woken twice for what is taken at once")
+	default:
+	}
+	if got := f.got(); !slices.Equal(got, []string{"Supported", "Waited", "Waited"}) {
+		t.Errorf("took %v", got)
+	}
 	f.box.post(lifecycle.Expired{})
 	if left := kindsOf(f.box.close()); !slices.Equal(left, []string{"Expired"}) {
 		t.Errorf("left %v", left)
 	}
 	if f.box.post(lifecycle.Begin{}) || len(f.got()) != 0 {
 		t.Error("a closed box takes more")
+	}
+	if f.box.leave(lifecycle.Begin{}) {
+		t.Error("a closed box takes what wakes nobody")
 	}
 }
 
@@ -87,11 +106,9 @@ func TestMailboxManyPosters(t *testing.T) {
 		})
 	}
 	seen := make(map[uint32]bool)
-	var buf []lifecycle.Input
 	for len(seen) < posters*each {
 		<-f.box.wake
-		buf = f.box.take(buf)
-		for _, in := range buf {
+		for _, in := range f.box.take() {
 			seen[in.(lifecycle.Voted).Round] = true
 		}
 	}

@@ -348,11 +348,11 @@ func TestMailboxKeepsAnswers(t *testing.T) {
 	if !b.post(lifecycle.Committed{}) {
 		t.Fatal("an answer is lost")
 	}
-	if got := b.take(nil); len(got) != 4 {
+	if got := b.take(); len(got) != 4 {
 		t.Fatalf("%d inputs", len(got))
 	}
 	b.post(lifecycle.Rivaled{}) // taken, it counts anew
-	if got := b.take(nil); len(got) != 1 {
+	if got := b.take(); len(got) != 1 {
 		t.Fatalf("%d inputs after that", len(got))
 	}
 	b.close()

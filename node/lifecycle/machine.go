@@ -54,13 +54,14 @@ type Machine struct {
 	pending   bool               // own PENDING(0) asked for or cast
 	rivalled  bool               // a rival is known
 	contested bool               // handed over to the contest
-	accepting map[uint32]bool    // rounds in which ACCEPTED was asked for or cast
+	accepting rounds             // in which ACCEPTED was asked for or cast
 	cert      conflict.Milestone // certificate of the highest round; Group nil for none
 	final     conflict.Milestone // finality; Group nil for none
 	writing   bool               // Commit asked for
 	anew      bool               // what it is held for is to be looked for again
 
-	out []Effect
+	out  []Effect
+	room [4]Effect // of out, mostly
 }
 
 // NewMachine starts the life of a decoded transaction. Fees is what this node asks for before it relays
@@ -76,6 +77,9 @@ func (m *Machine) Tx() *utxo.Tx { return m.tx }
 // Step takes one input and returns what must be done now, in order. The slice is valid until the next
 // Step. Inputs after the end change nothing.
 func (m *Machine) Step(in Input) []Effect {
+	if m.out == nil {
+		m.out = m.room[:0]
+	}
 	m.out = m.out[:0]
 	if m.state.Ended() {
 		return nil
@@ -142,11 +146,26 @@ func (m *Machine) Step(in Input) []Effect {
 	return m.out
 }
 
+// Effects that nearly every transaction asks for, made once: putting one into an interface allocates.
+var (
+	reports = func() (all [Contested + 1]Effect) {
+		for s := range all {
+			all[s] = Report{State: State(s)}
+		}
+		return all
+	}()
+	support Effect = Cast{State: observation.Pending}
+)
+
 func (m *Machine) do(e Effect) { m.out = append(m.out, e) }
 
 func (m *Machine) enter(s State, err error) {
 	m.state = s
-	m.do(Report{State: s, Err: err})
+	if err == nil {
+		m.do(reports[s])
+	} else {
+		m.do(Report{State: s, Err: err})
+	}
 }
 
 func (m *Machine) reject(err error) {
@@ -157,7 +176,7 @@ func (m *Machine) reject(err error) {
 func (m *Machine) restore(in Restored) {
 	m.pending = m.pending || in.Pending
 	if in.Accepted {
-		m.accept(in.Round)
+		m.accepting.add(in.Round)
 	}
 }
 
@@ -256,7 +275,7 @@ func (m *Machine) ready() {
 	}
 	m.judged = true
 	switch {
-	case len(m.accepting) > 0:
+	case m.accepting.any():
 		m.enter(Accepted, nil)
 	case m.pending:
 		m.enter(Pending, nil)
@@ -324,8 +343,8 @@ func (m *Machine) proceed() {
 	if !m.resolved || !m.signed || m.state.Ended() {
 		return
 	}
-	if m.cert.Group != nil && !m.accepting[m.cert.Round] {
-		m.accept(m.cert.Round)
+	if m.cert.Group != nil && !m.accepting.has(m.cert.Round) {
+		m.accepting.add(m.cert.Round)
 		m.do(Cast{State: observation.Accepted, Round: m.cert.Round, Certificate: conflict.CertAt(m.cert.Group.Epoch(), m.cert.Round)})
 	}
 	if m.final.Group != nil && !m.writing {
@@ -352,14 +371,7 @@ func (m *Machine) proceed() {
 		return
 	}
 	m.pending = true
-	m.do(Cast{State: observation.Pending, Round: 0})
-}
-
-func (m *Machine) accept(round uint32) {
-	if m.accepting == nil {
-		m.accepting = make(map[uint32]bool, 1)
-	}
-	m.accepting[round] = true
+	m.do(support)
 }
 
 func (m *Machine) voted(in Voted) {
