@@ -76,8 +76,11 @@ func agree(t testing.TB, name string, c Check) bool {
 	if batch := batched(t, c); batch != single {
 		t.Errorf("%s: %v alone, %v in a batch", name, single, batch)
 	}
-	if kept := NewVerifier(1, nil); kept.Verify([]Check{c})[0] != single || kept.Verify([]Check{c})[0] != single {
-		t.Errorf("%s: %v, not so by its key as it is kept", name, single)
+	keys := NewVerifier(1, nil)
+	for _, key := range []string{"new", "kept"} {
+		if got := keys.Verify([]Check{c})[0]; got != single {
+			t.Errorf("%s: %v alone, %v by its %s key", name, single, got, key)
+		}
 	}
 	return single
 }
