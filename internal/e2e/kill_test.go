@@ -209,15 +209,29 @@ func (p *processes) open(t *testing.T, i int) *store.Store {
 
 // TestKillNine: four processes under load; one after the other is killed with signal 9 and run again. What it had
 // said was final is in its store; in the end everything that anybody said was final is so everywhere, and no chain
-// holds a contradiction.
+// holds a contradiction. Many kills are spread over several networks, as power cuts are (TestPowerLoss).
 func TestKillNine(t *testing.T) {
-	kills := often(t, "NOTARY_SOAK_KILLS", 3)
+	kills, began := often(t, "NOTARY_SOAK_KILLS", 3), time.Now()
+	var all survival
+	for all.cuts < kills {
+		t.Run(fmt.Sprint("from ", all.cuts), func(t *testing.T) { killNine(t, min(cutsEach, kills-all.cuts), &all) })
+		if t.Failed() {
+			return
+		}
+	}
+	tell(t, map[string]any{
+		"run": "kill -9", "kills": all.cuts, "accepted": all.accepted, "contests": all.contests, "lost_accepted": all.lostFinals,
+		"contradictory_votes": all.contradictions, "seconds": int(time.Since(began).Seconds()),
+	})
+}
+
+// killNine kills the processes of one network so many times.
+func killNine(t *testing.T, kills int, all *survival) {
 	p := startProcesses(t)
 	owner, err := runtimefile.LoadKey(p.file.FaucetKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	coins := p.genesis.Doc.Allocations
 	l := newLoad(purse{p.genesis.ID, owner, len(coins), coins[0].Amount}, 8, []*client{p.client(0), p.client(1), p.client(2), p.client(3)})
 	lost := 0
@@ -241,10 +255,11 @@ func TestKillNine(t *testing.T) {
 	l.stop(t)
 	forgotten, contradictory := p.judge(t, l)
 	lost += forgotten
-	tell(t, map[string]any{
-		"run": "kill -9", "kills": kills, "accepted": len(l.final), "contests": len(l.rivals), "lost_accepted": lost,
-		"contradictory_votes": contradictory, "seconds": int(time.Since(began).Seconds()),
-	})
+	all.cuts += kills
+	all.accepted += len(l.final)
+	all.contests += len(l.rivals)
+	all.lostFinals += lost
+	all.contradictions += contradictory
 	if lost > 0 || contradictory > 0 {
 		t.Errorf("%d accepted transactions lost, %d contradictory votes", lost, contradictory)
 	}

@@ -355,10 +355,10 @@ func TestPowerLoss(t *testing.T) {
 	})
 }
 
-// cutsEach is how many power cuts one network lives through.
+// cutsEach is how many power cuts, or kills, one network lives through.
 const cutsEach = 100
 
-// survival is what became of networks whose nodes lost their power.
+// survival is what became of networks whose nodes lost their power, or were killed.
 type survival struct{ cuts, accepted, contests, lostFinals, lostVotes, contradictions int }
 
 // powerLoss takes the power of the nodes of one network so many times, at moments that follow from a seed.
