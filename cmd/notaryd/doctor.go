@@ -186,6 +186,8 @@ func storeFix(err error) string {
 		return "this store belongs to another key: put the right node.key or data directory in place"
 	case errors.Is(err, store.ErrOtherNetwork):
 		return "this store belongs to another network: put the right genesis.bin or data directory in place"
+	case errors.Is(err, store.ErrOlderSchema):
+		return "run the version that wrote it, or begin anew (notaryd restore --lost)"
 	case errors.Is(err, store.ErrNewerSchema):
 		return "run the version that wrote it, or a later one"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStoreFailed):

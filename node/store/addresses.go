@@ -22,9 +22,6 @@ type Unspent struct {
 	FinalMS uint64
 }
 
-// tokenLen is the length in bytes of a page token: product and outpoint of the last output listed.
-const tokenLen = domain.Size + outpointLen
-
 // Unspent lists the live outputs of an address by product and outpoint, at most limit of them, after
 // the one that a token names; nil starts at the beginning. next is nil on the last page.
 func (s *Store) Unspent(a utxo.Address, token []byte, limit int) (list []Unspent, next []byte, err error) {
@@ -34,13 +31,12 @@ func (s *Store) Unspent(a utxo.Address, token []byte, limit int) (list []Unspent
 	defer s.leave()
 	prefix := appendAddressPrefix(nil, a)
 	lower := prefix
-	switch len(token) {
-	case 0:
-	case tokenLen:
-		// The least key after the one named.
-		lower = append(append(append([]byte(nil), prefix...), token...), 0)
-	default:
-		return nil, nil, ErrBadToken
+	if len(token) > 0 { // the key of the last output listed, behind the address
+		last := append(append([]byte(nil), prefix...), token...)
+		if _, err := parseAddressKey(last); err != nil {
+			return nil, nil, ErrBadToken
+		}
+		lower = append(last, 0) // the least key after it
 	}
 	snapshot := s.db.NewSnapshot()
 	list, next, err = s.unspent(snapshot, lower, after(prefix), limit)

@@ -64,7 +64,7 @@ var ErrNotFresh = errors.New("the store is not new")
 func (s *Store) Fresh() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counts.Finals == 0 && s.counts.Rejected == 0 && len(s.heads) == 0 && len(s.pending) == 0 && len(s.votes) == 0 && s.began == nil
+	return s.counts.Finals == 0 && s.counts.Rejected == 0 && len(s.heads) == 0 && s.pending.len() == 0 && len(s.votes) == 0 && s.began == nil
 }
 
 // Begin is a store in the making, from a snapshot. Until Finish has returned, whoever opens the store finds a new one.
@@ -195,7 +195,7 @@ func (b *Begin) output(p *plan, r *snapshot.Record) error {
 	w.set(w.key, w.value)
 	if o.Index < 1<<cursorBits {
 		w.key = appendAddressLogKey(w.key[:0], output.Address, cursor(seq, int(o.Index)))
-		w.value = eventValue{Outpoint: o}.append(w.value[:0])
+		w.value = eventValue{Index: o.Index}.append(w.value[:0])
 		w.set(w.key, w.value)
 	}
 	if made && (output.Kind == notaryv1.OutputKind_OUTPUT_KIND_PEER || output.Kind == notaryv1.OutputKind_OUTPUT_KIND_LINK) {
@@ -305,7 +305,8 @@ func (b *Begin) Abort() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heads, s.pending, s.votes = map[observation.ChainID]headValue{}, map[domain.Hash]struct{}{}, voteIndex{}
+	s.heads, s.votes, s.sheaves = map[observation.ChainID]headValue{}, voteIndex{}, map[uint64]int{}
+	s.pending.clear()
 	return s.loadInterned()
 }
 

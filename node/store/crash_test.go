@@ -121,6 +121,7 @@ func run(t *testing.T, seed uint64, every int, rounds int) (*crashes, map[string
 	c := &crashes{fs: mem, rng: newRand(seed), every: every}
 	o := testOptions(c.over(mem))
 	o.MemBytes = 1 << 20 // flushes happen too
+	o.maxSheaves = 2     // and votes leave their sheaf
 	s := mustOpen(t, o)
 	states := map[string][]int{dump(t, s): {0}}
 	for i, st := range script(t, rounds) {

@@ -55,7 +55,7 @@ func (s *Store) startEpoch(e *Entered, inherited []conflict.Record) (wait func()
 		return nil, err
 	}
 	for i := range inherited {
-		s.votes.add(&inherited[i], false)
+		s.votes.add(&inherited[i], false, 0)
 	}
 	return wait, nil
 }

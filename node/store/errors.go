@@ -28,6 +28,8 @@ var (
 	ErrOtherKey = errors.New("store belongs to another node key")
 	// ErrNewerSchema says that a newer program wrote the store.
 	ErrNewerSchema = errors.New("store was written by a newer version")
+	// ErrOlderSchema says that a program before this one wrote the store, in a form that this one does not read.
+	ErrOlderSchema = errors.New("store was written by an older version, which this one cannot read")
 	// ErrNoVotes says that the vote records of the node key are missing: a node that signs
 	// without them may contradict itself.
 	ErrNoVotes = errors.New("vote records of this node key are missing")

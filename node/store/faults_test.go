@@ -212,6 +212,13 @@ func TestCorruptRecords(t *testing.T) {
 			}
 			return nil
 		}},
+		"sheaf": {appendSequenceKey(nil, ClassSheaf, 1), func(s *Store) error {
+			s.sheaves[1] = 1
+			for _, err := range s.GuardRecords() {
+				return err
+			}
+			return nil
+		}},
 		"observation": {appendObservationKey(nil, of, 1), func(s *Store) error { _, _, err := s.Observation(of, 1); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {

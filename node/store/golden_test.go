@@ -67,6 +67,7 @@ func TestGoldenRecords(t *testing.T) {
 	if err := s.CommitFinal([]Final{fa, fb, finalOf(peer, now+7)}); err != nil {
 		t.Fatal(err)
 	}
+	vote(t, s, observation.Pending, 1, loser) // it was rejected, so that it is pending by a record of its own
 	names := map[byte]string{}
 	for _, c := range Classes {
 		names[byte(c.Class)] = c.Name

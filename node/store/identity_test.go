@@ -49,6 +49,9 @@ func TestOpenRefuses(t *testing.T) {
 		"a newer schema": {
 			before: set(appendMetaKey(nil, metaSchema), binary.BigEndian.AppendUint32(nil, Schema+1)), want: ErrNewerSchema,
 		},
+		"an older schema": {
+			before: set(appendMetaKey(nil, metaSchema), binary.BigEndian.AppendUint32(nil, Schema-1)), want: ErrOlderSchema,
+		},
 		"a schema of five bytes": {before: set(appendMetaKey(nil, metaSchema), make([]byte, 5)), want: ErrCorrupt},
 		"a schema before the first": {
 			before: set(appendMetaKey(nil, metaSchema), make([]byte, 4)), want: ErrCorrupt,
@@ -64,6 +67,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a vote record that cannot be read": {
 			before: voted(set(append([]byte{byte(ClassVote)}, make([]byte, 41)...), []byte{9})), want: ErrCorrupt,
 		},
+		"a sheaf that cannot be read": {before: set(appendSequenceKey(nil, ClassSheaf, 1), []byte{9}), want: ErrCorrupt},
 		"an interned value missing": {
 			before: set(appendNumberKey(nil, ClassIntern, 5), appendBytes(nil, make([]byte, 32))), want: ErrCorrupt,
 		},

@@ -12,10 +12,11 @@ import (
 // Class is the first byte of every key: one kind of record.
 type Class byte
 
-// The classes of schema 1. 'c' (contests), 'p' (peers) and 'r' (reward epochs) are kept for records to
+// The classes of schema 2. 'c' (contests), 'p' (peers) and 'r' (reward epochs) are kept for records to
 // come.
 const (
 	ClassAddress     Class = 'a' // address, product, outpoint -> amount: live outputs by address
+	ClassSheaf       Class = 'b' // number -> own votes, and transactions pending by them, of one batch (sheaf)
 	ClassProduct     Class = 'd' // product -> what its issuer calls it
 	ClassFinal       Class = 'e' // transaction id -> how it became final
 	ClassFinalLog    Class = 'f' // sequence number -> transaction id
@@ -26,14 +27,14 @@ const (
 	ClassFork        Class = 'k' // node key, signing epoch, height, hash -> further observation
 	ClassAddressLog  Class = 'l' // address, cursor -> output created or spent
 	ClassMeta        Class = 'm' // name -> identity of the store, counters
-	ClassPending     Class = 'n' // transaction id -> voted on, not decided
+	ClassPending     Class = 'n' // transaction id -> voted on, not decided, by no sheaf
 	ClassObservation Class = 'o' // node key, signing epoch, height -> observation
 	ClassPeer        Class = 'p' // peer id -> outpoint of its newest metadata
 	ClassRejectedLog Class = 'q' // sequence number -> transaction id, oldest rejection first
 	ClassSpent       Class = 's' // outpoint -> id of the final transaction that spent it
 	ClassTx          Class = 't' // transaction id -> exact bytes
 	ClassLive        Class = 'u' // outpoint -> live output
-	ClassVote        Class = 'v' // outpoint, round, state -> own vote (conflict.Record)
+	ClassVote        Class = 'v' // outpoint, round, state -> own vote (conflict.Record) that is in no sheaf
 	ClassProof       Class = 'w' // transaction id -> acceptance proof kept beyond its observations
 	ClassEvidence    Class = 'x' // hash -> evidence
 )
@@ -43,7 +44,7 @@ var Classes = []struct {
 	Class Class
 	Name  string
 }{
-	{ClassAddress, "addresses"}, {ClassProduct, "products"}, {ClassFinal, "finals"},
+	{ClassAddress, "addresses"}, {ClassSheaf, "sheaves"}, {ClassProduct, "products"}, {ClassFinal, "finals"},
 	{ClassFinalLog, "final_log"}, {ClassGenesis, "genesis"}, {ClassHead, "heads"},
 	{ClassIntern, "interned"}, {ClassRejected, "rejected"}, {ClassFork, "forks"},
 	{ClassAddressLog, "address_log"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
@@ -58,7 +59,8 @@ const (
 	outpointLen = utxo.OutpointSize
 	chainLen    = domain.PublicKeySize + 4
 
-	addressKeyLen     = 1 + 2*domain.Size + outpointLen
+	nativeKeyLen      = 1 + domain.Size + 1 + outpointLen
+	addressKeyLen     = nativeKeyLen + domain.Size
 	hashKeyLen        = 1 + domain.Size
 	sequenceKeyLen    = 1 + 8
 	numberKeyLen      = 1 + 4
@@ -100,7 +102,7 @@ func parseHashKey(c Class, k []byte) (domain.Hash, error) {
 	return domain.Hash(k[1:]), nil
 }
 
-// appendSequenceKey makes the keys of the two logs.
+// appendSequenceKey makes the keys of the two logs and of ClassSheaf.
 func appendSequenceKey(b []byte, c Class, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, byte(c)), seq)
 }
@@ -151,7 +153,7 @@ func appendVoteKey(b []byte, r *conflict.Record) []byte {
 	return append(append(b, byte(ClassVote)), key[:]...)
 }
 
-// addressKey is a key of ClassAddress.
+// addressKey is a key of ClassAddress: the native coin is a zero, other products are their hash behind a one.
 type addressKey struct {
 	Address  utxo.Address
 	Product  utxo.Product
@@ -164,19 +166,28 @@ func appendAddressPrefix(b []byte, a utxo.Address) []byte {
 
 func (k addressKey) append(b []byte) []byte {
 	b = appendAddressPrefix(b, k.Address)
-	return appendOutpoint(append(b, k.Product[:]...), k.Outpoint)
+	if k.Product.IsZero() {
+		b = append(b, 0)
+	} else {
+		b = append(append(b, 1), k.Product[:]...)
+	}
+	return appendOutpoint(b, k.Outpoint)
 }
 
 func parseAddressKey(k []byte) (addressKey, error) {
-	if len(k) != addressKeyLen || k[0] != byte(ClassAddress) {
-		return addressKey{}, corrupt("key %x of class %c", k, ClassAddress)
+	const product = 1 + domain.Size
+	if len(k) >= nativeKeyLen && k[0] == byte(ClassAddress) {
+		a := addressKey{Address: domain.Hash(k[1:product]), Outpoint: outpointAt(k[len(k)-outpointLen:])}
+		switch {
+		case k[product] == 0 && len(k) == nativeKeyLen:
+			return a, nil
+		case k[product] == 1 && len(k) == addressKeyLen:
+			if a.Product = domain.Hash(k[product+1:]); !a.Product.IsZero() {
+				return a, nil
+			}
+		}
 	}
-	const product, outpoint = 1 + domain.Size, 1 + 2*domain.Size
-	return addressKey{
-		Address:  domain.Hash(k[1:product]),
-		Product:  domain.Hash(k[product:outpoint]),
-		Outpoint: outpointAt(k[outpoint:]),
-	}, nil
+	return addressKey{}, corrupt("key %x of class %c", k, ClassAddress)
 }
 
 // appendChain makes the keys of ClassHead and the prefixes of ClassObservation and ClassFork.

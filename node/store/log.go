@@ -117,7 +117,7 @@ func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e Address
 	if err != nil {
 		return e, s.fail(err)
 	}
-	e.Tx, e.Spent, e.Outpoint = s.options.Network, v.Spent, v.Outpoint
+	e.Tx, e.Spent = s.options.Network, v.Spent
 	if seq := e.Cursor >> cursorBits; seq > 0 {
 		value, ok, err := s.get(r, appendSequenceKey(nil, ClassFinalLog, seq))
 		if err != nil {
@@ -130,8 +130,10 @@ func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e Address
 			return e, s.fail(err)
 		}
 	}
-	if !e.Spent {
-		e.Outpoint.Tx = e.Tx
+	if e.Outpoint = (utxo.Outpoint{Tx: e.Tx, Index: v.Index}); e.Spent {
+		if e.Outpoint, err = s.spentAt(r, e.Tx, e.Cursor&(1<<cursorBits-1)); err != nil {
+			return e, err
+		}
 	}
 	entry, ok, err := s.lookup(r, e.Outpoint)
 	if err != nil {
@@ -142,4 +144,17 @@ func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e Address
 	}
 	e.Output, e.FinalMS = entry.Output, entry.FinalMS
 	return e, nil
+}
+
+// spentAt is what a final transaction spends at a place among its events.
+func (s *Store) spentAt(r pebble.Reader, id domain.Hash, event uint64) (utxo.Outpoint, error) {
+	tx, err := s.finalTx(r, id)
+	if err != nil {
+		return utxo.Outpoint{}, err
+	}
+	spends := tx.Spends()
+	if event >= uint64(len(spends)) {
+		return utxo.Outpoint{}, s.fail(corrupt("%s spends %d outputs, not one at %d", id, len(spends), event))
+	}
+	return spends[event], nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Schema is the version of keys and values that this program reads and writes.
-const Schema = 1
+const Schema = 2
 
 // identify holds the store against the options, or makes a new one of an empty directory.
 func (s *Store) identify() error {
@@ -28,6 +28,9 @@ func (s *Store) identify() error {
 	if v := binary.BigEndian.Uint32(schema); v != Schema {
 		if v > Schema {
 			return fmt.Errorf("%w: schema %d, this version reads %d", ErrNewerSchema, v, Schema)
+		}
+		if v > 0 {
+			return fmt.Errorf("%w: schema %d, this version reads %d", ErrOlderSchema, v, Schema)
 		}
 		return s.fail(corrupt("schema version %d", v))
 	}
@@ -108,7 +111,7 @@ func (s *Store) load() error {
 		return s.fail(err)
 	}
 	s.durable.Store(s.counts.Finals)
-	for _, part := range []func() error{s.loadSigning, s.loadBegan, s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes} {
+	for _, part := range []func() error{s.loadSigning, s.loadBegan, s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes, s.loadSheaves} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -163,13 +166,21 @@ func (s *Store) loadHeads() error {
 }
 
 func (s *Store) loadPending() error {
-	for id, err := range scanClass(s, ClassPending, func(key, _ []byte) (domain.Hash, error) {
-		return parseHashKey(ClassPending, key)
+	type entry struct {
+		id domain.Hash
+		ms uint64
+	}
+	for e, err := range scanClass(s, ClassPending, func(key, value []byte) (e entry, err error) {
+		if e.id, err = parseHashKey(ClassPending, key); err != nil {
+			return e, err
+		}
+		e.ms, err = decodeTime(value)
+		return e, err
 	}) {
 		if err != nil {
 			return s.fail(err)
 		}
-		s.pending[id] = struct{}{}
+		s.pending.set(e.id, pendingTx{VotedMS: e.ms})
 	}
 	return nil
 }
@@ -179,7 +190,7 @@ func (s *Store) loadVotes() error {
 		if err != nil {
 			return s.fail(err)
 		}
-		s.votes.add(&r, false)
+		s.votes.add(&r, false, 0)
 	}
 	return nil
 }

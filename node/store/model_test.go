@@ -292,7 +292,7 @@ func TestStoreAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := testOptions(vfs.NewMem())
 		o.Genesis = genesis(8)
-		o.MaxRejected = 3
+		o.MaxRejected, o.maxSheaves = 3, 3
 		m := newMachine(t, o)
 		defer func() { mustClose(t, m.s) }()
 		rt.Repeat(map[string]func(*rapid.T){

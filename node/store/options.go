@@ -22,6 +22,10 @@ const (
 	DefaultMaxRejected  = 100_000
 )
 
+// defaultMaxSheaves bounds how many sheaves are stored. Beyond it what is left of the oldest gets records of its own: a start
+// reads all of them.
+const defaultMaxSheaves = 64
+
 // memTables is how many memtables share MemBytes: with fewer, or with smaller ones, a node under full
 // load stalls while they are flushed.
 const memTables = 4
@@ -70,7 +74,8 @@ type Options struct {
 	// FS is what lies under the store; nil is the operating system's. Tests crash, break and fill it.
 	FS vfs.FS
 
-	neverSync bool // tests see what a crash takes that was not synced
+	neverSync  bool // tests see what a crash takes that was not synced
+	maxSheaves int  // 0 is the default
 }
 
 // Validate reports what no store can be opened with.
@@ -104,6 +109,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxRejected == 0 {
 		o.MaxRejected = DefaultMaxRejected
+	}
+	if o.maxSheaves == 0 {
+		o.maxSheaves = defaultMaxSheaves
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

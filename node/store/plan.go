@@ -26,6 +26,7 @@ type plan struct {
 	finals, rejected map[domain.Hash]struct{}
 	order            map[uint64]domain.Hash
 	noted            map[domain.Hash]struct{}
+	leaving          leaving
 }
 
 // liveOutput is what the address index needs of a live output, and its bytes where nothing else holds them.
@@ -51,6 +52,7 @@ func (s *Store) newPlan() (*plan, error) {
 		rejected: map[domain.Hash]struct{}{},
 		order:    map[uint64]domain.Hash{},
 		noted:    map[domain.Hash]struct{}{},
+		leaving:  s.newLeaving(),
 	}, nil
 }
 
@@ -58,6 +60,7 @@ func (s *Store) newPlan() (*plan, error) {
 func (p *plan) commit(synced bool) (wait func() error, err error) {
 	s, w := p.s, p.w
 	p.fresh.settle(w)
+	p.leaving.plan(w)
 	w.key = appendMetaKey(w.key[:0], metaCounts)
 	w.value = p.counts.append(w.value[:0])
 	w.set(w.key, w.value)
@@ -66,11 +69,12 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 	}
 	s.counts = p.counts
 	for id := range p.finals {
-		delete(s.pending, id)
+		s.pending.remove(id)
 	}
 	for id := range p.rejected {
-		delete(s.pending, id)
+		s.pending.remove(id)
 	}
+	p.leaving.settle()
 	for o, winner := range p.spent {
 		if !s.votes.contested(o, winner) {
 			delete(s.votes, o)
@@ -110,7 +114,9 @@ func (p *plan) final(f *Final) error {
 	p.counts.Finals = seq
 	p.finals[id] = struct{}{}
 	for i := range f.Delta.Spent {
-		p.dropVotes(f.Delta.Spent[i].Outpoint, id)
+		if err := p.dropVotes(f.Delta.Spent[i].Outpoint, id); err != nil {
+			return err
+		}
 	}
 	for i := range f.Rivals {
 		if err := p.reject(&f.Rivals[i]); err != nil {
@@ -162,7 +168,7 @@ func (p *plan) spend(id domain.Hash, o utxo.Outpoint, at uint64) error {
 	w.value = spentValue{id, live.Bytes}.append(w.value[:0])
 	w.set(w.key, w.value)
 	w.key = appendAddressLogKey(w.key[:0], live.Address, at)
-	w.value = eventValue{Spent: true, Outpoint: o}.append(w.value[:0])
+	w.value = eventValue{Spent: true}.append(w.value[:0])
 	w.set(w.key, w.value)
 	p.spent[o] = id
 	p.counts.Live--
@@ -256,7 +262,7 @@ func (p *plan) create(c *utxo.Created, finalMS, at uint64) {
 	w.value = appendAmount(w.value[:0], c.Output.Amount)
 	w.set(w.key, w.value)
 	w.key = appendAddressLogKey(w.key[:0], c.Output.Address, at)
-	w.value = eventValue{Outpoint: c.Outpoint}.append(w.value[:0])
+	w.value = eventValue{Index: c.Outpoint.Index}.append(w.value[:0])
 	w.set(w.key, w.value)
 	p.created[c.Outpoint] = liveOutput{Address: c.Output.Address, Product: c.Output.Product}
 	p.counts.Live++
@@ -296,10 +302,7 @@ func (p *plan) announce(tx *utxo.Tx) {
 // record writes how the transaction became final. Its bytes are there already where this node voted.
 func (p *plan) record(f *Final, seq uint64) {
 	w, id := p.w, f.Tx.ID
-	if _, voted := p.s.pending[id]; voted {
-		w.key = appendHashKey(w.key[:0], ClassPending, id)
-		w.take(w.key)
-	} else {
+	if !p.endPending(id) {
 		w.key = appendHashKey(w.key[:0], ClassTx, id)
 		w.value = appendBytes(w.value[:0], f.Tx.Raw)
 		w.set(w.key, w.value)

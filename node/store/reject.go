@@ -59,9 +59,8 @@ func (p *plan) reject(r *Rejected) error {
 	for i := range r.Released {
 		p.release(r, i)
 	}
-	if p.pending(r.Tx) {
-		w.key = appendHashKey(w.key[:0], ClassPending, r.Tx)
-		w.take(w.key)
+	if _, twice := p.rejected[r.Tx]; !twice {
+		p.endPending(r.Tx)
 	}
 	again, err := p.knownRejected(r.Tx)
 	p.rejected[r.Tx] = struct{}{}
@@ -85,9 +84,12 @@ func (p *plan) reject(r *Rejected) error {
 // release rewrites a vote record whose lock no longer holds. One that is gone stays gone.
 func (p *plan) release(r *Rejected, i int) {
 	rec := &r.Released[i]
-	if !p.s.votes.rewritten(rec) {
+	slot := p.s.votes.find(rec)
+	if slot == nil {
 		return
 	}
+	slot.Once = false
+	p.leaving.stand(slot, rec.Key())
 	value := rec.Value()
 	p.w.key = appendVoteKey(p.w.key[:0], rec)
 	p.w.set(p.w.key, value[:])
@@ -157,7 +159,21 @@ func (p *plan) forget() error {
 }
 
 func (p *plan) pending(id domain.Hash) bool {
-	_, pending := p.s.pending[id]
+	_, pending := p.s.pending.get(id)
+	return pending
+}
+
+// endPending plans that a transaction is pending no more, and reports whether it was.
+func (p *plan) endPending(id domain.Hash) bool {
+	tx, pending := p.s.pending.get(id)
+	switch {
+	case !pending:
+	case tx.Sheaf != 0:
+		p.leaving.gone[tx.Sheaf]++
+	default:
+		p.w.key = appendHashKey(p.w.key[:0], ClassPending, id)
+		p.w.take(p.w.key)
+	}
 	return pending
 }
 

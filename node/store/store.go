@@ -35,11 +35,14 @@ type Store struct {
 	mu      sync.Mutex
 	scratch writes
 	counts  countsValue
-	pending map[domain.Hash]struct{}
+	pending pendingSet
 	heads   map[observation.ChainID]headValue
 	signed  map[observation.ChainID]headValue // heads of own chains, as far as they are on disk
 	signing Signing                           // does not change while the store is open
 	votes   voteIndex
+	// sheaves are how many entries of each are in force, lastSheaf is the greatest number.
+	sheaves   map[uint64]int
+	lastSheaf uint64
 
 	interned interned
 	recent   *recent
@@ -62,10 +65,10 @@ func Open(dir string, options Options) (*Store, error) {
 	s := &Store{
 		dir:     dir,
 		options: options.withDefaults(),
-		pending: map[domain.Hash]struct{}{},
 		heads:   map[observation.ChainID]headValue{},
 		signed:  map[observation.ChainID]headValue{},
 		votes:   voteIndex{},
+		sheaves: map[uint64]int{},
 	}
 	s.recent = newRecent(s.options.CacheBytes / recentShare)
 	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}

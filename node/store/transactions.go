@@ -31,15 +31,17 @@ func (s *Store) Transaction(id domain.Hash) (*Transaction, bool, error) {
 		return nil, false, err
 	}
 	defer s.leave()
+	pending, voted := s.pending.get(id) // before the snapshot: what was decided since is decided in it
 	snapshot := s.db.NewSnapshot()
-	t, ok, err := s.transaction(snapshot, id)
+	t, ok, err := s.transaction(snapshot, id, pending, voted && pending.Sheaf != 0)
 	if e := snapshot.Close(); e != nil && err == nil {
 		return nil, false, s.fail(e)
 	}
 	return t, ok, err
 }
 
-func (s *Store) transaction(r pebble.Reader, id domain.Hash) (t *Transaction, ok bool, err error) {
+// transaction reads what is known of one; pending and inSheaf are what a sheaf said of it no later than the view.
+func (s *Store) transaction(r pebble.Reader, id domain.Hash, pending pendingTx, inSheaf bool) (t *Transaction, ok bool, err error) {
 	t = &Transaction{ID: id}
 	if t.Raw, _, err = s.rawTx(r, id); err != nil {
 		return nil, false, err
@@ -63,6 +65,8 @@ func (s *Store) transaction(r pebble.Reader, id domain.Hash) (t *Transaction, ok
 			return nil, false, s.fail(err)
 		}
 		t.Rejection = &v.Rejection
+	} else if inSheaf && !t.Pending {
+		t.VotedMS, t.Pending = pending.VotedMS, t.Raw != nil
 	}
 	return t, rejected || t.Pending, nil
 }
@@ -93,13 +97,7 @@ func (s *Store) IsFinal(id domain.Hash) (bool, error) {
 // first error.
 func (s *Store) PendingTransactions() iter.Seq2[*Transaction, error] {
 	return func(yield func(*Transaction, error) bool) {
-		for id, err := range scanClass(s, ClassPending, func(key, _ []byte) (domain.Hash, error) {
-			return parseHashKey(ClassPending, key)
-		}) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
+		for _, id := range s.pending.ids() {
 			t, ok, err := s.Transaction(id)
 			if err != nil {
 				yield(nil, err)
@@ -115,13 +113,18 @@ func (s *Store) PendingTransactions() iter.Seq2[*Transaction, error] {
 // GuardRecords are this node's votes on what is not spent yet, by outpoint, round and state: what
 // conflict.Guard.Restore takes before the node votes again. The sequence ends with the first error.
 func (s *Store) GuardRecords() iter.Seq2[conflict.Record, error] {
-	return scanClass(s, ClassVote, func(key, value []byte) (conflict.Record, error) {
-		r, err := decodeVote(key, value)
+	return func(yield func(conflict.Record, error) bool) {
+		list, err := s.guardRecords()
 		if err != nil {
-			return r, s.fail(err)
+			yield(conflict.Record{}, err)
+			return
 		}
-		return r, nil
-	})
+		for i := range list {
+			if !yield(list[i], nil) {
+				return
+			}
+		}
+	}
 }
 
 // ObservationsSince are the stored observations that were sealed at sinceMS or later, Unix milliseconds

@@ -12,7 +12,7 @@ func (s *Store) Counts() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Counts{
-		Finals: s.counts.Finals, LiveOutputs: s.counts.Live, Rejected: s.counts.Rejected, Pending: uint64(len(s.pending)),
+		Finals: s.counts.Finals, LiveOutputs: s.counts.Live, Rejected: s.counts.Rejected, Pending: uint64(s.pending.len()),
 	}
 }
 

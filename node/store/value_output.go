@@ -86,11 +86,11 @@ func decodeBytes(value []byte) ([]byte, error) {
 }
 
 // eventValue is a record of ClassAddressLog. The transaction is known from the sequence number in
-// the key.
+// the key, and of what it spent which by the number of the event.
 type eventValue struct {
 	Spent bool
-	// Outpoint that was spent; of one that was created, only Index counts.
-	Outpoint utxo.Outpoint
+	// Index is that of an output that was created.
+	Index uint32
 }
 
 const (
@@ -99,11 +99,10 @@ const (
 )
 
 func (v eventValue) append(b []byte) []byte {
-	b = append(b, version1)
 	if v.Spent {
-		return appendOutpoint(append(b, eventSpent), v.Outpoint)
+		return append(b, version1, eventSpent)
 	}
-	return binary.AppendUvarint(append(b, eventCreated), uint64(v.Outpoint.Index))
+	return binary.AppendUvarint(append(b, version1, eventCreated), uint64(v.Index))
 }
 
 func decodeEvent(value []byte) (eventValue, error) {
@@ -111,12 +110,9 @@ func decodeEvent(value []byte) (eventValue, error) {
 	var v eventValue
 	switch r.byte() {
 	case eventCreated:
-		v.Outpoint.Index = r.uint32()
+		v.Index = r.uint32()
 	case eventSpent:
 		v.Spent = true
-		if b := r.take(outpointLen); b != nil {
-			v.Outpoint = outpointAt(b)
-		}
 	default:
 		r.bad = true
 	}

@@ -64,8 +64,8 @@ func valueKinds() []valueKind {
 			v, err := decodeBytes(b)
 			return appendBytes(nil, v), err
 		}},
-		{"created", eventValue{Outpoint: utxo.Outpoint{Index: 200}}.append(nil), againEvent},
-		{"spent", eventValue{Spent: true, Outpoint: utxo.Outpoint{Tx: hashOf7, Index: 200}}.append(nil), againEvent},
+		{"created", eventValue{Index: 200}.append(nil), againEvent},
+		{"spent", eventValue{Spent: true}.append(nil), againEvent},
 		{"final", appendFinal(nil, info, &fresh{base: oneInterned()}), func(b []byte) ([]byte, error) {
 			v, err := decodeFinal(b, oneInterned())
 			if err != nil {
@@ -75,6 +75,10 @@ func valueKinds() []valueKind {
 		}},
 		{"rejected", rejection.append(nil), func(b []byte) ([]byte, error) {
 			v, err := decodeRejected(hashOf7, b)
+			return v.append(nil), err
+		}},
+		{"sheaf", (&sheaf{TimeMS: now, Pending: []domain.Hash{hashOf7, {1}}, Records: []conflict.Record{record, record}}).append(nil), func(b []byte) ([]byte, error) {
+			v, err := decodeSheaf(b)
 			return v.append(nil), err
 		}},
 		{"head", headValue{Height: 8, Hash: hashOf7}.append(nil), func(b []byte) ([]byte, error) {

@@ -18,30 +18,36 @@ type voteSlot struct {
 	Round uint32
 	State observation.State
 	Tx    domain.Hash
-	// Once says that the record is known to have been written no more than once (writes.take).
+	// Sheaf is the number of the one that holds the record; 0 for a record of ClassVote.
+	Sheaf uint64
+	// Once says that the record of ClassVote is known to have been written no more than once (writes.take).
 	Once bool
 }
 
-func (s voteSlot) holds(r *conflict.Record) bool { return s.Round == r.Round && s.State == r.State }
+func (s *voteSlot) holds(r *conflict.Record) bool { return s.Round == r.Round && s.State == r.State }
 
-// add enters a record; written says that it was written just now.
-func (v voteIndex) add(r *conflict.Record, written bool) {
-	slots := v[r.Outpoint]
-	if i := slices.IndexFunc(slots, func(s voteSlot) bool { return s.holds(r) }); i >= 0 {
-		slots[i].Tx, slots[i].Once = r.Tx, false
-		return
-	}
-	v[r.Outpoint] = append(slots, voteSlot{r.Round, r.State, r.Tx, written})
+func (s *voteSlot) key(o utxo.Outpoint) voteKey {
+	return (&conflict.Record{Outpoint: o, Round: s.Round, State: s.State}).Key()
 }
 
-// rewritten notes that a record is written again, and reports whether there is one.
-func (v voteIndex) rewritten(r *conflict.Record) bool {
+// find is where a record under the same key is; nil where there is none.
+func (v voteIndex) find(r *conflict.Record) *voteSlot {
 	slots := v[r.Outpoint]
-	i := slices.IndexFunc(slots, func(s voteSlot) bool { return s.holds(r) })
-	if i >= 0 {
-		slots[i].Once = false
+	for i := range slots {
+		if slots[i].holds(r) {
+			return &slots[i]
+		}
 	}
-	return i >= 0
+	return nil
+}
+
+// add enters a record. It was written just now, or may have been before.
+func (v voteIndex) add(r *conflict.Record, now bool, sheaf uint64) {
+	if slot := v.find(r); slot != nil {
+		slot.Tx, slot.Sheaf, slot.Once = r.Tx, sheaf, false
+		return
+	}
+	v[r.Outpoint] = append(v[r.Outpoint], voteSlot{r.Round, r.State, r.Tx, sheaf, now})
 }
 
 // contested reports whether this node has voted on an outpoint for anything but the transaction that
@@ -53,18 +59,35 @@ func (v voteIndex) contested(o utxo.Outpoint, winner domain.Hash) bool {
 // dropVotes plans the removal of an outpoint's vote records, now that it is spent for good. Where this
 // node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
 // for the rival before (rules N1 and N4).
-func (p *plan) dropVotes(o utxo.Outpoint, winner domain.Hash) {
-	if p.s.votes.contested(o, winner) {
-		return
-	}
-	for _, slot := range p.s.votes[o] {
-		p.w.key = appendVoteKey(p.w.key[:0], &conflict.Record{Outpoint: o, Round: slot.Round, State: slot.State})
-		if slot.Once {
-			p.w.take(p.w.key)
-		} else {
-			p.w.delete(p.w.key)
+func (p *plan) dropVotes(o utxo.Outpoint, winner domain.Hash) error {
+	contested := p.s.votes.contested(o, winner)
+	slots := p.s.votes[o]
+	for i := range slots {
+		slot, key := &slots[i], slots[i].key(o)
+		stands := p.leaving.stands(slot, key)
+		switch {
+		case contested && stands:
+		case contested:
+			r, err := p.leaving.record(p.probe, slot, key)
+			if err != nil {
+				return err
+			}
+			value := r.Value()
+			p.w.key = appendVoteKey(p.w.key[:0], r)
+			p.w.set(p.w.key, value[:])
+			p.leaving.stand(slot, key)
+		case !stands:
+			p.leaving.gone[slot.Sheaf]++
+		default:
+			p.w.key = append(append(p.w.key[:0], byte(ClassVote)), key[:]...)
+			if slot.Once {
+				p.w.take(p.w.key)
+			} else {
+				p.w.delete(p.w.key)
+			}
 		}
 	}
+	return nil
 }
 
 // VoteBatch is what must be on disk before an observation of this node leaves it (rule N5).
@@ -135,8 +158,8 @@ func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 	}
 	w := &s.scratch
 	w.reset()
-	added, kept, err := s.planVotes(w, probe, b)
-	if err = probe.close(err); err != nil {
+	p := votePlan{s: s, w: w, probe: probe, leaving: s.newLeaving(), number: s.lastSheaf + 1, at: map[voteKey]int{}}
+	if err = probe.close(p.add(b)); err != nil {
 		return nil, err
 	}
 	o := b.Observation
@@ -149,12 +172,7 @@ func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 		return nil, err
 	}
 	s.heads[id] = head
-	for _, tx := range added {
-		s.pending[tx] = struct{}{}
-	}
-	for _, r := range kept {
-		s.votes.add(r, true)
-	}
+	p.settle()
 	return wait, nil
 }
 
@@ -177,74 +195,166 @@ func (s *Store) checkOwn(o *observation.Observation) error {
 	return nil
 }
 
-// planVotes plans transactions and records, and returns those that are new here. What is decided
-// already leaves nothing behind, unless it was voted against: a node goes on supporting what it holds
-// final.
-func (s *Store) planVotes(w *writes, probe *probe, b *VoteBatch) (added []domain.Hash, kept []*conflict.Record, err error) {
-	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
-	for _, tx := range b.Transactions {
-		if s.isPending(tx.ID, batch) {
-			continue
-		}
-		if !slices.ContainsFunc(tx.Spends(), s.recent.live) {
-			w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
-			final, err := probe.has(w.key)
-			if err != nil {
-				return nil, nil, err
-			}
-			if final {
-				continue
-			}
-		}
-		w.key = appendHashKey(w.key[:0], ClassTx, tx.ID)
-		w.value = appendBytes(w.value[:0], tx.Raw)
-		w.set(w.key, w.value)
-		w.key = appendHashKey(w.key[:0], ClassPending, tx.ID)
-		w.value = appendTime(w.value[:0], b.Observation.Header.TimeMS)
-		w.set(w.key, w.value)
-		batch[tx.ID] = struct{}{}
-		added = append(added, tx.ID)
-	}
-	for i := range b.Records {
-		r := &b.Records[i]
-		// Where a record is known, the outpoint is not spent, or was contested.
-		if len(s.votes[r.Outpoint]) == 0 && !s.recent.live(r.Outpoint) {
-			idle, err := s.needless(w, probe, r)
-			if err != nil {
-				return nil, nil, err
-			}
-			if idle && !slices.ContainsFunc(kept, func(k *conflict.Record) bool { return k.Outpoint == r.Outpoint }) {
-				continue
-			}
-		}
-		value := r.Value()
-		w.key = appendVoteKey(w.key[:0], r)
-		w.set(w.key, value[:])
-		kept = append(kept, r)
-	}
-	return added, kept, nil
+// votePlan is what a batch of votes adds, in the making.
+type votePlan struct {
+	s       *Store
+	w       *writes
+	probe   *probe
+	leaving leaving
+	number  uint64 // of the sheaf
+	sheaf   sheaf
+	at      map[voteKey]int    // places of vote records in the sheaf
+	alone   []*conflict.Record // vote records of ClassVote
+	again   []domain.Hash      // pending by ClassPending
+	spread  []domain.Hash      // pending by ClassPending from now on
 }
 
-// needless reports whether the outpoint of a record is spent by its own transaction. Where a rival spent it
-// while the vote was on its way here, the record counts: this node may yet be asked to support the rival.
-func (s *Store) needless(w *writes, probe *probe, r *conflict.Record) (bool, error) {
-	w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint)
-	value, spent, err := probe.get(w.key)
+// add plans transactions and records. What is decided already leaves nothing behind, unless it was voted against: a node goes
+// on supporting what it holds final.
+func (p *votePlan) add(b *VoteBatch) (err error) {
+	if len(p.s.sheaves) >= p.s.options.maxSheaves {
+		if p.spread, err = p.s.spread(p.w, p.probe, &p.leaving); err != nil {
+			return err
+		}
+	}
+	p.sheaf.TimeMS = b.Observation.Header.TimeMS
+	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
+	for _, tx := range b.Transactions {
+		if p.s.isPending(tx.ID, batch) {
+			continue
+		}
+		if err := p.transaction(tx, batch); err != nil {
+			return err
+		}
+	}
+	for i := range b.Records {
+		if err := p.record(&b.Records[i]); err != nil {
+			return err
+		}
+	}
+	if len(p.sheaf.Pending)+len(p.sheaf.Records) > 0 {
+		p.w.key = appendSequenceKey(p.w.key[:0], ClassSheaf, p.number)
+		p.w.value = p.sheaf.append(p.w.value[:0])
+		p.w.set(p.w.key, p.w.value)
+	}
+	p.leaving.plan(p.w)
+	return nil
+}
+
+// transaction plans one that is not pending.
+func (p *votePlan) transaction(tx *utxo.Tx, batch map[domain.Hash]struct{}) error {
+	w := p.w
+	if !slices.ContainsFunc(tx.Spends(), p.s.recent.live) {
+		w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
+		if final, err := p.probe.has(w.key); final || err != nil {
+			return err
+		}
+	}
+	w.key = appendHashKey(w.key[:0], ClassTx, tx.ID)
+	w.value = appendBytes(w.value[:0], tx.Raw)
+	w.set(w.key, w.value)
+	batch[tx.ID] = struct{}{}
+	if p.s.counts.Rejected > 0 {
+		w.key = appendHashKey(w.key[:0], ClassRejected, tx.ID)
+		rejected, err := p.probe.has(w.key)
+		if err != nil {
+			return err
+		}
+		if rejected {
+			w.key = appendHashKey(w.key[:0], ClassPending, tx.ID)
+			w.value = appendTime(w.value[:0], p.sheaf.TimeMS)
+			w.set(w.key, w.value)
+			p.again = append(p.again, tx.ID)
+			return nil
+		}
+	}
+	p.sheaf.Pending = append(p.sheaf.Pending, tx.ID)
+	return nil
+}
+
+// record plans a vote record: in the sheaf where its outpoint is known not to be spent, and there is none under its key.
+func (p *votePlan) record(r *conflict.Record) error {
+	key, slots := r.Key(), p.s.votes[r.Outpoint]
+	known := p.s.votes.find(r)
+	inSheaf := func(s voteSlot) bool { return s.Sheaf != 0 }
+	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.recent.live(r.Outpoint))
+	if !live && len(slots) == 0 {
+		by, spent, err := p.spentBy(r.Outpoint)
+		if err != nil {
+			return err
+		}
+		at := func(k *conflict.Record) bool { return k.Outpoint == r.Outpoint }
+		if spent && by == r.Tx && !slices.ContainsFunc(p.alone, at) {
+			return nil
+		}
+		live = !spent
+	}
+	if live {
+		i, twice := p.at[key]
+		if !twice {
+			i = len(p.sheaf.Records)
+			p.at[key], p.sheaf.Records = i, append(p.sheaf.Records, *r)
+		}
+		p.sheaf.Records[i] = *r
+		return nil
+	}
+	value := r.Value()
+	p.w.key = appendVoteKey(p.w.key[:0], r)
+	p.w.set(p.w.key, value[:])
+	if known != nil {
+		p.leaving.stand(known, key)
+	}
+	p.alone = append(p.alone, r)
+	return nil
+}
+
+// spentBy is what spent an outpoint. Where a rival spent it while the vote was on its way here, the record counts: this
+// node may yet be asked to support the rival.
+func (p *votePlan) spentBy(o utxo.Outpoint) (by domain.Hash, spent bool, err error) {
+	p.w.key = appendOutpointKey(p.w.key[:0], ClassSpent, o)
+	value, spent, err := p.probe.get(p.w.key)
 	if err != nil || !spent {
-		return false, err
+		return by, false, err
 	}
 	v, err := decodeSpent(value)
 	if err != nil {
-		return false, s.fail(err)
+		return by, false, p.s.fail(err)
 	}
-	return v.By == r.Tx, nil
+	return v.By, true, nil
+}
+
+// settle makes the batch known, once it was handed to pebble.
+func (p *votePlan) settle() {
+	s := p.s
+	p.leaving.settle()
+	for _, id := range p.spread {
+		tx, _ := s.pending.get(id)
+		s.pending.set(id, pendingTx{VotedMS: tx.VotedMS})
+	}
+	for _, id := range p.again {
+		s.pending.set(id, pendingTx{VotedMS: p.sheaf.TimeMS})
+	}
+	for _, r := range p.alone {
+		s.votes.add(r, true, 0)
+	}
+	n := len(p.sheaf.Pending) + len(p.sheaf.Records)
+	if n == 0 {
+		return
+	}
+	for _, id := range p.sheaf.Pending {
+		s.pending.set(id, pendingTx{p.sheaf.TimeMS, p.number})
+	}
+	for i := range p.sheaf.Records {
+		s.votes.add(&p.sheaf.Records[i], true, p.number)
+	}
+	s.lastSheaf, s.sheaves[p.number] = p.number, n
 }
 
 func (s *Store) isPending(id domain.Hash, batch map[domain.Hash]struct{}) bool {
 	if _, ok := batch[id]; ok {
 		return true
 	}
-	_, ok := s.pending[id]
+	_, ok := s.pending.get(id)
 	return ok
 }
 
