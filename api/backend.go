@@ -51,9 +51,23 @@ type Submitter interface {
 	// an error. One already final answers FINAL at once, whatever the level. Submit does not change the
 	// bytes and may keep them; the status is the API's from then on and must not be changed afterwards.
 	Submit(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error)
+	// Begin hands over as Submit does and does not wait. Unless it returns an error, which is one that Submit
+	// would return, ready is called once, from any goroutine, perhaps before Begin returns, when the wait is over; it
+	// does not block. When ctx ends the wait may end too.
+	Begin(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel, ready func()) (Pending, error)
 	// Validate checks a transaction as a vote would and changes nothing. The id is returned wherever the
 	// bytes have one, also beside a refusal; it is zero otherwise.
 	Validate(ctx context.Context, transaction []byte) (domain.Hash, error)
+}
+
+// Pending is a transaction that is waited for without a goroutine.
+type Pending = interface {
+	// Result is what Submit would return. It is asked for once, after ready was called.
+	Result() (*notaryv1.TransactionStatus, error)
+	// Status is where the transaction stands.
+	Status(ctx context.Context) *notaryv1.TransactionStatus
+	// Leave ends the wait, and ready will not be called; false says that it was called, or will be.
+	Leave() bool
 }
 
 // Reader tells of single transactions.

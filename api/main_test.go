@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,52 @@ func (s *script) Submit(ctx context.Context, origin string, raw []byte, level no
 		return nil, errScript
 	}
 	return s.submit(ctx, origin, raw, level)
+}
+
+// Begin submits in a goroutine. A panic there is one of Result.
+func (s *script) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, ready func()) (Pending, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &scripted{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer cancel()
+		func() {
+			defer func() { p.panicked = recover() }()
+			p.status, p.err = s.Submit(ctx, origin, raw, level)
+		}()
+		close(p.done)
+		if p.told.CompareAndSwap(false, true) {
+			ready()
+		}
+	}()
+	return p, nil
+}
+
+// scripted implements Pending.
+type scripted struct {
+	cancel   context.CancelFunc
+	told     atomic.Bool // ready is called, or never will be
+	done     chan struct{}
+	status   *notaryv1.TransactionStatus
+	err      error
+	panicked any
+}
+
+func (p *scripted) Result() (*notaryv1.TransactionStatus, error) {
+	if p.panicked != nil {
+		panic(p.panicked)
+	}
+	return p.status, p.err
+}
+
+func (p *scripted) Status(context.Context) *notaryv1.TransactionStatus { return p.status }
+
+func (p *scripted) Leave() bool {
+	if !p.told.CompareAndSwap(false, true) {
+		return false
+	}
+	p.cancel()
+	<-p.done
+	return true
 }
 
 func (s *script) Validate(ctx context.Context, raw []byte) (domain.Hash, error) {

@@ -47,7 +47,7 @@ type vigil struct {
 
 // arriver is told once that a flight is where it was waited for, was refused, or has landed without either, as they do
 // when the node ends. It must not block.
-type arriver interface{ arrived(f *flight) }
+type arriver interface{ arrived(lifecycle.State) }
 
 // counted is a milestone with what the committer keeps of it.
 type counted struct {
@@ -78,7 +78,7 @@ func (f *flight) standing() (lifecycle.State, error) {
 	return f.state, f.err
 }
 
-// await has a waiter told; false says that there is nothing to wait for.
+// await has somebody told; false says that there is nothing to wait for.
 func (f *flight) await(w vigil) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,11 +89,13 @@ func (f *flight) await(w vigil) bool {
 	return true
 }
 
-// leave says that a waiter waits no more; it may have been told.
-func (f *flight) leave(who arriver) {
+// leave says that somebody waits no more; false says that he has been told.
+func (f *flight) leave(who arriver) bool {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := len(f.vigils)
 	f.vigils = slices.DeleteFunc(f.vigils, func(w vigil) bool { return w.who == who })
-	f.mu.Unlock()
+	return len(f.vigils) < before
 }
 
 // over reports whether a state ends the wait.
@@ -118,7 +120,7 @@ func (f *flight) land() {
 	f.mu.Unlock()
 }
 
-// tell tells the waiters whose wait is over.
+// tell tells those whose wait is over.
 func (f *flight) tell() {
 	if len(f.vigils) == 0 {
 		return
@@ -126,7 +128,7 @@ func (f *flight) tell() {
 	f.vigils = slices.DeleteFunc(f.vigils, func(w vigil) bool {
 		over := f.landed || w.over(f.state)
 		if over {
-			w.who.arrived(f)
+			w.who.arrived(f.state)
 		}
 		return over
 	})

@@ -40,7 +40,7 @@ func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level nota
 // arrival is closed when a flight is where somebody waits for it.
 type arrival chan struct{}
 
-func (a arrival) arrived(*flight) { close(a) }
+func (a arrival) arrived(lifecycle.State) { close(a) }
 
 // await waits until a flight has reached a level.
 func (sh *shell) await(ctx context.Context, f *flight, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
@@ -53,6 +53,11 @@ func (sh *shell) await(ctx context.Context, f *flight, level notaryv1.WaitLevel)
 			return sh.status(context.WithoutCancel(ctx), f), ctx.Err()
 		}
 	}
+	return sh.awaited(ctx, f, level)
+}
+
+// awaited is what came of a wait that is over.
+func (sh *shell) awaited(ctx context.Context, f *flight, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
 	switch state, err := f.standing(); {
 	case state == lifecycle.Rejected:
 		return sh.status(ctx, f), err

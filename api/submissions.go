@@ -1,0 +1,358 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+// submissions is the work of one SubmitTransactions stream. One goroutine reads and hands over, and the handler's own
+// answers what is ready; it alone sends. At most window transactions are in flight or not answered yet, and one more has
+// been read; then the stream is not read on, and HTTP/2's flow control holds the client back.
+type submissions struct {
+	service *notaryService
+	stream  notaryv1.NotaryService_SubmitTransactionsServer
+	call    *call
+	places  chan struct{} // from before a transaction is handed over until it is answered
+	ended   chan error    // why reading ended
+	bell    chan struct{} // there is something to answer, or a first one to wait for
+
+	begun sync.WaitGroup // those whose ready may still be called
+
+	mu     sync.Mutex
+	closed bool // no more is handed over
+	left   bool // nobody is answered any more
+	open   int  // handed over and not answered
+	first  *submission
+	last   *submission // of those that are waited for, by the time at which their waits end
+	ready  []*submission
+}
+
+// submission is one transaction of a stream.
+type submission struct {
+	w        *submissions
+	sequence uint64
+	level    notaryv1.WaitLevel
+	started  time.Time
+	until    time.Time // when the wait ends
+
+	// With submissions.mu held. handed: pending is set; over: ready was called.
+	pending      Pending
+	handed, over bool
+	next, prev   *submission
+	listed       bool
+
+	// What is answered, in place of what pending says.
+	status *notaryv1.TransactionStatus
+	err    error
+}
+
+// SubmitTransactions implements notaryv1.NotaryServiceServer. Answers come in the order in which
+// transactions get there. When the server stops, no more is read, what is in flight is answered, and
+// the stream ends with SHUTTING_DOWN.
+func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitTransactionsServer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	w := &submissions{
+		service: s, stream: stream, call: callOf(ctx), places: make(chan struct{}, s.window),
+		ended: make(chan error, 1), bell: make(chan struct{}, 1),
+	}
+	defer w.leave() // nothing outlives the call but the reader, which ends with the stream
+	defer cancel()
+	go w.read(ctx)
+	return w.run(ctx)
+}
+
+// read hands over requests until the stream or ctx ends. A transaction costs a client what a call does, so that a
+// stream is no way around the rate: a client that is faster than it may is read from more slowly.
+func (w *submissions) read(ctx context.Context) {
+	table := w.service.guard.table
+	for {
+		req, err := w.stream.Recv()
+		if err != nil {
+			w.ended <- err
+			return
+		}
+		for over := table.Take(w.call.client); over != nil; over = table.Take(w.call.client) {
+			select {
+			case <-time.After(over.RetryAfter):
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case w.places <- struct{}{}:
+		default:
+			select {
+			case w.places <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if !w.hand(ctx, req) {
+			return
+		}
+	}
+}
+
+// hand hands one transaction over; false says that no more are.
+func (w *submissions) hand(ctx context.Context, req *notaryv1.SubmitTransactionsRequest) bool {
+	if !w.enter() {
+		return false
+	}
+	now := time.Now()
+	s := &submission{w: w, sequence: req.GetSequence(), started: now, until: w.service.waitUntil(ctx, now)}
+	var pending Pending
+	s.err = w.service.guard.protect(w.call, func() (err error) {
+		if err = checkTransaction(req.GetTransaction()); err != nil {
+			return err
+		}
+		if s.level, err = checkLevel(req.GetWaitFor()); err != nil {
+			return err
+		}
+		pending, err = w.service.backends.Submitter.Begin(ctx, w.call.client, req.GetTransaction(), s.level, s.done)
+		return err
+	})
+	if s.err != nil {
+		w.begun.Done()
+	}
+	w.handed(s, pending)
+	return true
+}
+
+// enter makes room for one more; false says that no more are handed over.
+func (w *submissions) enter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.open++
+	w.begun.Add(1)
+	return true
+}
+
+// handed says that a transaction was handed over, or why not.
+func (w *submissions) handed(s *submission, pending Pending) {
+	w.mu.Lock()
+	s.pending, s.handed = pending, true
+	ring, forget := false, false
+	switch {
+	case s.over || s.err != nil:
+		w.ready = append(w.ready, s)
+		ring = len(w.ready) == 1
+	case w.left:
+		forget = true
+	default:
+		ring = w.first == nil
+		w.list(s)
+	}
+	w.mu.Unlock()
+	switch {
+	case forget:
+		w.forget(pending)
+	case ring:
+		w.ring()
+	}
+}
+
+// done is what the backend calls when the wait is over.
+func (s *submission) done() {
+	w := s.w
+	w.mu.Lock()
+	s.over = true
+	ring := false
+	if s.handed {
+		w.unlist(s)
+		w.ready = append(w.ready, s)
+		ring = len(w.ready) == 1
+	}
+	w.mu.Unlock()
+	if ring {
+		w.ring()
+	}
+	w.begun.Done()
+}
+
+func (w *submissions) ring() {
+	select {
+	case w.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (w *submissions) list(s *submission) {
+	s.listed, s.prev = true, w.last
+	if w.last == nil {
+		w.first = s
+	} else {
+		w.last.next = s
+	}
+	w.last = s
+}
+
+func (w *submissions) unlist(s *submission) {
+	if !s.listed {
+		return
+	}
+	if s.prev == nil {
+		w.first = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next == nil {
+		w.last = s.prev
+	} else {
+		s.next.prev = s.prev
+	}
+	s.listed, s.next, s.prev = false, nil, nil
+}
+
+// run answers until there is nothing left to do.
+func (w *submissions) run(ctx context.Context) error {
+	var result error
+	var batch []*submission
+	reading, stopping, ended := true, w.service.stopping, w.ended
+	expiry, armed := time.NewTimer(time.Hour), false
+	defer expiry.Stop()
+	for {
+		batch = w.take(batch)
+		for _, s := range batch {
+			if err := w.answer(ctx, s); err != nil {
+				return err
+			}
+		}
+		until, waits, open := w.answered(len(batch))
+		switch {
+		case !reading && open == 0:
+			return result
+		case waits && !armed:
+			expiry.Reset(time.Until(until))
+			armed = true
+		}
+		select {
+		case <-w.bell:
+		case err := <-ended:
+			reading, ended = false, nil
+			if !errors.Is(err, io.EOF) {
+				return err
+			}
+		case <-stopping:
+			reading, stopping, ended, result = false, nil, nil, errStopping
+			w.close()
+		case <-expiry.C:
+			armed = false
+			w.expire(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take is what is ready, in place of what was taken before.
+func (w *submissions) take(before []*submission) []*submission {
+	clear(before)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	batch := w.ready
+	w.ready = before[:0]
+	return batch
+}
+
+// answered counts so many answers. It returns when the first of the waits ends, if any goes on, and how many
+// transactions have no answer yet.
+func (w *submissions) answered(n int) (until time.Time, waits bool, open int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open -= n
+	if w.first != nil {
+		until, waits = w.first.until, true
+	}
+	return until, waits, w.open
+}
+
+// close hands no more over.
+func (w *submissions) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+}
+
+// expire ends the waits that have lasted as long as they may.
+func (w *submissions) expire(ctx context.Context) {
+	now := time.Now()
+	var late []*submission
+	w.mu.Lock()
+	for w.first != nil && !w.first.until.After(now) {
+		late = append(late, w.first)
+		w.unlist(w.first)
+	}
+	w.mu.Unlock()
+	for _, s := range late {
+		if !s.pending.Leave() {
+			continue // it is done
+		}
+		go func() { // the backend may have to ask somebody
+			s.status, s.err = s.pending.Status(ctx), waitExpired(s.level, s.started)
+			s.done()
+		}()
+	}
+}
+
+// leave ends all waits, and is until the backend calls nobody any more.
+func (w *submissions) leave() {
+	w.mu.Lock()
+	w.closed, w.left = true, true
+	var all []*submission
+	for w.first != nil {
+		all = append(all, w.first)
+		w.unlist(w.first)
+	}
+	w.mu.Unlock()
+	for _, s := range all {
+		w.forget(s.pending)
+	}
+	w.begun.Wait()
+}
+
+// forget ends a wait that nobody is answered for.
+func (w *submissions) forget(p Pending) {
+	if p.Leave() {
+		w.begun.Done()
+	}
+}
+
+// answer sends what came of one transaction. Why it was refused, or did not get there in time, stands
+// in the answer's rejection; the state is REJECTED only where the reason ends the transaction.
+func (w *submissions) answer(ctx context.Context, s *submission) error {
+	g, status, err := w.service.guard, s.status, s.err
+	if err == nil {
+		err = g.protect(w.call, func() (err error) {
+			status, err = s.pending.Result()
+			status, err = settled(s.level, status, err)
+			return err
+		})
+	}
+	answer := &notaryv1.SubmitTransactionsResponse{Sequence: s.sequence, Status: status}
+	if err = explain(ctx, err); err != nil {
+		if answer.Status == nil {
+			answer.Status = &notaryv1.TransactionStatus{}
+		}
+		rejection, v := rejectionOf(err)
+		answer.Status.Rejection = rejection
+		if v.rejected() {
+			answer.Status.State = notaryv1.TransactionState_TRANSACTION_STATE_REJECTED
+		}
+		if rejection.Reason == notaryv1.Reason_REASON_INTERNAL {
+			g.log.Error("transaction of a stream", "method", w.call.method, "call", w.call.id, "sequence", s.sequence, "error", err)
+		}
+	}
+	if err := w.stream.Send(answer); err != nil {
+		return err
+	}
+	<-w.places
+	return nil
+}

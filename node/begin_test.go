@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
+)
+
+// begin hands a transaction over and returns what is waited for and a channel that is closed when it is ready.
+func (n *villager) begin(t *testing.T, ctx context.Context, raw []byte, level notaryv1.WaitLevel) (Pending, <-chan struct{}) {
+	t.Helper()
+	ready := make(chan struct{})
+	p, err := n.Begin(ctx, "test", raw, level, func() { close(ready) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, ready
+}
+
+func within(t *testing.T, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(villagePatience):
+		t.Fatalf("%s does not come", what)
+	}
+}
+
+// TestBegin: a wait without a goroutine ends where one with a goroutine does, or when it is left.
+func TestBegin(t *testing.T) {
+	v := newVillageFor(t, 1, 4, nil)
+	n, ctx := v.start(0), t.Context()
+	tx := v.pay(0, "")
+	for range 2 { // on its way, and final already
+		p, ready := n.begin(t, ctx, tx.Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL)
+		within(t, "finality", ready)
+		if s, err := p.Result(); err != nil || s.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_FINAL || string(s.GetTransactionId()) != string(tx.ID[:]) {
+			t.Fatalf("%v, %v", s, err)
+		}
+		if p.Leave() {
+			t.Error("left after the end")
+		}
+	}
+	for _, level := range []notaryv1.WaitLevel{notaryv1.WaitLevel_WAIT_LEVEL_NONE, notaryv1.WaitLevel_WAIT_LEVEL_PENDING} {
+		p, ready := n.begin(t, ctx, v.pay(1, "").Raw, level)
+		within(t, level.String(), ready)
+		if s, err := p.Result(); err != nil || s.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_REJECTED {
+			t.Errorf("%s: %v, %v", level, s, err)
+		}
+	}
+	// A rival of what is final is refused, at once or as its result.
+	over := make(chan struct{})
+	p, err := n.Begin(ctx, "test", v.pay(0, "rival").Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL, func() { close(over) })
+	if err == nil {
+		within(t, "a refusal", over)
+		_, err = p.Result()
+	}
+	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_OUTPOINT_SPENT {
+		t.Errorf("a rival of what is final: %v", err)
+	}
+	if _, err := n.Begin(ctx, "test", []byte("nothing"), notaryv1.WaitLevel_WAIT_LEVEL_FINAL, func() {}); refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNSPECIFIED {
+		t.Errorf("bytes that are no transaction: %v", err)
+	}
+}
+
+// TestBeginIsLeft: who has left is not called, and the status is there all the same; when the node ends, all who wait
+// are told.
+func TestBeginIsLeft(t *testing.T) {
+	v := newVillage(t, nil) // a quarter of the weight decides nothing
+	n, ctx := v.start(0), t.Context()
+	left, never := n.begin(t, ctx, v.pay(0, "").Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL)
+	stays, told := n.begin(t, ctx, v.pay(0, "").Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL)
+	if !left.Leave() || left.Leave() {
+		t.Error("a wait is left once")
+	}
+	eventually(t, "the node's vote", func() bool {
+		return left.Status(ctx).GetState() == notaryv1.TransactionState_TRANSACTION_STATE_PENDING
+	})
+	n.Stop()
+	within(t, "the end", told)
+	if _, err := stays.Result(); refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN {
+		t.Errorf("the node ends: %v", err)
+	}
+	select {
+	case <-never:
+		t.Error("who has left is told")
+	default:
+	}
+}
