@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,29 +15,40 @@ import (
 // neighbour leaves the others theirs. What the network has voted on and this node had to ask for may go an eighth
 // beyond what others may fill.
 //
-// For clients there is less room while transactions take long (pace). What neighbours bring is not held back by that:
-// they have it already, will vote on it, and this node would have to ask for it later at a higher price. The way to
-// relieve a network is to take less in at its doors.
+// Of clients' transactions no more are on their way than the pace says. The next ones wait for a place in turns, each
+// client's after one of every other's, and not for long: where too many wait, one of the longest line is refused. What
+// neighbours bring is not held back by that: they have it already, will vote on it, and this node would have to ask for
+// it later at a higher price. The way to relieve a network is to take less in at its doors.
 type admission struct {
 	inFlight atomic.Int64
 	draining atomic.Bool
 	most     int64
+	patience time.Duration // the longest that a client waits for a place
 
 	mu       sync.Mutex
 	byOrigin map[string]int64
 	clients  int64 // of inFlight, those that clients brought
 	pace     *pace
+	lobby    *lobby
 }
 
 // crowdShare is the part of the room that one origin may have when half of it is taken.
 const crowdShare = 8
 
-func newAdmission(most int, long time.Duration) *admission {
-	return &admission{most: int64(most), byOrigin: make(map[string]int64), pace: newPace(int64(most), long)}
+// busyShare is the part of the time that a busy node should take which a transaction may spend on its way; it may spend
+// as much waiting for a place, and what is left is for the unsteadiness of both.
+const busyShare = 2
+
+func newAdmission(most int, busy time.Duration) *admission {
+	return &admission{
+		most: int64(most), byOrigin: make(map[string]int64), lobby: newLobby(), patience: busy,
+		pace: newPace(int64(most), busy/busyShare),
+	}
 }
 
-// admit takes a place, or says why there is none.
-func (a *admission) admit(o Origin) error {
+// admit takes a place, or says why there is none. It waits for one where a client brings what is to be taken in, until
+// ctx ends at the latest.
+func (a *admission) admit(ctx context.Context, o Origin) error {
 	if o.kind == fromStore { // it had its place in an earlier life
 		a.inFlight.Add(1)
 		return nil
@@ -45,31 +57,81 @@ func (a *admission) admit(o Origin) error {
 		return shuttingDown()
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	all, own, most := a.inFlight.Load(), a.byOrigin[o.key()], a.most
-	switch o.kind {
-	case fromAPI: // what clients brought is held against their pace, and all against the room
-		if a.clients >= a.pace.limit/2 && own >= max(a.pace.limit/crowdShare, 1) {
-			return tooMany(own)
-		}
-		if a.clients >= a.pace.limit {
-			return overloaded(a.clients)
-		}
-	case fromPull:
-		most += a.most / 8
+	if err := a.room(o); err != nil {
+		a.mu.Unlock()
+		return err
 	}
-	if o.kind != fromPull && all >= most/2 && own >= max(most/crowdShare, 1) {
+	if o.kind != fromAPI || a.clients < a.pace.limit && a.lobby.n == 0 {
+		a.take(o)
+		a.mu.Unlock()
+		return nil
+	}
+	w := a.lobby.join(o)
+	if int64(a.lobby.n) > a.pace.room() {
+		longest := a.lobby.longest()
+		a.lobby.drop(longest)
+		close(longest.told)
+	}
+	a.mu.Unlock()
+	return a.wait(ctx, w)
+}
+
+// room says why there is none for what an origin brings, whatever the pace.
+func (a *admission) room(o Origin) error {
+	all, own, most := a.inFlight.Load(), a.byOrigin[o.key()], a.most
+	if o.kind == fromPull {
+		most += a.most / 8
+	} else if all >= most/2 && own >= max(most/crowdShare, 1) {
 		return tooMany(own)
 	}
 	if all >= most {
 		return overloaded(all)
 	}
+	return nil
+}
+
+// take gives a place.
+func (a *admission) take(o Origin) {
 	a.inFlight.Add(1)
-	a.byOrigin[o.key()] = own + 1
+	a.byOrigin[o.key()]++
 	if o.kind == fromAPI {
 		a.clients++
 	}
+}
+
+// wait is until a guest has its place or none.
+func (a *admission) wait(ctx context.Context, w *guest) error {
+	patience := time.NewTimer(a.patience)
+	defer patience.Stop()
+	select {
+	case <-w.told:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lobby.drop(w)
+	switch {
+	case !w.placed:
+		return overloaded(a.clients)
+	case a.draining.Load():
+		a.give(w.origin, false)
+		return shuttingDown()
+	}
 	return nil
+}
+
+// pass gives the places that are free to those who wait.
+func (a *admission) pass() {
+	for a.clients < a.pace.limit && a.inFlight.Load() < a.most {
+		w := a.lobby.next()
+		if w == nil {
+			return
+		}
+		a.take(w.origin)
+		w.placed = true
+		close(w.told)
+	}
 }
 
 // finished tells the pace how long a client's transaction took to become final.
@@ -79,6 +141,7 @@ func (a *admission) finished(o Origin, took time.Duration) {
 	}
 	a.mu.Lock()
 	a.pace.finished(time.Now(), took, a.clients)
+	a.pass()
 	a.mu.Unlock()
 }
 
@@ -89,18 +152,26 @@ func (a *admission) aside(o Origin) {
 		return
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.clients--
-	a.mu.Unlock()
+	a.pass()
 }
 
 // leave gives a place back; aside says that it stood aside.
 func (a *admission) leave(o Origin, aside bool) {
-	a.inFlight.Add(-1)
 	if o.kind == fromStore {
+		a.inFlight.Add(-1)
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.give(o, aside)
+	a.pass()
+}
+
+// give takes a place back.
+func (a *admission) give(o Origin, aside bool) {
+	a.inFlight.Add(-1)
 	if a.byOrigin[o.key()]--; a.byOrigin[o.key()] == 0 {
 		delete(a.byOrigin, o.key())
 	}

@@ -1,45 +1,55 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/notarynet/notaryd/internal/bubble"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 )
+
+// impatient is a context for whoever does not wait for a place.
+func impatient() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
 
 // TestAdmission: so many are let in, none while draining, and what an earlier life left always.
 func TestAdmission(t *testing.T) {
 	a := newAdmission(2, time.Second)
 	client, other, stored := Origin{kind: fromAPI, name: "a"}, Origin{kind: fromAPI, name: "b"}, Origin{kind: fromStore}
 	for i, o := range []Origin{client, other} {
-		if err := a.admit(o); err != nil {
+		if err := a.admit(impatient(), o); err != nil {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
 	for _, o := range []Origin{client, {kind: fromAPI, name: "c"}, {kind: fromGossip, name: "d"}} {
-		if got := refusal.ReasonOf(a.admit(o)); got != notaryv1.Reason_REASON_OVERLOADED {
+		if got := refusal.ReasonOf(a.admit(impatient(), o)); got != notaryv1.Reason_REASON_OVERLOADED {
 			t.Errorf("%v: %v", o, got)
 		}
 	}
-	if a.admit(stored) != nil || a.inFlight.Load() != 3 {
+	if a.admit(impatient(), stored) != nil || a.inFlight.Load() != 3 {
 		t.Errorf("%d on their way", a.inFlight.Load())
 	}
 	a.leave(client, false)
 	a.leave(other, false)
-	if a.admit(client) != nil {
+	if a.admit(impatient(), client) != nil {
 		t.Error("no room after two have left")
 	}
 	a.draining.Store(true)
-	err := a.admit(client)
+	err := a.admit(impatient(), client)
 	var retry interface{ RetryAfter() time.Duration }
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN || !errors.As(err, &retry) || retry.RetryAfter() <= 0 {
 		t.Errorf("draining: %v", err)
 	}
-	if a.admit(stored) != nil {
+	if a.admit(impatient(), stored) != nil {
 		t.Error("what an earlier life left is refused")
 	}
 }
@@ -50,28 +60,28 @@ func TestHeldStandAside(t *testing.T) {
 	a := newAdmission(100, time.Second)
 	a.pace.limit = 10
 	client, other := Origin{kind: fromAPI, name: "a"}, Origin{kind: fromAPI, name: "b"}
-	for range 3 { // each time five, which is half of what the pace leaves
-		for range 5 {
-			if err := a.admit(client); err != nil {
+	for range 3 {
+		for range 10 {
+			if err := a.admit(impatient(), client); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if a.admit(client) == nil {
-			t.Fatal("more than half for one client")
+		if a.admit(impatient(), client) == nil {
+			t.Fatal("more than the pace leaves")
 		}
-		for range 5 {
+		for range 10 {
 			a.aside(client)
 		}
 	}
 	for i := range 10 {
-		if err := a.admit(Origin{kind: fromAPI, name: string(rune('c' + i))}); err != nil {
+		if err := a.admit(impatient(), Origin{kind: fromAPI, name: string(rune('c' + i))}); err != nil {
 			t.Fatalf("client %d: %v", i, err)
 		}
 	}
-	if a.admit(other) == nil {
+	if a.admit(impatient(), other) == nil {
 		t.Error("more than the pace leaves")
 	}
-	for range 15 {
+	for range 30 {
 		a.leave(client, true)
 	}
 	for i := range 10 {
@@ -80,6 +90,83 @@ func TestHeldStandAside(t *testing.T) {
 	if a.clients != 0 || a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {
 		t.Errorf("%d clients', %d on their way, %d origins", a.clients, a.inFlight.Load(), len(a.byOrigin))
 	}
+}
+
+// TestClientsTakeTurns: one transaction of an honest client waits for one of a flood, not for all that the flood has sent,
+// and finds room where the flood has filled it.
+func TestClientsTakeTurns(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		a := newAdmission(1000, time.Second)
+		a.pace.limit = 1
+		flood, honest := Origin{kind: fromAPI, name: "flood"}, Origin{kind: fromAPI, name: "honest"}
+		results := make(chan Origin, 1000)
+		ask := func(o Origin) {
+			go func() {
+				if a.admit(t.Context(), o) == nil {
+					results <- o
+				} else {
+					results <- Origin{name: "refused " + o.name}
+				}
+			}()
+			synctest.Wait()
+		}
+		room := int(a.pace.room())
+		for range room + 10 { // one has a place, room wait, and for the rest there is none
+			ask(flood)
+		}
+		if o := <-results; o != flood {
+			t.Fatalf("the first is %v", o)
+		}
+		for range 9 {
+			if o := <-results; o.name != "refused flood" {
+				t.Fatalf("%v, of too many", o)
+			}
+		}
+		ask(honest) // takes the room of the flood's newest
+		if o := <-results; o.name != "refused flood" {
+			t.Fatalf("%v gives way", o)
+		}
+		for _, want := range []Origin{flood, honest, flood, flood} {
+			a.leave(flood, false)
+			if o := <-results; o != want {
+				t.Fatalf("%v has its turn, want %v", o, want)
+			}
+		}
+		time.Sleep(time.Second) // the patience of all
+		synctest.Wait()
+		for range room - 4 {
+			if o := <-results; o.name != "refused flood" {
+				t.Fatalf("%v, of those that waited too long", o)
+			}
+		}
+		a.leave(flood, false)
+		if a.lobby.n != 0 || len(a.lobby.lines) != 0 || len(a.lobby.order) != 0 || a.clients != 0 {
+			t.Errorf("%d wait in %d lines, %d on their way", a.lobby.n, len(a.lobby.lines), a.clients)
+		}
+	})
+}
+
+// TestDrainRefusesWhoWaits: a place that becomes free while the node drains is given to nobody.
+func TestDrainRefusesWhoWaits(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		a := newAdmission(1000, time.Second)
+		a.pace.limit = 1
+		o := Origin{kind: fromAPI, name: "a"}
+		if err := a.admit(impatient(), o); err != nil {
+			t.Fatal(err)
+		}
+		refused := make(chan error)
+		go func() { refused <- a.admit(t.Context(), o) }()
+		synctest.Wait()
+		a.draining.Store(true)
+		a.leave(o, false)
+		if err := <-refused; refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN {
+			t.Errorf("%v", err)
+		}
+		if a.clients != 0 || a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {
+			t.Errorf("%d on their way", a.inFlight.Load())
+		}
+	})
 }
 
 // TestAdmissionIsFair: whatever the others do, an origin that keeps to its share is let in, one alone may have half,
@@ -103,7 +190,7 @@ func TestAdmissionIsFair(t *testing.T) {
 				}
 				continue
 			}
-			err := a.admit(o)
+			err := a.admit(impatient(), o)
 			full := total >= most
 			if o.kind == fromPull {
 				full = total >= most+most/8

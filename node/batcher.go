@@ -55,6 +55,7 @@ type batcher struct {
 	log     *slog.Logger
 	refused quota // of lines of the log about refused votes
 
+	rhythm  rhythm
 	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
 	proven  []domain.Hash                         // evidence to be listed
 	leaves  []observation.Leaf
@@ -165,7 +166,8 @@ func (b *batcher) freeInherited(ctx context.Context, inherited []conflict.Record
 }
 
 // run flushes at once when the node was idle. Under load it waits so long that signing, syncing and
-// publishing take at most a quarter of the time, up to the flush interval or a full batch.
+// publishing take at most a quarter of the time, up to the flush interval or a full batch, and that those who
+// receive its observations are not kept busy by their number (rhythm).
 func (b *batcher) run(ctx context.Context) {
 	if err := b.freeInherited(ctx, b.inherited); err != nil {
 		b.fail(err)
@@ -222,7 +224,7 @@ func (b *batcher) run(ctx context.Context) {
 		}
 		cost := time.Since(start)
 		ready = false
-		pause.Reset(min(3*cost, b.config.FlushInterval))
+		pause.Reset(max(min(3*cost, b.config.FlushInterval), b.rhythm.signed(start)))
 		heartbeat.Reset(b.config.Heartbeat)
 	}
 }

@@ -195,7 +195,7 @@ func (b *batcher) enterEpoch(ctx context.Context, e conflict.Enter) error {
 	if err := b.freeInherited(ctx, e.Records); err != nil {
 		return err
 	}
-	b.group, b.closed = e.Group, false
+	b.group, b.closed, b.rhythm = e.Group, false, newRhythm(len(e.Group.Voters()))
 	signing := b.store.Signing()
 	may, why := maySign(e.Group, b.key.Public(), signing)
 	if why != "" {

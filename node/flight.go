@@ -25,9 +25,8 @@ type flight struct {
 	edges      []conflict.Vote   // the quorum that made it final
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
-	delayed    bool              // it waited for something that no load explains: parents, a time lock, rivals
 	slim       bool              // its goroutine is the second one, with a stack as small as they come
-	aside      bool              // it waited for parents or a time lock, and is not held against the pace
+	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
 
 	mu      sync.Mutex
 	state   lifecycle.State
@@ -227,14 +226,11 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 				}
 			}})
 	case lifecycle.Hold:
-		f.delayed = true
-		if !f.aside {
-			f.aside = true
-			sh.admission.aside(f.origin)
-		}
+		f.stepAside(sh)
 		sh.waiting.hold(f, e)
 	case lifecycle.Contest:
-		f.contested, f.delayed = true, true
+		f.contested = true
+		f.stepAside(sh)
 		return sh.contest(ctx, f, e.InWindow)
 	case lifecycle.Commit:
 		return sh.committer.commit(ctx, f, final(f, e))
@@ -244,6 +240,14 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 		return false
 	}
 	return true
+}
+
+// stepAside says that the transaction waits for something that no load explains.
+func (f *flight) stepAside(sh *shell) {
+	if !f.aside {
+		f.aside = true
+		sh.admission.aside(f.origin)
+	}
 }
 
 // look reads the entries of all inputs.

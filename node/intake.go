@@ -135,7 +135,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	if err := sh.space.admit(); err != nil {
 		return nil, err
 	}
-	if err := sh.admission.admit(origin); err != nil {
+	if err := sh.admission.admit(ctx, origin); err != nil {
 		return nil, err
 	}
 	f := newFlight(tx, origin, sh.config.Fees)

@@ -151,7 +151,7 @@ func (n *Node) wireBatcher(p Parts) error {
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan []*utxo.Tx, 64), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
-		key: p.Key, group: present, head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
+		key: p.Key, group: present, rhythm: newRhythm(len(present.Voters())), head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
 		publish: sh.publishObservation,
 		count: func(ctx context.Context, o *observation.Observation) {
 			sh.epochs.heard(o)

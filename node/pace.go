@@ -2,10 +2,11 @@ package node
 
 import "time"
 
-// pace says how many transactions of clients may be on their way at once. Past what a node, or the network behind it,
-// can finish, more of them only make all of them wait: so the number falls while they take longer than is wanted, and
-// rises again while they do not and there are takers (additive increase, multiplicative decrease: Chiu and Jain 1989).
-// It is a pure function of what it is told; admission owns it.
+// pace says how many transactions of clients may be on their way at once, and how many may wait for that. Past what a
+// node, or the network behind it, can finish, more of them only make all of them wait: so the number falls while they take
+// longer than is wanted, and rises again while they do not and there are takers (additive increase, multiplicative
+// decrease: Chiu and Jain 1989). What nobody takes is given up again, so that a sudden crowd comes in as fast as it gets
+// on and not all at once (congestion window validation: RFC 2861). It is a pure function of what it is told; admission owns it.
 type pace struct {
 	most, least int64
 	limit       int64
@@ -17,16 +18,16 @@ type pace struct {
 
 // Settings of the pace.
 const (
-	leastAtOnce = 256                   // however slow the network is, it takes so many
+	leastAtOnce = 64                    // however slow the network is, it takes so many
 	paceStep    = 50 * time.Millisecond // between two changes
 )
 
 func newPace(most int64, long time.Duration) *pace {
-	return &pace{most: most, least: min(leastAtOnce, most), limit: most, long: long}
+	return &pace{most: most, least: min(leastAtOnce, most), limit: min(leastAtOnce, most), long: long}
 }
 
-// finished takes in how long a transaction took from arrival to finality, at an instant of a monotonic clock, with how many
-// of clients' transactions are on their way.
+// finished takes in how long a transaction took from its place on to finality, at an instant of a monotonic clock, with how
+// many of clients' transactions are on their way.
 func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 	if p.mean == 0 {
 		p.mean = took
@@ -39,7 +40,14 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 	switch {
 	case p.mean > p.long:
 		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
-	case atOnce >= p.limit*3/8: // one client alone may have half (admission), and three quarters of that is many
+	case atOnce >= p.limit*3/4:
 		p.limit = min(p.most, p.limit+p.limit/16+4)
+	case atOnce < p.limit/4:
+		p.limit = max(p.least, p.limit-p.limit/16)
 	}
+}
+
+// room is how many may wait for a place: as many as get one within the time that transactions should not take.
+func (p *pace) room() int64 {
+	return min(p.most, p.limit*int64(p.long)/int64(max(p.mean, p.long/64, 1)))
 }

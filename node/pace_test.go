@@ -33,17 +33,18 @@ func TestPaceHoldsLatency(t *testing.T) {
 	}
 }
 
-// TestPaceRecoversForOne: a single client, which may have half of the limit, brings it up again as well.
-func TestPaceRecoversForOne(t *testing.T) {
+// TestPaceForgets: what nobody takes any more is given up again, and a crowd has it back soon.
+func TestPaceForgets(t *testing.T) {
 	now := time.Now()
 	p := newPace(20_000, 150*time.Millisecond)
-	p.limit = leastAtOnce
-	for range 200_000 {
-		now = now.Add(100 * time.Microsecond)
-		p.finished(now, 10*time.Millisecond, p.limit/2)
+	station(p, &now, 20_000, 5*time.Millisecond, 1_000_000, 10)
+	high := p.limit
+	station(p, &now, 1000, 5*time.Millisecond, 5, 10)
+	if high < 1500 || p.limit != leastAtOnce {
+		t.Errorf("limit %d after a crowd, %d after ten calm seconds", high, p.limit)
 	}
-	if p.limit < 15_000 {
-		t.Errorf("limit %d", p.limit)
+	if station(p, &now, 20_000, 5*time.Millisecond, 1_000_000, 4); p.limit < 1500 {
+		t.Errorf("limit %d four seconds later", p.limit)
 	}
 }
 
@@ -60,13 +61,16 @@ func TestPaceRecovers(t *testing.T) {
 	}
 }
 
-// TestPaceLeavesTheIdleAlone: where transactions do not take long, nothing is refused however few there are.
-func TestPaceLeavesTheIdleAlone(t *testing.T) {
-	now := time.Now()
-	p := newPace(20_000, 150*time.Millisecond)
-	station(p, &now, 10_000, 140*time.Millisecond, 100, 30)
-	if p.limit != 20_000 {
-		t.Errorf("limit %d", p.limit)
+// TestPaceRoom: who waits for a place has it within the time that is wanted, and a node that has seen nothing yet lets
+// a crowd wait.
+func TestPaceRoom(t *testing.T) {
+	p := newPace(20_000, 160*time.Millisecond)
+	if p.room() < 1000 {
+		t.Errorf("room for %d at the start", p.room())
+	}
+	p.limit, p.mean = 100, 80*time.Millisecond // 1,250 a second
+	if p.room() != 200 {
+		t.Errorf("room for %d", p.room())
 	}
 }
 

@@ -52,7 +52,7 @@ func (n *Node) restore(ctx context.Context, u undecided) error {
 		return err
 	}
 	for _, f := range u.flights {
-		if err := sh.admission.admit(f.origin); err != nil {
+		if err := sh.admission.admit(ctx, f.origin); err != nil {
 			return err
 		}
 		if _, added := sh.flights.add(f); !added {

@@ -103,7 +103,7 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		}
 		took := finals[i].FinalMS - min(finals[i].FinalMS, f.receivedMS) // the clock may have been set back
 		sh.metrics.finalSeconds.Observe(float64(took) / 1000)
-		if !f.delayed { // set before the flight asked for its commit
+		if !f.aside { // set before the flight asked for its commit
 			sh.admission.finished(f.origin, time.Duration(took)*time.Millisecond)
 		}
 		sh.recent.final(finals[i].FinalMS, took)

@@ -1,0 +1,74 @@
+package node
+
+import "slices"
+
+// lobby is where clients wait for a place: in turns, one of each origin after the other (fair queueing, Nagle 1987), so
+// that whoever sends one transaction waits for one of everybody else, not for all that a flood has sent. It is not for
+// concurrent use; admission owns it.
+type lobby struct {
+	lines map[string]*line
+	order []*line // those with somebody in them, whose turn is next first
+	n     int     // waiting, in all lines
+}
+
+// line is those of one origin, who came first first.
+type line struct{ who []*guest }
+
+// guest waits for a place.
+type guest struct {
+	origin Origin
+	line   *line         // nil once it waits no more
+	told   chan struct{} // closed then, unless it has gone by itself
+	placed bool          // it has its place
+}
+
+func newLobby() *lobby { return &lobby{lines: make(map[string]*line)} }
+
+// join adds a guest to the line of an origin.
+func (b *lobby) join(o Origin) *guest {
+	l := b.lines[o.key()]
+	if l == nil {
+		l = new(line)
+		b.lines[o.key()] = l
+		b.order = append(b.order, l)
+	}
+	w := &guest{origin: o, line: l, told: make(chan struct{})}
+	l.who = append(l.who, w)
+	b.n++
+	return w
+}
+
+// next takes out who is next; nil where nobody waits.
+func (b *lobby) next() *guest {
+	if len(b.order) == 0 {
+		return nil
+	}
+	l := b.order[0]
+	b.order = append(slices.Delete(b.order, 0, 1), l)
+	w := l.who[0]
+	b.drop(w)
+	return w
+}
+
+// longest is the newest of the longest line: who gives way when too many wait (Suter et al. 1998). Somebody must wait.
+func (b *lobby) longest() *guest {
+	l := slices.MaxFunc(b.order, func(x, y *line) int { return len(x.who) - len(y.who) })
+	return l.who[len(l.who)-1]
+}
+
+// drop takes out a guest, wherever it stands.
+func (b *lobby) drop(w *guest) {
+	l := w.line
+	if l == nil {
+		return
+	}
+	w.line = nil
+	b.n--
+	i := slices.Index(l.who, w)
+	l.who = slices.Delete(l.who, i, i+1)
+	if len(l.who) == 0 {
+		delete(b.lines, w.origin.key())
+		i := slices.Index(b.order, l)
+		b.order = slices.Delete(b.order, i, i+1)
+	}
+}
