@@ -14,7 +14,7 @@ code=0
 go test ./internal/e2e -count=1 -timeout "${TIMEOUT:-24h}" -v -run '^(TestPowerLoss|TestPowerLossControl|TestKillNine)$' >"$log" 2>&1 || code=$?
 sed -n 's/^soak //p' "$log"
 if [ "$code" -ne 0 ]; then
-	grep -v 'reason=INTERNAL' "$log" | tail -n 60 >&2
+	grep -vE 'reason=INTERNAL|^ *--- PASS|^=== RUN' "$log" | tail -n 200 >&2
 	echo "soak: FAILED" >&2
 fi
 exit "$code"
