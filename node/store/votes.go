@@ -279,10 +279,12 @@ func (p *votePlan) record(r *conflict.Record) error {
 	inSheaf := func(s voteSlot) bool { return s.Sheaf != 0 }
 	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.recent.live(r.Outpoint))
 	if !live && len(slots) == 0 {
-		by, spent, err := p.spentBy(r.Outpoint)
+		by, spent, err := p.s.spentBy(p.probe, r.Outpoint)
 		if err != nil {
 			return err
 		}
+		// Where a rival spent it while the vote was on its way here, the record counts: this node may yet be asked
+		// to support the rival.
 		at := func(k *conflict.Record) bool { return k.Outpoint == r.Outpoint }
 		if spent && by == r.Tx && !slices.ContainsFunc(p.alone, at) {
 			return nil
@@ -308,17 +310,16 @@ func (p *votePlan) record(r *conflict.Record) error {
 	return nil
 }
 
-// spentBy is what spent an outpoint. Where a rival spent it while the vote was on its way here, the record counts: this
-// node may yet be asked to support the rival.
-func (p *votePlan) spentBy(o utxo.Outpoint) (by domain.Hash, spent bool, err error) {
-	p.w.key = appendOutpointKey(p.w.key[:0], ClassSpent, o)
-	value, spent, err := p.probe.get(p.w.key)
+// spentBy is what spent an outpoint.
+func (s *Store) spentBy(probe *probe, o utxo.Outpoint) (by domain.Hash, spent bool, err error) {
+	var buf [outpointKeyLen]byte
+	value, spent, err := probe.get(appendOutpointKey(buf[:0], ClassSpent, o))
 	if err != nil || !spent {
 		return by, false, err
 	}
 	v, err := decodeSpent(value)
 	if err != nil {
-		return by, false, p.s.fail(err)
+		return by, false, s.fail(err)
 	}
 	return v.By, true, nil
 }
