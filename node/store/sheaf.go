@@ -271,10 +271,6 @@ func undecided(probe *probe, id domain.Hash) (bool, error) {
 
 // guardRecords are all vote records in force, in key order.
 func (s *Store) guardRecords() (list []conflict.Record, err error) {
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for r, err := range scanClass(s, ClassVote, decodeVote) {

@@ -97,6 +97,11 @@ func (s *Store) IsFinal(id domain.Hash) (bool, error) {
 // first error.
 func (s *Store) PendingTransactions() iter.Seq2[*Transaction, error] {
 	return func(yield func(*Transaction, error) bool) {
+		if err := s.enter(); err != nil {
+			yield(nil, err)
+			return
+		}
+		defer s.leave()
 		for _, id := range s.pending.ids() {
 			t, ok, err := s.Transaction(id)
 			if err != nil {
@@ -114,6 +119,11 @@ func (s *Store) PendingTransactions() iter.Seq2[*Transaction, error] {
 // conflict.Guard.Restore takes before the node votes again. The sequence ends with the first error.
 func (s *Store) GuardRecords() iter.Seq2[conflict.Record, error] {
 	return func(yield func(conflict.Record, error) bool) {
+		if err := s.enter(); err != nil {
+			yield(conflict.Record{}, err)
+			return
+		}
+		defer s.leave()
 		list, err := s.guardRecords()
 		if err != nil {
 			yield(conflict.Record{}, err)

@@ -158,7 +158,7 @@ func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 	}
 	w := &s.scratch
 	w.reset()
-	p := votePlan{s: s, w: w, probe: probe, leaving: s.newLeaving(), number: s.lastSheaf + 1, at: map[voteKey]int{}}
+	p := votePlan{s: s, w: w, probe: probe, leaving: s.newLeaving(), number: s.lastSheaf + 1}
 	if err = probe.close(p.add(b)); err != nil {
 		return nil, err
 	}
@@ -217,7 +217,8 @@ func (p *votePlan) add(b *VoteBatch) (err error) {
 			return err
 		}
 	}
-	p.sheaf.TimeMS = b.Observation.Header.TimeMS
+	p.at = make(map[voteKey]int, len(b.Records))
+	p.sheaf = sheaf{TimeMS: b.Observation.Header.TimeMS, Records: make([]conflict.Record, 0, len(b.Records))}
 	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
 	for _, tx := range b.Transactions {
 		if p.s.isPending(tx.ID, batch) {
