@@ -66,7 +66,7 @@ func DefaultConfig() Config {
 			CallBurst:            400,
 			CallsPerClient:       1024,
 			OpenStreamsPerClient: 64,
-			SubmitWindow:         256,
+			SubmitWindow:         1024,
 			Clients:              16384,
 			SniffTimeout:         5 * time.Second,
 			HTTPTimeout:          30 * time.Second,

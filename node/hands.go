@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // idleHands is how many goroutines wait for the next transaction at most.
@@ -12,17 +13,24 @@ const idleHands = 2048
 // its stack has grown by then, and growing a new one costs a busy node a twelfth of its time.
 type hands struct {
 	next    chan *flight // to whoever is idle
-	idle    chan struct{}
+	idle    atomic.Int64
 	running sync.WaitGroup
 }
 
 func newHands() *hands {
-	return &hands{next: make(chan *flight), idle: make(chan struct{}, idleHands)}
+	return &hands{next: make(chan *flight)}
 }
 
 // fresh runs a flight on a goroutine of its own that nobody has used yet.
 func (h *hands) fresh(ctx context.Context, f *flight, sh *shell) {
-	h.running.Go(func() { f.run(ctx, sh, new(workbench)) })
+	h.running.Add(1)
+	go h.alone(ctx, f, sh)
+}
+
+func (h *hands) alone(ctx context.Context, f *flight, sh *shell) {
+	defer h.running.Done()
+	var d workbench
+	f.run(ctx, sh, &d)
 }
 
 // take runs a flight on a goroutine that is lent to it.
@@ -40,13 +48,10 @@ func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
 	for f != nil {
 		f.run(ctx, sh, &d)
 		f = nil
-		select {
-		case h.idle <- struct{}{}:
-		default:
-			return
+		if h.idle.Add(1) <= idleHands {
+			f = <-h.next
 		}
-		f = <-h.next
-		<-h.idle
+		h.idle.Add(-1)
 	}
 }
 
