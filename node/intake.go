@@ -140,7 +140,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	}
 	f := newFlight(tx, origin, sh.config.Fees)
 	if signed {
-		f.box.post(lifecycle.Verified{})
+		f.box.post(verified)
 	}
 	there, added := sh.flights.add(f)
 	if !added {

@@ -186,3 +186,14 @@ func BenchmarkFollow(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBuild makes and encodes the proof of one transaction, as a node does for whoever has submitted it.
+func BenchmarkBuild(b *testing.B) {
+	net := kit.New("test", kit.Equal(4)...)
+	tx := net.Spend("paid", 0)
+	item := observation.Item{ID: tx.ID, Raw: tx.Raw, Edges: net.Accept(tx.ID, observation.Accepted, 0, 3, 100)}
+	b.ReportAllocs()
+	for b.Loop() {
+		must(observation.BuildProof(net.Group, nil, []observation.Item{item})).Encode()
+	}
+}

@@ -1,8 +1,11 @@
 package observation
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
+	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 )
@@ -20,7 +23,8 @@ func (p *Proof) Encode() []byte {
 }
 
 func (p *Proof) encodeQuorum() []byte {
-	var b, entry []byte
+	b := make([]byte, 0, p.bound())
+	var entry []byte
 	b = appendBytes(b, 1, p.Network[:])
 	b = appendVarint(b, 2, p.GroupEpoch)
 	b = appendBytes(b, 3, p.Link[:])
@@ -28,14 +32,39 @@ func (p *Proof) encodeQuorum() []byte {
 		b = appendElement(b, 4, l.Raw)
 	}
 	for i := range p.Observations {
-		entry = p.Observations[i].appendTo(entry[:0])
+		entry = p.Observations[i].appendTo(slices.Grow(entry[:0], observationBound))
 		b = appendElement(b, 5, entry)
 	}
 	for i := range p.Transactions {
-		entry = p.Transactions[i].appendTo(entry[:0])
+		entry = p.Transactions[i].appendTo(slices.Grow(entry[:0], p.Transactions[i].bound()))
 		b = appendElement(b, 6, entry)
 	}
 	return b
+}
+
+// Bounds of encodings, in bytes: what grows while it is written is copied on the way.
+const (
+	elementBound     = 11 // the tag and the length of a field, or the whole of a number
+	observationBound = 5*elementBound + 2*34 + 66
+)
+
+func (p *Proof) bound() int {
+	n := 3*elementBound + 2*domain.Size + len(p.Observations)*(elementBound+observationBound)
+	for _, l := range p.Links {
+		n += elementBound + len(l.Raw)
+	}
+	for i := range p.Transactions {
+		n += elementBound + p.Transactions[i].bound()
+	}
+	return n
+}
+
+func (t *ProvenTransaction) bound() int {
+	n := 3*elementBound + domain.Size + len(t.Raw)
+	for i := range t.Edges {
+		n += 5*elementBound + len(t.Edges[i].Path)
+	}
+	return n
 }
 
 func (o *ProofObservation) appendTo(b []byte) []byte {
