@@ -6,13 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/notarynet/notaryd/api"
 	"github.com/notarynet/notaryd/client"
@@ -49,42 +45,16 @@ type FloodFigure struct {
 	PeakMB   float64 `json:"peak_mb"`
 }
 
-// attacker is a client at another address of this machine, so that the node tells it from the honest one.
+// attacker is a client at another address than the honest ones.
 type attacker struct {
+	*stranger
 	net   *Network
-	conns []*grpc.ClientConn
-	apis  []notaryv1.NotaryServiceClient
 	sent  atomic.Int64
 	taken atomic.Int64
 }
 
 // attackerAddress is where attackers connect from.
 const attackerAddress = "127.0.0.2"
-
-func newAttacker(n *Network) (*attacker, error) {
-	a := &attacker{net: n}
-	dial := func(ctx context.Context, target string) (net.Conn, error) {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(attackerAddress)}}
-		return d.DialContext(ctx, "tcp", target)
-	}
-	for _, node := range n.file.Nodes {
-		conn, err := grpc.NewClient("passthrough:///"+node.API, grpc.WithContextDialer(dial), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return nil, errors.Join(err, a.close())
-		}
-		a.conns = append(a.conns, conn)
-		a.apis = append(a.apis, notaryv1.NewNotaryServiceClient(conn))
-	}
-	return a, nil
-}
-
-func (a *attacker) close() error {
-	var errs []error
-	for _, c := range a.conns {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
-}
 
 // prepare readies one kind, and returns what throws it at the network, rate a second, until its context ends.
 func (a *attacker) prepare(kind string, rate int, coins *Coins) (func(context.Context) error, error) {
@@ -282,16 +252,17 @@ func (n *Network) underFlood(ctx context.Context, p FloodPlan, kind string, fact
 		if err != nil {
 			return nil, err
 		}
-		return n.Open(ctx, txs, p.Honest)
+		return n.Open(ctx, txs, p.Honest, 1)
 	}
 	calm, err := pay()
 	if err != nil {
 		return f, err
 	}
-	a, err := newAttacker(n)
+	from, err := newStranger(n, attackerAddress)
 	if err != nil {
 		return f, err
 	}
+	a := &attacker{stranger: from, net: n}
 	defer func() { err = errors.Join(err, a.close()) }()
 	flood, err := a.prepare(kind, factor*p.Honest, theirs)
 	if err != nil {

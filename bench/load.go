@@ -166,9 +166,20 @@ func (l *lane) receive() error {
 	}
 }
 
+// crowd is from how many addresses an open loop comes: one client may have a few hundred calls open, and the others do
+// not reach a node.
+const crowd = 16
+
 // Open submits at a fixed rate whether or not earlier ones are final, each in a call of its own that waits for the
-// proof, and times from the instant it was due until the proof is here.
-func (n *Network) Open(ctx context.Context, txs []*utxo.Tx, rate int) (*Outcome, error) {
+// proof, from one of so many clients, and times from the instant it was due until the proof is here.
+func (n *Network) Open(ctx context.Context, txs []*utxo.Tx, rate, clients int) (result *Outcome, err error) {
+	from := make([]*stranger, clients)
+	for i := range from {
+		if from[i], err = newStranger(n, fmt.Sprint("127.0.1.", i+1)); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, from[i].close()) }()
+	}
 	var (
 		all   sync.WaitGroup
 		mu    sync.Mutex
@@ -184,7 +195,7 @@ func (n *Network) Open(ctx context.Context, txs []*utxo.Tx, rate int) (*Outcome,
 			break
 		}
 		all.Go(func() {
-			answer, err := n.Nodes[i%len(n.Nodes)].API().SubmitTransaction(ctx, &notaryv1.SubmitTransactionRequest{
+			answer, err := from[i/len(n.Nodes)%clients].apis[i%len(n.Nodes)].SubmitTransaction(ctx, &notaryv1.SubmitTransactionRequest{
 				Transaction: tx.Raw, WaitFor: client.WaitFinal, WithProof: true,
 			})
 			took := time.Since(due)

@@ -65,7 +65,7 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 		turnedAway := 0
 		err = net.measure(ctx, p.Live, rate, ceilings, report, func() (*Outcome, error) {
 			return net.profiled(ctx, p.profile(rate), p.OpenSeconds, func() (out *Outcome, err error) {
-				if out, err = net.Open(ctx, txs, rate); err == nil {
+				if out, err = net.Open(ctx, txs, rate, crowd); err == nil {
 					turnedAway = out.Refused + out.Failed
 				}
 				return out, err

@@ -175,6 +175,7 @@ func TestAdmissionIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 64
 		a := newAdmission(most, time.Second)
+		a.pace.limit = most
 		have := map[Origin]int64{}
 		total := int64(0)
 		origins := []Origin{

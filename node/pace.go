@@ -8,9 +8,9 @@ import "time"
 // decrease: Chiu and Jain 1989). What nobody takes is given up again, so that a sudden crowd comes in as fast as it gets
 // on and not all at once (congestion window validation: RFC 2861). It is a pure function of what it is told; admission owns it.
 type pace struct {
-	most, least int64
-	limit       int64
-	long        time.Duration // what transactions should not take
+	most, least, first int64
+	limit              int64
+	long               time.Duration // what transactions should not take
 
 	mean   time.Duration // of the time to finality, moving, over about the last 16
 	nextAt time.Time     // when the limit may change again
@@ -19,11 +19,13 @@ type pace struct {
 // Settings of the pace.
 const (
 	leastAtOnce = 64                    // however slow the network is, it takes so many
+	firstAtOnce = 16                    // of a sudden crowd
 	paceStep    = 50 * time.Millisecond // between two changes
 )
 
 func newPace(most int64, long time.Duration) *pace {
-	return &pace{most: most, least: min(leastAtOnce, most), limit: min(leastAtOnce, most), long: long}
+	first := min(firstAtOnce, most)
+	return &pace{most: most, least: min(leastAtOnce, most), first: first, limit: first, long: long}
 }
 
 // finished takes in how long a transaction took from its place on to finality, at an instant of a monotonic clock, with how
@@ -38,12 +40,12 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 	}
 	p.nextAt = now.Add(paceStep)
 	switch {
-	case p.mean > p.long:
+	case p.mean > p.long && p.limit > p.least:
 		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
 	case atOnce >= p.limit*3/4:
 		p.limit = min(p.most, p.limit+p.limit/16+4)
 	case atOnce < p.limit/4:
-		p.limit = max(p.least, p.limit-p.limit/16)
+		p.limit = max(p.first, p.limit-max(p.limit/16, 1))
 	}
 }
 

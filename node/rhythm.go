@@ -16,7 +16,7 @@ type rhythm struct {
 const (
 	everyVoter = 2 * time.Millisecond // between two of a group
 	everyMost  = 50 * time.Millisecond
-	atOnce     = 12 // that may follow each other
+	atOnce     = 24 // that may follow each other
 )
 
 // newRhythm is that of a node in a group of so many voters.
