@@ -29,8 +29,8 @@ type Config struct {
 	MaxLeaves int
 	// MaxInFlight bounds the transactions on their way; beyond it new ones are refused with OVERLOADED.
 	MaxInFlight int
-	// BusyAfter is how long transactions should take to become final. While they take longer, clients are refused
-	// with OVERLOADED rather than left to wait: several times what an idle network takes.
+	// BusyAfter is how long transactions should take to become final, waiting for a place included. While they would take
+	// longer, clients are refused with OVERLOADED: several times what an idle network takes.
 	BusyAfter time.Duration
 	// MaxHeld and MaxHeldPerOrigin bound the transactions that wait for parents or time locks, and
 	// HoldPatience for how long.

@@ -15,8 +15,9 @@ type Pending = interface {
 	Leave() bool
 }
 
-// Begin takes a transaction in as Submit does and returns at once: ready is called, once and from any goroutine, when it
-// has reached a level, is rejected, or the node ends. It must not block, and may be called before Begin returns.
+// Begin takes a transaction in as Submit does and returns once it has a place: ready is called, once and from any
+// goroutine, when it has reached a level, is rejected, or the node ends. It must not block, and may be called before Begin
+// returns.
 func (n *Node) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, ready func()) (Pending, error) {
 	sh := n.sh
 	tx, err := utxo.Decode(raw, sh.rules)
