@@ -18,6 +18,7 @@ import (
 
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/runtimefile"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -33,10 +34,13 @@ type Network struct {
 	stopped chan error
 }
 
-// Start runs `notaryd devnet` with n nodes in dir, without limits on what a client may ask, and connects to each of
-// them.
+// Start runs `notaryd devnet` with n nodes in dir, without limits on what a client may ask and with the memory that a
+// node takes where nobody says otherwise, which is more than a devnet gives it, and connects to each of them.
 func Start(ctx context.Context, notaryd, dir string, n int, settings []string) (*Network, error) {
-	return start(ctx, notaryd, dir, n, append([]string{"api.calls_per_second=10000000", "api.call_burst=10000000"}, settings...))
+	return start(ctx, notaryd, dir, n, append([]string{
+		"api.calls_per_second=10000000", "api.call_burst=10000000",
+		fmt.Sprint("store.mem_bytes=", store.DefaultMemBytes), fmt.Sprint("store.cache_bytes=", store.DefaultCacheBytes),
+	}, settings...))
 }
 
 func start(ctx context.Context, notaryd, dir string, n int, settings []string) (net *Network, err error) {
