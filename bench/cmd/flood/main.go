@@ -1,6 +1,6 @@
 // Command flood measures what floods do to honest clients (see bench.Floods), a JSON line for each:
 //
-//	go run ./bench/cmd/flood -factors 10,100 -seconds 10
+//	go run ./bench/cmd/flood -factors 10,100 -seconds 20
 package main
 
 import (
@@ -30,7 +30,7 @@ func run() error {
 	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
 	flag.IntVar(&plan.Nodes, "nodes", 4, "size of the network")
 	flag.IntVar(&plan.Honest, "honest", 50, "honest transactions a second")
-	flag.IntVar(&plan.Seconds, "seconds", 10, "length of each baseline and each flood")
+	flag.IntVar(&plan.Seconds, "seconds", 20, "length of each baseline and each flood")
 	flag.Parse()
 	plan.Kinds = strings.Split(*kinds, ",")
 	var err error
