@@ -19,7 +19,7 @@ type pace struct {
 // Settings of the pace.
 const (
 	leastAtOnce = 64                    // however slow the network is, it takes so many
-	firstAtOnce = 16                    // of a sudden crowd
+	firstAtOnce = 64                    // of a sudden crowd
 	paceStep    = 50 * time.Millisecond // between two changes
 )
 
