@@ -19,19 +19,15 @@ type Pending = interface {
 // goroutine, when it has reached a level, is rejected, or the node ends. It must not block, and may be called before Begin
 // returns.
 func (n *Node) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, ready func()) (Pending, error) {
-	sh := n.sh
-	tx, err := utxo.Decode(raw, sh.rules)
+	tx, err := n.sh.received(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := sh.begun(ctx); err != nil {
+	p := &pending{node: n, ctx: ctx, origin: origin, tx: tx, level: level, ready: ready}
+	if p.f, p.status, err = n.sh.submitted(ctx, tx, origin); err != nil {
 		return nil, err
 	}
-	p := &pending{node: n, ctx: ctx, origin: origin, tx: tx, level: level, ready: ready}
-	if p.f, err = sh.intake(ctx, tx, Origin{kind: fromAPI, name: origin}, false); err != nil {
-		if p.status, _ = sh.finalStatus(tx.ID); p.status == nil {
-			return nil, err
-		}
+	if p.f == nil { // it is final
 		ready()
 		return p, nil
 	}

@@ -12,22 +12,14 @@ import (
 // Submit takes a transaction in and waits until it has reached a level, is rejected, or ctx ends.
 func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
 	sh := n.sh
-	tx, err := utxo.Decode(raw, sh.rules)
+	tx, err := sh.received(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := sh.begun(ctx); err != nil {
-		return nil, err
-	}
 	for {
-		// One that is final already ends as soon as it has looked at what it spends.
-		f, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: origin}, false)
-		if err != nil {
-			// No room, or refused as spent: but what is final stays so, and the answer the same.
-			if s, e := sh.finalStatus(tx.ID); s != nil || e != nil {
-				return s, e
-			}
-			return nil, err
+		f, final, err := sh.submitted(ctx, tx, origin)
+		if f == nil {
+			return final, err
 		}
 		status, err := sh.await(ctx, f, level)
 		if f.tx.FullHash != tx.FullHash && witnessed(err) {
@@ -35,6 +27,28 @@ func (n *Node) Submit(ctx context.Context, origin string, raw []byte, level nota
 		}
 		return status, err
 	}
+}
+
+// received decodes what a client sent, once the node has begun.
+func (sh *shell) received(ctx context.Context, raw []byte) (*utxo.Tx, error) {
+	tx, err := utxo.Decode(raw, sh.rules)
+	if err != nil {
+		return nil, err
+	}
+	return tx, sh.begun(ctx)
+}
+
+// submitted takes a client's transaction in. There is no flight where it is refused; but what is final stays so, room or
+// not, and the answer is that. One that is final otherwise ends as soon as it has looked at what it spends.
+func (sh *shell) submitted(ctx context.Context, tx *utxo.Tx, origin string) (*flight, *notaryv1.TransactionStatus, error) {
+	f, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: origin}, false)
+	if err == nil {
+		return f, nil, nil
+	}
+	if final, e := sh.finalStatus(tx.ID); final != nil || e != nil {
+		return nil, final, e
+	}
+	return nil, nil, err
 }
 
 // arrival is closed when a flight is where somebody waits for it.
