@@ -26,6 +26,8 @@ type Outcome struct {
 	// Refused were turned away with a reason and a time to try again, Failed for any other cause.
 	Refused, Failed int
 	Elapsed         time.Duration
+	// CPU is what handing in and taking answers used.
+	CPU time.Duration
 }
 
 // Rate is finals a second.
@@ -41,6 +43,9 @@ func (o *Outcome) Percentile(p int) float64 {
 	return float64(o.Latencies[at].Microseconds()) / 1000
 }
 
+// streams is over how many streams a closed loop comes to each node: a node takes so many transactions of one at a time.
+const streams = 4
+
 // Closed submits transactions over streams, window of them under way at each node, and counts finals. Nodes take turns,
 // so that a coin comes round in order; what one turns away as OVERLOADED is offered to it again, as a wallet would, since all
 // that spends it would fail. A coin (one of coins that go round) is spent again once it is final. It stops handing in after the duration, or when there are no more.
@@ -53,10 +58,12 @@ func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int,
 		next    atomic.Int64
 		out     Outcome
 		start   = time.Now()
+		cpu     = selfCPU()
 		failure error
 	)
 	final := make([]atomic.Bool, len(txs))
-	for _, node := range n.Nodes {
+	for i := range streams * len(n.Nodes) {
+		node := n.Nodes[i%len(n.Nodes)]
 		stream, err := node.Stream(ctx)
 		if err != nil {
 			return nil, err
@@ -64,7 +71,7 @@ func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int,
 		l := lane{
 			final: final, coins: coins,
 			stream: stream, txs: txs, next: &next, end: start.Add(duration),
-			sent: make([]time.Time, len(txs)), places: make(chan struct{}, window), again: make(chan int, window),
+			sent: make([]time.Time, len(txs)), places: make(chan struct{}, window/streams), again: make(chan int, window/streams),
 		}
 		all.Go(func() { l.send(ctx) })
 		all.Go(func() {
@@ -81,7 +88,7 @@ func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int,
 		})
 	}
 	all.Wait()
-	out.Elapsed = time.Since(start)
+	out.Elapsed, out.CPU = time.Since(start), selfCPU()-cpu
 	return &out, failure
 }
 
@@ -185,6 +192,7 @@ func (n *Network) Open(ctx context.Context, txs []*utxo.Tx, rate, clients int) (
 		mu    sync.Mutex
 		out   Outcome
 		start = time.Now()
+		cpu   = selfCPU()
 	)
 	for i, tx := range txs {
 		due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
@@ -212,7 +220,7 @@ func (n *Network) Open(ctx context.Context, txs []*utxo.Tx, rate, clients int) (
 		})
 	}
 	all.Wait()
-	out.Elapsed = time.Since(start)
+	out.Elapsed, out.CPU = time.Since(start), selfCPU()-cpu
 	return &out, ctx.Err()
 }
 

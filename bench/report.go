@@ -22,8 +22,10 @@ type Figure struct {
 	Refused int     `json:"refused"`
 	Failed  int     `json:"failed"`
 	CPU     float64 `json:"cpu_us_per_tx_per_node"`
-	P50     float64 `json:"p50_ms"`
-	P99     float64 `json:"p99_ms"`
+	// Load is the processor time of the clients, in microseconds a transaction: they share the machine.
+	Load float64 `json:"client_us_per_tx"`
+	P50  float64 `json:"p50_ms"`
+	P99  float64 `json:"p99_ms"`
 	// Ratio is the sum of the ceilings over the processor time a transaction took a node: 1 cannot be beaten.
 	Ratio  float64 `json:"ceiling_ratio"`
 	Wire   float64 `json:"wire_bytes_per_tx_per_node"`
@@ -44,6 +46,7 @@ func figure(n *Network, live, offered int, out *Outcome, used Usage, c Ceilings)
 	}
 	if each > 0 {
 		f.CPU = float64(used.CPU.Microseconds()) / each
+		f.Load = float64(out.CPU.Microseconds()) / used.Finals
 		f.Wire, f.Disk, f.Allocs = used.WireBytes/each, used.DiskBytes/each, used.Allocs/each
 		f.Ratio = c.SumUS() / f.CPU
 	}
@@ -58,9 +61,9 @@ func (f *Figure) Write(w io.Writer, before *Figure) {
 	}
 	fmt.Fprintf(w, "%d nodes, %d outputs, %s: %.0f tx/s final%s, p50 %.1f ms, p99 %.1f ms\n", f.Nodes, f.Live, load, f.Final,
 		change(f, before, func(f *Figure) float64 { return f.Final }), f.P50, f.P99)
-	fmt.Fprintf(w, "    a transaction and node: %.1f us of processor%s, ratio to the ceilings %.2f%s, %.0f allocations, %.0f B sent, %.0f B written; %.0f MB at most\n",
+	fmt.Fprintf(w, "    a transaction and node: %.1f us of processor%s, ratio to the ceilings %.2f%s, %.0f allocations, %.0f B sent, %.0f B written; %.0f MB at most; clients %.1f us\n",
 		f.CPU, change(f, before, func(f *Figure) float64 { return f.CPU }),
-		f.Ratio, change(f, before, func(f *Figure) float64 { return f.Ratio }), f.Allocs, f.Wire, f.Disk, f.PeakMB)
+		f.Ratio, change(f, before, func(f *Figure) float64 { return f.Ratio }), f.Allocs, f.Wire, f.Disk, f.PeakMB, f.Load)
 	if f.Refused+f.Failed > 0 {
 		fmt.Fprintf(w, "    %d refused as overloaded, %d without a good answer\n", f.Refused, f.Failed)
 	}
