@@ -42,7 +42,7 @@ const busyShare = 2
 func newAdmission(most int, busy time.Duration) *admission {
 	return &admission{
 		most: int64(most), byOrigin: make(map[string]int64), lobby: newLobby(), patience: busy,
-		pace: newPace(int64(most), busy/busyShare),
+		pace: newPace(int64(most), busy/busyShare, busy),
 	}
 }
 

@@ -10,9 +10,10 @@ import "time"
 type pace struct {
 	most, least, first int64
 	limit              int64
-	long               time.Duration // what transactions should not take
+	long, longest      time.Duration // what transactions should not take: long, or twice the floor up to longest
 
 	mean   time.Duration // of the time to finality, moving, over about the last 16
+	floor  floor         // of it
 	nextAt time.Time     // when the limit may change again
 }
 
@@ -23,10 +24,14 @@ const (
 	paceStep    = 50 * time.Millisecond // between two changes
 )
 
-func newPace(most int64, long time.Duration) *pace {
+func newPace(most int64, long, longest time.Duration) *pace {
 	first := min(firstAtOnce, most)
-	return &pace{most: most, least: min(leastAtOnce, most), first: first, limit: first, long: long}
+	return &pace{most: most, least: min(leastAtOnce, most), first: first, limit: first, long: long, longest: longest}
 }
+
+// wanted is what transactions should not take: in a network whose distances take more than half of that, twice what
+// they take.
+func (p *pace) wanted() time.Duration { return min(max(2*p.floor.least(), p.long), p.longest) }
 
 // finished takes in how long a transaction took from its place on to finality, at an instant of a monotonic clock, with how
 // many of clients' transactions are on their way.
@@ -35,12 +40,15 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 		p.mean = took
 	}
 	p.mean += (took - p.mean) / 16
+	if atOnce <= p.first {
+		p.floor.saw(now, took)
+	}
 	if now.Before(p.nextAt) {
 		return
 	}
 	p.nextAt = now.Add(paceStep)
 	switch {
-	case p.mean > p.long && p.limit > p.least:
+	case p.mean > p.wanted() && p.limit > p.least:
 		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
 	case atOnce >= p.limit*3/4:
 		p.limit = min(p.most, p.limit+p.limit/16+4)
@@ -51,5 +59,28 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 
 // room is how many may wait for a place: as many as get one within the time that transactions should not take.
 func (p *pace) room() int64 {
-	return min(p.most, p.limit*int64(p.long)/int64(max(p.mean, p.long/64, 1)))
+	return min(p.most, p.limit*int64(p.wanted())/int64(max(p.mean, p.long/64, 1)))
+}
+
+// floor is the least that a transaction took while few were on their way, which no load explains (the base round-trip
+// time of TCP Vegas: Brakmo and Peterson 1995): that of two windows, so that it rises again where the network grows wider.
+type floor struct {
+	young, old time.Duration // 0 where nothing was seen
+	turn       time.Time     // when the young becomes the old
+}
+
+const floorWindow = 30 * time.Second
+
+func (f *floor) saw(now time.Time, took time.Duration) {
+	if !now.Before(f.turn) {
+		f.old, f.young, f.turn = f.young, took, now.Add(floorWindow)
+	}
+	f.young = min(f.young, took)
+}
+
+func (f *floor) least() time.Duration {
+	if f.old == 0 {
+		return f.young
+	}
+	return min(f.young, f.old)
 }

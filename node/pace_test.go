@@ -23,9 +23,9 @@ func station(p *pace, now *time.Time, rate float64, base time.Duration, offered 
 func TestPaceHoldsLatency(t *testing.T) {
 	for _, rate := range []float64{2500, 5000, 20_000} {
 		now := time.Now()
-		p := newPace(20_000, 150*time.Millisecond)
+		p := newPace(20_000, 150*time.Millisecond, 300*time.Millisecond)
 		station(p, &now, rate, 5*time.Millisecond, 10, 5) // a quiet start
-		n := station(p, &now, rate, 5*time.Millisecond, 1_000_000, 15)
+		n := station(p, &now, rate, 5*time.Millisecond, 1_000_000, 150)
 		took := time.Duration(float64(n) / rate * float64(time.Second))
 		if took > p.long*3/2 || took < p.long/2 {
 			t.Errorf("at %v a second %d at once take %v, wanted is %v", rate, n, took, p.long)
@@ -33,10 +33,29 @@ func TestPaceHoldsLatency(t *testing.T) {
 	}
 }
 
+// TestPaceOfDistance: where finality takes longer than is wanted by distance alone, a crowd has its places all the same;
+// but what is slow because it is loaded, or slower than anything wanted, is no distance.
+func TestPaceOfDistance(t *testing.T) {
+	for _, c := range []struct {
+		base     time.Duration
+		from, to int64
+	}{
+		{100 * time.Millisecond, 700, 1500}, {200 * time.Millisecond, 1000, 2000}, {280 * time.Millisecond, 1000, 2000},
+		{400 * time.Millisecond, leastAtOnce, leastAtOnce},
+	} {
+		now := time.Now()
+		p := newPace(20_000, 150*time.Millisecond, 300*time.Millisecond)
+		station(p, &now, 50, c.base, 10, 60) // a quiet start
+		if n := station(p, &now, 5000, c.base, 1_000_000, 120); n < c.from || n > c.to {
+			t.Errorf("%d at once where nothing is faster than %v, want %d to %d", n, c.base, c.from, c.to)
+		}
+	}
+}
+
 // TestPaceForgets: what nobody takes any more is given up again, and a crowd has it back soon.
 func TestPaceForgets(t *testing.T) {
 	now := time.Now()
-	p := newPace(20_000, 150*time.Millisecond)
+	p := newPace(20_000, 150*time.Millisecond, 300*time.Millisecond)
 	station(p, &now, 20_000, 5*time.Millisecond, 1_000_000, 10)
 	high := p.limit
 	station(p, &now, 1000, 5*time.Millisecond, 5, 10)
@@ -51,7 +70,7 @@ func TestPaceForgets(t *testing.T) {
 // TestPaceRecovers: once the crowd has gone, or the network is faster again, there is room again.
 func TestPaceRecovers(t *testing.T) {
 	now := time.Now()
-	p := newPace(20_000, 150*time.Millisecond)
+	p := newPace(20_000, 150*time.Millisecond, 300*time.Millisecond)
 	station(p, &now, 5000, 5*time.Millisecond, 10, 5)
 	if slow := station(p, &now, 100, 5*time.Millisecond, 1_000_000, 60); slow != leastAtOnce {
 		t.Errorf("%d at once on a slow station", slow)
@@ -64,7 +83,7 @@ func TestPaceRecovers(t *testing.T) {
 // TestPaceRoom: who waits for a place has it within the time that is wanted, and a node that has seen nothing yet lets
 // a crowd wait.
 func TestPaceRoom(t *testing.T) {
-	p := newPace(20_000, 160*time.Millisecond)
+	p := newPace(20_000, 160*time.Millisecond, 320*time.Millisecond)
 	if p.room() < 1000 {
 		t.Errorf("room for %d at the start", p.room())
 	}
@@ -78,7 +97,7 @@ func TestPaceRoom(t *testing.T) {
 func TestPaceBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now, most := time.Now(), rapid.Int64Range(1, 1000).Draw(t, "most")
-		p := newPace(most, 50*time.Millisecond)
+		p := newPace(most, 50*time.Millisecond, 100*time.Millisecond)
 		for range 200 {
 			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "later")) * time.Millisecond)
 			p.finished(now, time.Duration(rapid.IntRange(0, 1000).Draw(t, "took"))*time.Millisecond, rapid.Int64Range(0, 2*most).Draw(t, "at once"))
