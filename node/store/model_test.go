@@ -23,7 +23,11 @@ type machine struct {
 	w       *twin
 	salt    uint64
 	txs     []*utxo.Tx // every transaction ever made
+	half    int        // of the outputs kept in memory
 }
+
+// forget makes the memory of outputs small, so that they come and go.
+func (m *machine) forget() { m.s.recent.half = m.half }
 
 func newMachine(t testing.TB, o Options) *machine {
 	return &machine{t: t, options: o, s: mustOpen(t, o), w: newTwin(o)}
@@ -246,6 +250,7 @@ func (m *machine) reopen(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.s = s
+	m.forget()
 }
 
 func (m *machine) flush(t *rapid.T) {
@@ -294,6 +299,8 @@ func TestStoreAgainstTwin(t *testing.T) {
 		o.Genesis = genesis(8)
 		o.MaxRejected, o.maxSheaves = 3, 3
 		m := newMachine(t, o)
+		m.half = rapid.SampledFrom([]int{1, 3, 16}).Draw(rt, "kept")
+		m.forget()
 		defer func() { mustClose(t, m.s) }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit": m.commit, "refuse": m.refuse, "vote": m.vote, "reject": m.reject,

@@ -8,8 +8,8 @@ import (
 )
 
 // recent keeps decoded outputs that were made, looked up or spent lately: a transaction's inputs are looked at
-// several times on its way, and most money moves again soon. That an output is not spent the database says all the same
-// before it is (plan.kept); whether a vote needs a record of its own, and a transaction a look-up, may be decided here (recent.live).
+// several times on its way, and most money moves again soon. Under the store's lock it is certain of what it holds (recent.live): whether
+// an output may be spent, a vote needs a record of its own, and a transaction a look-up, is decided here where it can be.
 //
 // It forgets by halves: what was not entered since the last two turns is gone. A reader that found an output in the
 // database offers it with the turn of its own look-up; where an output that is not kept was spent since, or a turn

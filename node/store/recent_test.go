@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -72,31 +71,5 @@ func TestRecentBounded(t *testing.T) {
 	}
 	if _, _, ok := r.find(utxo.Outpoint{Index: 999}); !ok {
 		t.Error("the newest is gone")
-	}
-}
-
-// TestStaleCacheSpendsNothing: where the cache holds a spent output for live, which it never should, the database stands.
-func TestStaleCacheSpendsNothing(t *testing.T) {
-	s := openTest(t)
-	first := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[0], 10))
-	second := makeTx(t, 2, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[1], 10))
-	e, _, err := s.Lookup(genesisOutpoint(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.CommitFinal([]Final{finalOf(first, now)}); err != nil {
-		t.Fatal(err)
-	}
-	s.recent.enter(genesisOutpoint(0), e)
-	before := dump(t, s)
-	var gone *NotLiveError
-	if err := s.CommitFinal([]Final{finalOf(second, now)}); !errors.As(err, &gone) || gone.SpentBy != first.ID {
-		t.Errorf("a rival: %v", err)
-	}
-	if err := s.CommitFinal([]Final{finalOf(first, now)}); !errors.Is(err, ErrAlreadyFinal) {
-		t.Errorf("once more: %v", err)
-	}
-	if dump(t, s) != before {
-		t.Error("something was written")
 	}
 }
