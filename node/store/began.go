@@ -150,12 +150,9 @@ func (b *Begin) record(p *plan, r *snapshot.Record) error {
 	case snapshot.Final:
 		id, seq := r.ID(), uint64(len(b.finals))+1
 		b.finals = append(b.finals, id)
-		info := FinalInfo{Seq: seq, FinalMS: b.manifest.TimeMS, GroupEpoch: b.manifest.Epoch, Link: b.manifest.Link}
+		b.ledger(p, seq, &ledgerValue{Tx: id, FinalInfo: FinalInfo{GroupEpoch: b.manifest.Epoch, Link: b.manifest.Link}})
 		w.key = appendHashKey(w.key[:0], ClassFinal, id)
-		w.value = appendFinal(w.value[:0], &info, &p.fresh)
-		w.set(w.key, w.value)
-		w.key = appendSequenceKey(w.key[:0], ClassFinalLog, seq)
-		w.value = appendID(w.value[:0], id)
+		w.value = appendPlace(w.value[:0], seq)
 		w.set(w.key, w.value)
 	case snapshot.Spent:
 		w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint())
@@ -169,6 +166,14 @@ func (b *Begin) record(p *plan, r *snapshot.Record) error {
 		w.set(w.key, w.value)
 	}
 	return nil
+}
+
+// ledger writes what is known of a transaction of the snapshot. When it was final here is the time of the cut.
+func (b *Begin) ledger(p *plan, seq uint64, v *ledgerValue) {
+	v.FinalMS = b.manifest.TimeMS
+	p.w.key = appendSequenceKey(p.w.key[:0], ClassLedger, seq)
+	p.w.value = v.append(p.w.value[:0], &p.fresh)
+	p.w.set(p.w.key, p.w.value)
 }
 
 // output writes a live output. It is kept in its record whatever its length, since its transaction is not here.
@@ -231,10 +236,6 @@ func (b *Begin) Keep(tx *utxo.Tx, final *FinalInfo, proof []byte) error {
 		return inconsistent("%s is not in the snapshot", tx.ID)
 	}
 	return b.write(func(p *plan) error {
-		w := p.w
-		w.key = appendHashKey(w.key[:0], ClassTx, tx.ID)
-		w.value = appendBytes(w.value[:0], tx.Raw)
-		w.set(w.key, w.value)
 		if tx.Peer != nil {
 			value, live, err := p.probe.get(appendOutpointKey(nil, ClassLive, tx.PeerOutpoint()))
 			if err != nil {
@@ -244,14 +245,14 @@ func (b *Begin) Keep(tx *utxo.Tx, final *FinalInfo, proof []byte) error {
 				p.announce(tx)
 			}
 		}
+		v := ledgerValue{Tx: tx.ID, FinalInfo: FinalInfo{GroupEpoch: b.manifest.Epoch, Link: b.manifest.Link}, Raw: tx.Raw}
 		if final == nil {
+			b.ledger(p, seq, &v)
 			return nil
 		}
-		info := *final
-		info.Seq, info.FinalMS = seq, b.manifest.TimeMS
-		w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
-		w.value = appendFinal(w.value[:0], &info, &p.fresh)
-		w.set(w.key, w.value)
+		v.FinalInfo = *final
+		b.ledger(p, seq, &v)
+		w := p.w
 		w.key = appendHashKey(w.key[:0], ClassProof, tx.ID)
 		w.value = appendBytes(w.value[:0], proof)
 		w.set(w.key, w.value)
@@ -305,7 +306,8 @@ func (b *Begin) Abort() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heads, s.votes, s.sheaves = map[observation.ChainID]headValue{}, voteIndex{}, map[uint64]int{}
+	s.heads, s.votes = map[observation.ChainID]headValue{}, voteIndex{}
+	s.sheaves, s.taken = map[uint64]int{}, map[uint64]uint64{}
 	s.pending.clear()
 	return s.loadInterned()
 }

@@ -82,11 +82,11 @@ func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err 
 		return nil, 0, err
 	}
 	for i := range finals {
-		if err := p.final(&finals[i]); err != nil {
-			return nil, 0, p.probe.close(err)
+		if err = p.final(&finals[i]); err != nil {
+			break
 		}
 	}
-	if err := p.probe.close(nil); err != nil {
+	if err = p.end(err); err != nil {
 		return nil, 0, err
 	}
 	if wait, err = p.commit(true); err == nil {

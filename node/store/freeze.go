@@ -46,25 +46,11 @@ func (f *Frozen) Newest(told func(id domain.Hash, info *FinalInfo) (more bool, e
 		first += f.s.began.Finals
 	}
 	for seq := f.Finals; seq >= first; seq-- {
-		value, ok, err := f.s.get(f.r, appendSequenceKey(nil, ClassFinalLog, seq))
+		v, err := f.s.finalAt(f.r, seq)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			return f.s.fail(corrupt("no transaction at place %d", seq))
-		}
-		id, err := decodeID(value)
-		if err != nil {
-			return f.s.fail(err)
-		}
-		info, ok, err := f.s.finalInfo(f.r, id)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return f.s.fail(corrupt("no final record of %s", id))
-		}
-		if more, err := told(id, info); !more || err != nil {
+		if more, err := told(v.Tx, &v.FinalInfo); !more || err != nil {
 			return err
 		}
 	}
@@ -73,7 +59,7 @@ func (f *Frozen) Newest(told func(id domain.Hash, info *FinalInfo) (more bool, e
 
 // Final reports whether a transaction was final.
 func (f *Frozen) Final(id domain.Hash) (bool, error) {
-	_, ok, err := f.s.get(f.r, appendHashKey(nil, ClassFinal, id))
+	_, ok, err := f.s.placeOf(f.r, id)
 	return ok, err
 }
 

@@ -12,14 +12,14 @@ import (
 // Class is the first byte of every key: one kind of record.
 type Class byte
 
-// The classes of schema 2. 'c' (contests), 'p' (peers) and 'r' (reward epochs) are kept for records to
+// The classes of schema 3. 'c' (contests), 'p' (peers) and 'r' (reward epochs) are kept for records to
 // come.
 const (
 	ClassAddress     Class = 'a' // address, product, outpoint -> amount: live outputs by address
 	ClassSheaf       Class = 'b' // number -> own votes, and transactions pending by them, of one batch (sheaf)
 	ClassProduct     Class = 'd' // product -> what its issuer calls it
-	ClassFinal       Class = 'e' // transaction id -> how it became final
-	ClassFinalLog    Class = 'f' // sequence number -> transaction id
+	ClassFinal       Class = 'e' // id of a final transaction -> its place in the ledger
+	ClassLedger      Class = 'f' // place -> final transaction: id, how it became final, exact bytes
 	ClassGenesis     Class = 'g' // index -> output of the genesis document
 	ClassHead        Class = 'h' // node key, signing epoch -> newest observation
 	ClassIntern      Class = 'i' // number -> 32 bytes that records name by the number
@@ -32,7 +32,7 @@ const (
 	ClassPeer        Class = 'p' // peer id -> outpoint of its newest metadata
 	ClassRejectedLog Class = 'q' // sequence number -> transaction id, oldest rejection first
 	ClassSpent       Class = 's' // outpoint -> id of the final transaction that spent it
-	ClassTx          Class = 't' // transaction id -> exact bytes
+	ClassTx          Class = 't' // transaction id -> exact bytes, where neither the ledger nor a sheaf has them
 	ClassLive        Class = 'u' // outpoint -> live output
 	ClassVote        Class = 'v' // outpoint, round, state -> own vote (conflict.Record) that is in no sheaf
 	ClassProof       Class = 'w' // transaction id -> acceptance proof kept beyond its observations
@@ -45,7 +45,7 @@ var Classes = []struct {
 	Name  string
 }{
 	{ClassAddress, "addresses"}, {ClassSheaf, "sheaves"}, {ClassProduct, "products"}, {ClassFinal, "finals"},
-	{ClassFinalLog, "final_log"}, {ClassGenesis, "genesis"}, {ClassHead, "heads"},
+	{ClassLedger, "ledger"}, {ClassGenesis, "genesis"}, {ClassHead, "heads"},
 	{ClassIntern, "interned"}, {ClassRejected, "rejected"}, {ClassFork, "forks"},
 	{ClassAddressLog, "address_log"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
 	{ClassObservation, "observations"}, {ClassPeer, "peers"}, {ClassRejectedLog, "rejected_log"}, {ClassSpent, "spent"},
@@ -102,7 +102,7 @@ func parseHashKey(c Class, k []byte) (domain.Hash, error) {
 	return domain.Hash(k[1:]), nil
 }
 
-// appendSequenceKey makes the keys of the two logs and of ClassSheaf.
+// appendSequenceKey makes the keys of ClassLedger, ClassRejectedLog and ClassSheaf.
 func appendSequenceKey(b []byte, c Class, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, byte(c)), seq)
 }

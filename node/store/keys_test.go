@@ -102,7 +102,7 @@ var keyKinds = []keyKind{
 	hashKind(ClassTx), hashKind(ClassFinal), hashKind(ClassPending), hashKind(ClassRejected), hashKind(ClassProduct),
 	hashKind(ClassEvidence),
 	outpointKind(ClassLive), outpointKind(ClassSpent),
-	sequenceKind(ClassFinalLog), sequenceKind(ClassRejectedLog), sequenceKind(ClassSheaf),
+	sequenceKind(ClassLedger), sequenceKind(ClassRejectedLog), sequenceKind(ClassSheaf),
 	numberKind(ClassGenesis), numberKind(ClassIntern),
 	{ClassAddress,
 		func(t *rapid.T) any {

@@ -23,13 +23,13 @@ func (s *Store) FinalLog(fromSeq uint64, limit int) ([]LogEntry, error) {
 	if fromSeq >= end || limit <= 0 {
 		return nil, nil
 	}
-	lower, upper := appendSequenceKey(nil, ClassFinalLog, fromSeq), appendSequenceKey(nil, ClassFinalLog, end)
+	lower, upper := appendSequenceKey(nil, ClassLedger, fromSeq), appendSequenceKey(nil, ClassLedger, end)
 	list := make([]LogEntry, 0, min(uint64(limit), end-fromSeq))
 	for e, err := range scan(s, lower, upper, func(key, value []byte) (e LogEntry, err error) {
-		if e.Seq, err = parseSequenceKey(ClassFinalLog, key); err != nil {
+		if e.Seq, err = parseSequenceKey(ClassLedger, key); err != nil {
 			return e, s.fail(err)
 		}
-		if e.Tx, err = decodeID(value); err != nil {
+		if e.Tx, err = ledgerID(value); err != nil {
 			return e, s.fail(err)
 		}
 		return e, nil
@@ -117,23 +117,19 @@ func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e Address
 	if err != nil {
 		return e, s.fail(err)
 	}
-	e.Tx, e.Spent = s.options.Network, v.Spent
-	if seq := e.Cursor >> cursorBits; seq > 0 {
-		value, ok, err := s.get(r, appendSequenceKey(nil, ClassFinalLog, seq))
+	if e.Tx, e.Spent = s.options.Network, v.Spent; e.Cursor>>cursorBits > 0 {
+		f, err := s.finalAt(r, e.Cursor>>cursorBits)
 		if err != nil {
 			return e, err
 		}
-		if !ok {
-			return e, s.fail(corrupt("no transaction at place %d", seq))
-		}
-		if e.Tx, err = decodeID(value); err != nil {
-			return e, s.fail(err)
+		if e.Tx = f.Tx; v.Spent {
+			if e.Outpoint, err = s.spentAt(f, e.Cursor&(1<<cursorBits-1)); err != nil {
+				return e, err
+			}
 		}
 	}
-	if e.Outpoint = (utxo.Outpoint{Tx: e.Tx, Index: v.Index}); e.Spent {
-		if e.Outpoint, err = s.spentAt(r, e.Tx, e.Cursor&(1<<cursorBits-1)); err != nil {
-			return e, err
-		}
+	if !v.Spent {
+		e.Outpoint = utxo.Outpoint{Tx: e.Tx, Index: v.Index}
 	}
 	entry, ok, err := s.lookup(r, e.Outpoint)
 	if err != nil {
@@ -147,14 +143,14 @@ func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e Address
 }
 
 // spentAt is what a final transaction spends at a place among its events.
-func (s *Store) spentAt(r pebble.Reader, id domain.Hash, event uint64) (utxo.Outpoint, error) {
-	tx, err := s.finalTx(r, id)
+func (s *Store) spentAt(f *ledgerValue, event uint64) (utxo.Outpoint, error) {
+	tx, err := s.decodeTx(f)
 	if err != nil {
 		return utxo.Outpoint{}, err
 	}
 	spends := tx.Spends()
 	if event >= uint64(len(spends)) {
-		return utxo.Outpoint{}, s.fail(corrupt("%s spends %d outputs, not one at %d", id, len(spends), event))
+		return utxo.Outpoint{}, s.fail(corrupt("%s spends %d outputs, not one at %d", f.Tx, len(spends), event))
 	}
 	return spends[event], nil
 }

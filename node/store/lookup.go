@@ -64,14 +64,14 @@ func (s *Store) spentOutput(r pebble.Reader, o utxo.Outpoint, v spentValue) (utx
 		}
 		return output, s.began.TimeMS, nil
 	}
-	_, here, err := s.rawTx(r, o.Tx)
+	f, ok, err := s.final(r, o.Tx)
 	if err != nil {
 		return utxo.Output{}, 0, err
 	}
-	if !here {
+	if !ok || len(f.Raw) == 0 {
 		return utxo.Output{}, s.began.TimeMS, nil
 	}
-	return s.anyOutput(r, o)
+	return s.outputOf(f, o)
 }
 
 // origin is the entry of a spent outpoint that nobody has made: where the chain of a peer begins. All that
@@ -80,7 +80,7 @@ func (s *Store) origin(r pebble.Reader, o utxo.Outpoint, by domain.Hash) (utxo.E
 	if o.Index != 0 || o.Tx == s.options.Network {
 		return utxo.Entry{}, false, nil
 	}
-	if _, made, err := s.get(r, appendHashKey(nil, ClassFinal, o.Tx)); made || err != nil {
+	if _, made, err := s.placeOf(r, o.Tx); made || err != nil {
 		return utxo.Entry{}, false, err
 	}
 	tx, err := s.finalTx(r, by)
@@ -115,18 +115,26 @@ func (s *Store) anyOutput(r pebble.Reader, o utxo.Outpoint) (utxo.Output, uint64
 	if o.Tx == s.options.Network {
 		return s.genesisOutput(r, o)
 	}
-	tx, err := s.finalTx(r, o.Tx)
+	f, ok, err := s.final(r, o.Tx)
 	if err != nil {
 		return utxo.Output{}, 0, err
 	}
-	info, ok, err := s.finalInfo(r, o.Tx)
+	if !ok {
+		return utxo.Output{}, 0, s.fail(corrupt("no transaction %s", o.Tx))
+	}
+	return s.outputOf(f, o)
+}
+
+// outputOf reads an output from the final transaction that made it.
+func (s *Store) outputOf(f *ledgerValue, o utxo.Outpoint) (utxo.Output, uint64, error) {
+	tx, err := s.decodeTx(f)
 	if err != nil {
 		return utxo.Output{}, 0, err
 	}
-	if !ok || uint64(o.Index) >= uint64(len(tx.Outputs)) {
+	if uint64(o.Index) >= uint64(len(tx.Outputs)) {
 		return utxo.Output{}, 0, s.fail(corrupt("no output %s in a final transaction", o))
 	}
-	return tx.Outputs[o.Index], info.FinalMS, nil
+	return tx.Outputs[o.Index], f.FinalMS, nil
 }
 
 func (s *Store) genesisOutput(r pebble.Reader, o utxo.Outpoint) (utxo.Output, uint64, error) {
@@ -148,44 +156,65 @@ func (s *Store) genesisOutput(r pebble.Reader, o utxo.Outpoint) (utxo.Output, ui
 	return output, v.FinalMS, nil
 }
 
-// finalTx decodes the bytes of a transaction that must be here.
+// finalTx decodes a final transaction whose bytes must be here.
 func (s *Store) finalTx(r pebble.Reader, id domain.Hash) (*utxo.Tx, error) {
-	raw, ok, err := s.rawTx(r, id)
+	f, ok, err := s.final(r, id)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, s.fail(corrupt("no bytes of transaction %s", id))
+		return nil, s.fail(corrupt("no transaction %s", id))
 	}
-	tx, err := utxo.Decode(raw, s.rules())
+	return s.decodeTx(f)
+}
+
+func (s *Store) decodeTx(f *ledgerValue) (*utxo.Tx, error) {
+	tx, err := utxo.Decode(f.Raw, s.rules())
 	if err != nil {
-		return nil, s.fail(corrupt("transaction %s: %v", id, err))
+		return nil, s.fail(corrupt("transaction %s: %v", f.Tx, err))
 	}
 	return tx, nil
 }
 
-func (s *Store) rawTx(r pebble.Reader, id domain.Hash) ([]byte, bool, error) {
-	value, ok, err := s.get(r, appendHashKey(nil, ClassTx, id))
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	raw, err := decodeBytes(value)
-	if err != nil {
-		return nil, false, s.fail(err)
-	}
-	return raw, true, nil
-}
-
-func (s *Store) finalInfo(r pebble.Reader, id domain.Hash) (*FinalInfo, bool, error) {
+// placeOf is the place of a final transaction.
+func (s *Store) placeOf(r pebble.Reader, id domain.Hash) (seq uint64, ok bool, err error) {
 	value, ok, err := s.get(r, appendHashKey(nil, ClassFinal, id))
 	if err != nil || !ok {
+		return 0, false, err
+	}
+	if seq, err = decodePlace(value); err != nil {
+		return 0, false, s.fail(err)
+	}
+	return seq, true, nil
+}
+
+// final reads a final transaction.
+func (s *Store) final(r pebble.Reader, id domain.Hash) (*ledgerValue, bool, error) {
+	seq, ok, err := s.placeOf(r, id)
+	if err != nil || !ok {
 		return nil, false, err
 	}
-	info, err := decodeFinal(value, &s.interned)
-	if err != nil {
-		return nil, false, s.fail(err)
+	f, err := s.finalAt(r, seq)
+	if err == nil && f.Tx != id {
+		err = s.fail(corrupt("%s is at the place of %s", f.Tx, id))
 	}
-	return info, true, nil
+	return f, err == nil, err
+}
+
+// finalAt reads the final transaction at a place, which must be there.
+func (s *Store) finalAt(r pebble.Reader, seq uint64) (*ledgerValue, error) {
+	value, ok, err := s.get(r, appendSequenceKey(nil, ClassLedger, seq))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, s.fail(corrupt("no transaction at place %d", seq))
+	}
+	f, err := decodeLedger(seq, value, &s.interned)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return f, nil
 }
 
 // View is the store as a utxo.View. It keeps the first error, which the caller must ask for before it

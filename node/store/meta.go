@@ -11,7 +11,7 @@ import (
 )
 
 // Schema is the version of keys and values that this program reads and writes.
-const Schema = 2
+const Schema = 3
 
 // identify holds the store against the options, or makes a new one of an empty directory.
 func (s *Store) identify() error {

@@ -14,10 +14,12 @@ type pendingSet struct {
 	txs map[domain.Hash]pendingTx
 }
 
-// pendingTx is when this node first voted, Unix milliseconds, and the sheaf that says so; 0 for a record of ClassPending.
+// pendingTx is when this node first voted, Unix milliseconds, and the sheaf that says so; 0 for a record of ClassPending. At and
+// Size say where in the sheaf the bytes of the transaction are.
 type pendingTx struct {
-	VotedMS uint64
-	Sheaf   uint64
+	VotedMS  uint64
+	Sheaf    uint64
+	At, Size uint32
 }
 
 func (p *pendingSet) get(id domain.Hash) (tx pendingTx, ok bool) {
@@ -34,6 +36,13 @@ func (p *pendingSet) set(id domain.Hash, tx pendingTx) {
 		p.txs = map[domain.Hash]pendingTx{}
 	}
 	p.txs[id] = tx
+}
+
+// alone makes a transaction that was in a sheaf one with a record of its own.
+func (p *pendingSet) alone(id domain.Hash) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.txs[id] = pendingTx{VotedMS: p.txs[id].VotedMS}
 }
 
 func (p *pendingSet) remove(id domain.Hash) {

@@ -27,6 +27,11 @@ type plan struct {
 	order            map[uint64]domain.Hash
 	noted            map[domain.Hash]struct{}
 	leaving          leaving
+	// taken are, of sheaves, the first rejections of this batch that take a transaction out. dissolve are the sheaves that are to
+	// go in it, since a rejection is forgotten that did (plan.forget).
+	taken    map[uint64]uint64
+	dissolve map[uint64]struct{}
+	spread   []domain.Hash // pending by ClassPending from now on
 }
 
 // liveOutput is what the address index needs of a live output, and its bytes where nothing else holds them.
@@ -53,6 +58,8 @@ func (s *Store) newPlan() (*plan, error) {
 		order:    map[uint64]domain.Hash{},
 		noted:    map[domain.Hash]struct{}{},
 		leaving:  s.newLeaving(),
+		taken:    map[uint64]uint64{},
+		dissolve: map[uint64]struct{}{},
 	}, nil
 }
 
@@ -74,13 +81,45 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 	for id := range p.rejected {
 		s.pending.remove(id)
 	}
+	for _, id := range p.spread {
+		s.pending.alone(id)
+	}
 	p.leaving.settle()
-	for o, winner := range p.spent {
-		if !s.votes.contested(o, winner) {
+	for sheaf, first := range p.taken {
+		s.takenAt(sheaf, first)
+	}
+	for o := range p.spent {
+		if p.drops(o) {
 			delete(s.votes, o)
 		}
 	}
 	return wait, nil
+}
+
+// end takes apart the sheaves that are to go, and closes what was read from; err is what the caller is about to return.
+func (p *plan) end(err error) error {
+	for number := range p.dissolve {
+		if err != nil {
+			break
+		}
+		var alone []domain.Hash
+		alone, err = p.s.spread(p.w, p.probe, &p.leaving, number, p.decides, p.drops)
+		p.spread = append(p.spread, alone...)
+	}
+	return p.probe.close(err)
+}
+
+// decides reports whether a transaction is pending no more after this batch.
+func (p *plan) decides(id domain.Hash) bool {
+	_, final := p.finals[id]
+	_, rejected := p.rejected[id]
+	return final || rejected
+}
+
+// drops reports whether the vote records of an outpoint go with this batch.
+func (p *plan) drops(o utxo.Outpoint) bool {
+	winner, spent := p.spent[o]
+	return spent && !p.s.votes.contested(o, winner)
 }
 
 // final plans one transaction.
@@ -105,12 +144,13 @@ func (p *plan) final(f *Final) error {
 		c := &f.Delta.Created[i]
 		p.create(c, f.FinalMS, cursor(seq, len(f.Delta.Spent)+i))
 	}
-	if err := p.unreject(id); err != nil {
+	known, err := p.unreject(id)
+	if err != nil {
 		return err
 	}
 	p.describe(f.Tx)
 	p.announce(f.Tx)
-	p.record(f, seq)
+	p.record(f, seq, known)
 	p.counts.Finals = seq
 	p.finals[id] = struct{}{}
 	for i := range f.Delta.Spent {
@@ -242,8 +282,8 @@ func (p *plan) onlyHere(o utxo.Outpoint, value []byte) ([]byte, error) {
 		return nil, p.s.fail(err)
 	}
 	kept := bytes.Clone(live.Output)
-	here, err := p.probe.has(appendHashKey(nil, ClassTx, o.Tx))
-	if here || err != nil {
+	f, ok, err := p.s.final(p.s.db, o.Tx)
+	if err != nil || ok && len(f.Raw) > 0 {
 		return nil, err
 	}
 	return kept, nil
@@ -303,21 +343,21 @@ func (p *plan) announce(tx *utxo.Tx) {
 	w.set(w.key, w.value)
 }
 
-// record writes how the transaction became final. Its bytes are there already where this node voted.
-func (p *plan) record(f *Final, seq uint64) {
+// record writes the transaction into the ledger. Where it was pending by a record of its own, or rejected, its bytes are there alone no
+// more.
+func (p *plan) record(f *Final, seq uint64, rejected bool) {
 	w, id := p.w, f.Tx.ID
-	if !p.endPending(id) {
+	if tx, pending := p.endPending(id); rejected || pending && tx.Sheaf == 0 {
 		w.key = appendHashKey(w.key[:0], ClassTx, id)
-		w.value = appendBytes(w.value[:0], f.Tx.Raw)
-		w.set(w.key, w.value)
+		w.delete(w.key)
 	}
-	info := FinalInfo{
-		Seq: seq, FinalMS: f.FinalMS, Round: f.Round, GroupEpoch: f.GroupEpoch, Link: f.Link, Edges: f.Edges,
-	}
-	w.key = appendHashKey(w.key[:0], ClassFinal, id)
-	w.value = appendFinal(w.value[:0], &info, &p.fresh)
+	v := ledgerValue{Tx: id, FinalInfo: FinalInfo{
+		FinalMS: f.FinalMS, Round: f.Round, GroupEpoch: f.GroupEpoch, Link: f.Link, Edges: f.Edges,
+	}, Raw: f.Tx.Raw}
+	w.key = appendSequenceKey(w.key[:0], ClassLedger, seq)
+	w.value = v.append(w.value[:0], &p.fresh)
 	w.set(w.key, w.value)
-	w.key = appendSequenceKey(w.key[:0], ClassFinalLog, seq)
-	w.value = appendID(w.value[:0], id)
+	w.key = appendHashKey(w.key[:0], ClassFinal, id)
+	w.value = appendPlace(w.value[:0], seq)
 	w.set(w.key, w.value)
 }

@@ -31,11 +31,11 @@ func (s *Store) Reject(rejected []Rejected) error {
 		return err
 	}
 	for i := range rejected {
-		if err := p.reject(&rejected[i]); err != nil {
-			return p.probe.close(err)
+		if err = p.reject(&rejected[i]); err != nil {
+			break
 		}
 	}
-	if err := p.probe.close(nil); err != nil {
+	if err = p.end(err); err != nil {
 		return err
 	}
 	_, err = p.commit(false)
@@ -60,7 +60,9 @@ func (p *plan) reject(r *Rejected) error {
 		p.release(r, i)
 	}
 	if _, twice := p.rejected[r.Tx]; !twice {
-		p.endPending(r.Tx)
+		if err := p.takeOut(r.Tx); err != nil {
+			return err
+		}
 	}
 	again, err := p.knownRejected(r.Tx)
 	p.rejected[r.Tx] = struct{}{}
@@ -79,6 +81,29 @@ func (p *plan) reject(r *Rejected) error {
 	p.counts.RejectedNext++
 	p.counts.Rejected++
 	return p.forget()
+}
+
+// takeOut plans that a transaction which is rejected is pending no more. Its bytes leave the sheaf.
+func (p *plan) takeOut(id domain.Hash) error {
+	tx, pending := p.endPending(id)
+	if !pending || tx.Sheaf == 0 {
+		return nil
+	}
+	sheaf, err := p.leaving.sheaf(p.probe, tx.Sheaf)
+	if err != nil {
+		return err
+	}
+	raw, err := sheaf.raw(id)
+	if err != nil {
+		return p.s.fail(err)
+	}
+	p.w.key = appendHashKey(p.w.key[:0], ClassTx, id)
+	p.w.value = appendBytes(p.w.value[:0], raw)
+	p.w.set(p.w.key, p.w.value)
+	if _, known := p.taken[tx.Sheaf]; !known {
+		p.taken[tx.Sheaf] = p.counts.RejectedNext
+	}
+	return nil
 }
 
 // release rewrites a vote record whose lock no longer holds. One that is gone stays gone.
@@ -121,12 +146,20 @@ func (p *plan) placeRejected(id domain.Hash) (seq uint64, known bool, err error)
 	return v.Seq, v.Seq >= p.counts.RejectedFirst, nil
 }
 
-// forget drops the oldest rejections beyond the bound.
+// forget drops the oldest rejections beyond the bound. A sheaf out of which one of them took a transaction goes with it: by its bytes in
+// there it would be pending again.
 func (p *plan) forget() error {
 	w := p.w
 	for p.counts.Rejected > uint64(p.s.options.MaxRejected) {
 		seq := p.counts.RejectedFirst
 		p.counts.RejectedFirst++
+		for _, taken := range []map[uint64]uint64{p.s.taken, p.taken} {
+			for sheaf, first := range taken {
+				if first <= seq {
+					p.dissolve[sheaf] = struct{}{}
+				}
+			}
+		}
 		w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, seq)
 		id, here := p.order[seq]
 		if !here {
@@ -163,8 +196,8 @@ func (p *plan) pending(id domain.Hash) bool {
 	return pending
 }
 
-// endPending plans that a transaction is pending no more, and reports whether it was.
-func (p *plan) endPending(id domain.Hash) bool {
+// endPending plans that a transaction is pending no more, and reports whether and where it was.
+func (p *plan) endPending(id domain.Hash) (pendingTx, bool) {
 	tx, pending := p.s.pending.get(id)
 	switch {
 	case !pending:
@@ -174,18 +207,18 @@ func (p *plan) endPending(id domain.Hash) bool {
 		p.w.key = appendHashKey(p.w.key[:0], ClassPending, id)
 		p.w.take(p.w.key)
 	}
-	return pending
+	return tx, pending
 }
 
 // unreject forgets the rejection of a transaction that is final: a proof outweighs this node's
-// judgement.
-func (p *plan) unreject(id domain.Hash) error {
+// judgement. known says that there was one.
+func (p *plan) unreject(id domain.Hash) (known bool, err error) {
 	if _, here := p.rejected[id]; here {
-		return inconsistent("%s is rejected and final in one batch", id)
+		return false, inconsistent("%s is rejected and final in one batch", id)
 	}
 	seq, known, err := p.placeRejected(id)
 	if err != nil || !known {
-		return err
+		return false, err
 	}
 	w := p.w
 	w.key = appendHashKey(w.key[:0], ClassRejected, id)
@@ -193,7 +226,7 @@ func (p *plan) unreject(id domain.Hash) error {
 	w.key = appendSequenceKey(w.key[:0], ClassRejectedLog, seq)
 	w.delete(w.key)
 	p.counts.Rejected--
-	return nil
+	return true, nil
 }
 
 // cut shortens a text for people to maxText bytes of valid UTF-8.

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // A sheaf is one record that holds what one batch of votes adds: vote records, and transactions that are pending from
@@ -17,17 +20,25 @@ import (
 // What is in force is what is in the records of ClassVote and ClassPending, and of the sheaves that are stored:
 //
 //   - each vote record on an outpoint that is not spent, unless ClassVote has one under the same key;
-//   - each transaction that is neither final nor rejected here, and of which there are bytes.
+//   - each transaction that is neither final nor rejected here.
 //
 // So finality and rejection take entries out of sheaves by what they write anyway. For this to be true nothing may be in a sheaf
 // that stays in force beyond that: when a contested outpoint is spent, its vote records are copied into ClassVote in
 // the batch that spends it, a vote on an outpoint that is spent is written there at once, and a transaction that was
 // rejected and is voted on again is written to ClassPending. A sheaf is deleted in the batch after which none of it is in force,
-// and never before.
+// and never before. Only the newest rejections are remembered: with one that took something out of a sheaf, the sheaf goes, and what is left
+// of it gets records of its own.
 type sheaf struct {
 	TimeMS  uint64 // of the observation: when this node first voted on what is pending
-	Pending []domain.Hash
+	Pending []sheafTx
 	Records []conflict.Record
+}
+
+// sheafTx is a transaction in a sheaf, its bytes being at a place in it.
+type sheafTx struct {
+	ID  domain.Hash
+	Raw []byte
+	At  uint32
 }
 
 // voteKey is the key of a vote record less its class.
@@ -35,12 +46,17 @@ type voteKey = [conflict.RecordKeySize]byte
 
 const sheafEntry = conflict.RecordKeySize + conflict.RecordValueSize
 
-// append writes version 1 | time 8 | uv number of transactions | ids | uv number of vote records | key and value of each.
+// append writes version 1 | time 8 | uv number of transactions | of each id 32 | uv length | bytes | uv number of vote records | of each key
+// and value. It says where in the result, which begins with b, the bytes are.
 func (f *sheaf) append(b []byte) []byte {
 	b = appendTime(b, f.TimeMS)
 	b = binary.AppendUvarint(b, uint64(len(f.Pending)))
 	for i := range f.Pending {
-		b = append(b, f.Pending[i][:]...)
+		tx := &f.Pending[i]
+		b = append(b, tx.ID[:]...)
+		b = binary.AppendUvarint(b, uint64(len(tx.Raw)))
+		tx.At = uint32(len(b))
+		b = append(b, tx.Raw...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(f.Records)))
 	for i := range f.Records {
@@ -50,15 +66,23 @@ func (f *sheaf) append(b []byte) []byte {
 	return b
 }
 
+// decodeSheaf shares memory with value.
 func decodeSheaf(value []byte) (f sheaf, err error) {
 	r := read(value)
 	f.TimeMS = r.uint64()
 	n := r.uvarint()
-	if r.bad || n > uint64(len(r.rest))/domain.Size {
+	if r.bad || n > uint64(len(r.rest))/(domain.Size+1) {
 		return f, corrupt("sheaf of votes")
 	}
-	for range n {
-		f.Pending = append(f.Pending, r.hash())
+	f.Pending = make([]sheafTx, n)
+	for i := range f.Pending {
+		tx := &f.Pending[i]
+		tx.ID = r.hash()
+		size := r.uvarint()
+		tx.At = uint32(len(value) - len(r.rest))
+		if tx.Raw = r.take(int(min(size, uint64(len(value))+1))); r.bad {
+			return f, corrupt("sheaf of votes")
+		}
 	}
 	if n = r.uvarint(); r.bad || n > uint64(len(r.rest))/sheafEntry {
 		return f, corrupt("sheaf of votes")
@@ -74,7 +98,36 @@ func decodeSheaf(value []byte) (f sheaf, err error) {
 	return f, r.done("sheaf of votes")
 }
 
-// readSheaf reads one that must be there.
+// raw are the bytes of a transaction that is in the sheaf.
+func (f *sheaf) raw(id domain.Hash) ([]byte, error) {
+	i := slices.IndexFunc(f.Pending, func(tx sheafTx) bool { return tx.ID == id })
+	if i < 0 {
+		return nil, corrupt("transaction %s is not in its sheaf", id)
+	}
+	return f.Pending[i].Raw, nil
+}
+
+// inSheaf reads the bytes of a pending transaction; false where its sheaf is gone.
+func (s *Store) inSheaf(r pebble.Reader, tx pendingTx) (raw []byte, ok bool, err error) {
+	value, closer, err := r.Get(appendSequenceKey(nil, ClassSheaf, tx.Sheaf))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.fail(err)
+	}
+	if end := uint64(tx.At) + uint64(tx.Size); end <= uint64(len(value)) {
+		raw = bytes.Clone(value[tx.At:end])
+	} else {
+		err = corrupt("sheaf %d of %d bytes", tx.Sheaf, len(value))
+	}
+	if err = errors.Join(err, closer.Close()); err != nil {
+		return nil, false, s.fail(err)
+	}
+	return raw, true, nil
+}
+
+// readSheaf reads one that must be there. It is valid until the probe is used again.
 func (s *Store) readSheaf(probe *probe, number uint64) (f sheaf, err error) {
 	value, ok, err := probe.get(appendSequenceKey(nil, ClassSheaf, number))
 	if err != nil {
@@ -101,15 +154,27 @@ func (s *Store) newLeaving() leaving {
 	return leaving{s: s, gone: map[uint64]int{}, alone: map[voteKey]struct{}{}, read: map[uint64]sheaf{}}
 }
 
+// sheaf is one that the batch looks into, read once.
+func (l *leaving) sheaf(probe *probe, number uint64) (f sheaf, err error) {
+	f, ok := l.read[number]
+	if ok {
+		return f, nil
+	}
+	if f, err = l.s.readSheaf(probe, number); err != nil {
+		return f, err
+	}
+	for i := range f.Pending {
+		f.Pending[i].Raw = bytes.Clone(f.Pending[i].Raw)
+	}
+	l.read[number] = f
+	return f, nil
+}
+
 // record is that of a slot which is in a sheaf.
 func (l *leaving) record(probe *probe, slot *voteSlot, key voteKey) (*conflict.Record, error) {
-	f, ok := l.read[slot.Sheaf]
-	if !ok {
-		var err error
-		if f, err = l.s.readSheaf(probe, slot.Sheaf); err != nil {
-			return nil, err
-		}
-		l.read[slot.Sheaf] = f
+	f, err := l.sheaf(probe, slot.Sheaf)
+	if err != nil {
+		return nil, err
 	}
 	i := slices.IndexFunc(f.Records, func(r conflict.Record) bool { return r.Key() == key })
 	if i < 0 {
@@ -155,25 +220,44 @@ func (l *leaving) settle() {
 	for number, n := range l.gone {
 		if l.s.sheaves[number] -= n; l.s.sheaves[number] == 0 {
 			delete(l.s.sheaves, number)
+			delete(l.s.taken, number)
 		}
 	}
 }
 
-// spread plans records of their own for all that is left of the oldest sheaf.
-func (s *Store) spread(w *writes, probe *probe, l *leaving) (pending []domain.Hash, err error) {
+// takenAt notes the place of a rejection that takes a transaction out of a sheaf.
+func (s *Store) takenAt(sheaf, seq uint64) {
+	if _, stored := s.sheaves[sheaf]; !stored {
+		return
+	}
+	if first, known := s.taken[sheaf]; !known || seq < first {
+		s.taken[sheaf] = seq
+	}
+}
+
+// oldestSheaf is the one with the lowest number.
+func (s *Store) oldestSheaf() uint64 {
 	oldest := ^uint64(0)
 	for number := range s.sheaves {
 		oldest = min(oldest, number)
 	}
-	f, err := s.readSheaf(probe, oldest)
+	return oldest
+}
+
+// spread plans records of their own for all that is left of a sheaf but for transactions that the batch decides, and the votes on outpoints
+// that it drops. It returns the transactions.
+func (s *Store) spread(
+	w *writes, probe *probe, l *leaving, number uint64, decides func(domain.Hash) bool, drops func(utxo.Outpoint) bool,
+) (pending []domain.Hash, err error) {
+	f, err := l.sheaf(probe, number)
 	if err != nil {
 		return nil, err
 	}
-	l.gone[oldest] += 0 // it goes, even if nothing of it was in force when the store was opened
+	l.gone[number] += 0 // it goes, even if nothing of it was in force when the store was opened
 	for i := range f.Records {
 		r := &f.Records[i]
 		slot := s.votes.find(r)
-		if slot == nil || slot.Sheaf != oldest {
+		if slot == nil || slot.Sheaf != number || l.stands(slot, r.Key()) || drops(r.Outpoint) {
 			continue
 		}
 		value := r.Value()
@@ -181,17 +265,25 @@ func (s *Store) spread(w *writes, probe *probe, l *leaving) (pending []domain.Ha
 		w.set(w.key, value[:])
 		l.stand(slot, r.Key())
 	}
-	for _, id := range f.Pending {
-		if p, ok := s.pending.get(id); !ok || p.Sheaf != oldest {
+	for _, tx := range f.Pending {
+		if p, ok := s.pending.get(tx.ID); !ok || p.Sheaf != number || decides(tx.ID) {
 			continue
 		}
-		w.key = appendHashKey(w.key[:0], ClassPending, id)
-		w.value = appendTime(w.value[:0], f.TimeMS)
-		w.set(w.key, w.value)
-		l.gone[oldest]++
-		pending = append(pending, id)
+		w.pending(tx.ID, f.TimeMS, tx.Raw)
+		l.gone[number]++
+		pending = append(pending, tx.ID)
 	}
 	return pending, nil
+}
+
+// pending sets the records of a transaction that is pending by none of a sheaf.
+func (w *writes) pending(id domain.Hash, votedMS uint64, raw []byte) {
+	w.key = appendHashKey(w.key[:0], ClassPending, id)
+	w.value = appendTime(w.value[:0], votedMS)
+	w.set(w.key, w.value)
+	w.key = appendHashKey(w.key[:0], ClassTx, id)
+	w.value = appendBytes(w.value[:0], raw)
+	w.set(w.key, w.value)
 }
 
 // loadSheaves finds what is in force of the sheaves, after ClassVote and ClassPending are loaded.
@@ -244,29 +336,35 @@ func (s *Store) loadSheaf(probe *probe, number uint64) error {
 		}
 		s.votes.add(r, false, number)
 	}
-	for _, id := range f.Pending {
-		if p, ok := s.pending.get(id); ok && p.Sheaf == 0 {
-			continue
-		}
-		open, err := undecided(probe, id)
-		if err != nil {
+	for i := range f.Pending {
+		if err := s.loadSheafTx(probe, f.TimeMS, number, &f.Pending[i]); err != nil {
 			return err
-		}
-		if open {
-			s.pending.set(id, pendingTx{f.TimeMS, number})
 		}
 	}
 	return nil
 }
 
-// undecided reports whether a transaction that is in a sheaf is pending.
-func undecided(probe *probe, id domain.Hash) (bool, error) {
-	for _, c := range []Class{ClassFinal, ClassRejected} {
-		if decided, err := probe.has(appendHashKey(nil, c, id)); decided || err != nil {
-			return false, err
-		}
+// loadSheafTx finds whether a transaction in a sheaf is pending by it.
+func (s *Store) loadSheafTx(probe *probe, votedMS, number uint64, tx *sheafTx) error {
+	if final, err := probe.has(appendHashKey(nil, ClassFinal, tx.ID)); final || err != nil {
+		return err
 	}
-	return probe.has(appendHashKey(nil, ClassTx, id))
+	value, rejected, err := probe.get(appendHashKey(nil, ClassRejected, tx.ID))
+	if err != nil {
+		return err
+	}
+	if rejected {
+		v, err := decodeRejected(tx.ID, value)
+		if err != nil {
+			return err
+		}
+		s.takenAt(number, v.Seq)
+		return nil
+	}
+	if p, ok := s.pending.get(tx.ID); !ok || p.Sheaf != 0 {
+		s.pending.set(tx.ID, pendingTx{votedMS, number, tx.At, uint32(len(tx.Raw))})
+	}
+	return nil
 }
 
 // guardRecords are all vote records in force, in key order.

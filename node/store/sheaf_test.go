@@ -11,6 +11,7 @@ import (
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -166,5 +167,48 @@ func TestSheafUnderContest(t *testing.T) {
 	reopen("the sheaf of round 0 ACCEPTED is gone")
 	if got := collect(t, s.GuardRecords()); !slices.ContainsFunc(got, func(r conflict.Record) bool { return r.Round == 3 && r.Tx == loser.ID }) {
 		t.Errorf("the vote of round 3 is gone: %+v", got)
+	}
+}
+
+// A rejection that is forgotten takes the sheaf along out of which it took a transaction: after a restart that is not pending again, and
+// what else was in the sheaf stands.
+func TestSheafGoesWithForgottenRejection(t *testing.T) {
+	o := testOptions(vfs.NewMem())
+	o.MaxRejected = 2
+	s := mustOpen(t, o)
+	defer func() { mustClose(t, s) }()
+	stuck := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, payment(owners[0], 10))
+	refused := makeTx(t, 2, []utxo.Outpoint{genesisOutpoint(1)}, payment(owners[0], 10))
+	vote(t, s, observation.Pending, 0, stuck, refused)
+	if err := s.Reject(rejected(refused.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if tx, ok, err := s.Transaction(refused.ID); err != nil || !ok || tx.Rejection == nil || string(tx.Raw) != string(refused.Raw) {
+		t.Fatalf("rejected: %+v, %v, %v", tx, ok, err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, o)
+	if n := inClasses(t, s, ClassSheaf)[ClassSheaf]; n != 1 {
+		t.Fatalf("%d sheaves, want 1", n)
+	}
+	want := votesOf(t, s)
+	if err := s.Reject(rejected(domain.Hash{1}, domain.Hash{2})); err != nil {
+		t.Fatal(err)
+	}
+	if n := inClasses(t, s, ClassSheaf, ClassPending, ClassTx); !maps.Equal(n, map[Class]int{ClassPending: 1, ClassTx: 1}) {
+		t.Errorf("%v, want one pending transaction by a record of its own", n)
+	}
+	for _, when := range []string{"forgotten", "after a restart"} {
+		if got := votesOf(t, s); got != want {
+			t.Errorf("%s:\n%swant\n%s", when, got, want)
+		}
+		if got := standing(t, s, refused.ID); got != "unknown" {
+			t.Errorf("%s: the refused one is %s", when, got)
+		}
+		if tx, _, err := s.Transaction(stuck.ID); err != nil || string(tx.Raw) != string(stuck.Raw) {
+			t.Errorf("%s: the other is %+v, %v", when, tx, err)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, o)
 	}
 }

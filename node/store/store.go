@@ -40,8 +40,10 @@ type Store struct {
 	signed  map[observation.ChainID]headValue // heads of own chains, as far as they are on disk
 	signing Signing                           // does not change while the store is open
 	votes   voteIndex
-	// sheaves are how many entries of each are in force, lastSheaf is the greatest number.
+	// sheaves are how many entries of each are in force, lastSheaf is the greatest number. taken are the places of the first
+	// rejections that took a transaction out of those.
 	sheaves   map[uint64]int
+	taken     map[uint64]uint64
 	lastSheaf uint64
 
 	interned interned
@@ -69,6 +71,7 @@ func Open(dir string, options Options) (*Store, error) {
 		signed:  map[observation.ChainID]headValue{},
 		votes:   voteIndex{},
 		sheaves: map[uint64]int{},
+		taken:   map[uint64]uint64{},
 	}
 	s.recent = newRecent(s.options.CacheBytes / recentShare)
 	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}

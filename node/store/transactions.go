@@ -43,17 +43,18 @@ func (s *Store) Transaction(id domain.Hash) (*Transaction, bool, error) {
 // transaction reads what is known of one; pending and inSheaf are what a sheaf said of it no later than the view.
 func (s *Store) transaction(r pebble.Reader, id domain.Hash, pending pendingTx, inSheaf bool) (t *Transaction, ok bool, err error) {
 	t = &Transaction{ID: id}
-	if t.Raw, _, err = s.rawTx(r, id); err != nil {
+	f, ok, err := s.final(r, id)
+	if err != nil {
 		return nil, false, err
 	}
-	if t.Final, ok, err = s.finalInfo(r, id); err != nil || ok {
-		return t, ok, err
+	if ok {
+		if t.Final = &f.FinalInfo; len(f.Raw) > 0 {
+			t.Raw = f.Raw
+		}
+		return t, true, nil
 	}
 	if t.VotedMS, t.Pending, err = s.votedMS(r, id); err != nil {
 		return nil, false, err
-	}
-	if t.Pending && t.Raw == nil {
-		return nil, false, s.fail(corrupt("no bytes of pending transaction %s", id))
 	}
 	value, rejected, err := s.get(r, appendHashKey(nil, ClassRejected, id))
 	if err != nil {
@@ -65,10 +66,33 @@ func (s *Store) transaction(r pebble.Reader, id domain.Hash, pending pendingTx, 
 			return nil, false, s.fail(err)
 		}
 		t.Rejection = &v.Rejection
-	} else if inSheaf && !t.Pending {
-		t.VotedMS, t.Pending = pending.VotedMS, t.Raw != nil
 	}
-	return t, rejected || t.Pending, nil
+	if t.Pending || rejected {
+		t.Raw, err = s.rawTx(r, id)
+		if t.Pending && t.Raw == nil && err == nil {
+			err = s.fail(corrupt("no bytes of pending transaction %s", id))
+		}
+		return t, err == nil, err
+	}
+	if inSheaf {
+		if t.Raw, t.Pending, err = s.inSheaf(r, pending); t.Pending {
+			t.VotedMS = pending.VotedMS
+		}
+	}
+	return t, t.Pending, err
+}
+
+// rawTx reads a record of ClassTx; nil where there is none.
+func (s *Store) rawTx(r pebble.Reader, id domain.Hash) ([]byte, error) {
+	value, ok, err := s.get(r, appendHashKey(nil, ClassTx, id))
+	if err != nil || !ok {
+		return nil, err
+	}
+	raw, err := decodeBytes(value)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return raw, nil
 }
 
 func (s *Store) votedMS(r pebble.Reader, id domain.Hash) (ms uint64, pending bool, err error) {
@@ -88,7 +112,7 @@ func (s *Store) IsFinal(id domain.Hash) (bool, error) {
 		return false, err
 	}
 	defer s.leave()
-	_, ok, err := s.get(s.db, appendHashKey(nil, ClassFinal, id))
+	_, ok, err := s.placeOf(s.db, id)
 	return ok, err
 }
 

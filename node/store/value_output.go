@@ -51,7 +51,7 @@ func decodeSpent(value []byte) (spentValue, error) {
 	return v, r.done("spent outpoint")
 }
 
-// appendID and decodeID are records of ClassFinalLog and ClassRejectedLog: a transaction id.
+// appendID and decodeID are records of ClassRejectedLog: a transaction id.
 func appendID(b []byte, id domain.Hash) []byte {
 	return append(append(b, version1), id[:]...)
 }

@@ -32,10 +32,10 @@ var hashOf7 = domain.Hash(bytes.Repeat([]byte{7}, 32))
 
 func valueKinds() []valueKind {
 	output := payment(owners[0], 300)
-	info := &FinalInfo{
+	final := &ledgerValue{Tx: hashOf7, FinalInfo: FinalInfo{
 		Seq: 9, FinalMS: now, Round: 2, GroupEpoch: 300, Link: domain.Hash{1},
 		Edges: []EdgeRef{{Key: domain.PublicKey{2}, SigningEpoch: 1, Height: 700, Leaf: 4}, {Key: domain.PublicKey{1}, Height: 1}},
-	}
+	}, Raw: []byte("a transaction")}
 	rejection := rejectedValue{Seq: 3, Rejection: Rejection{
 		Tx: hashOf7, Rival: domain.Hash{5}, Reason: notaryv1.Reason_REASON_DOUBLE_SPEND, Field: "inputs[0]", Detail: "spent", TimeMS: now,
 	}}
@@ -66,18 +66,22 @@ func valueKinds() []valueKind {
 		}},
 		{"created", eventValue{Index: 200}.append(nil), againEvent},
 		{"spent", eventValue{Spent: true}.append(nil), againEvent},
-		{"final", appendFinal(nil, info, &fresh{base: oneInterned()}), func(b []byte) ([]byte, error) {
-			v, err := decodeFinal(b, oneInterned())
+		{"final", final.append(nil, &fresh{base: oneInterned()}), func(b []byte) ([]byte, error) {
+			v, err := decodeLedger(9, b, oneInterned())
 			if err != nil {
 				return nil, err
 			}
-			return appendFinal(nil, v, &fresh{base: oneInterned()}), nil
+			return v.append(nil, &fresh{base: oneInterned()}), nil
+		}},
+		{"place", appendPlace(nil, 1<<40), func(b []byte) ([]byte, error) {
+			v, err := decodePlace(b)
+			return appendPlace(nil, v), err
 		}},
 		{"rejected", rejection.append(nil), func(b []byte) ([]byte, error) {
 			v, err := decodeRejected(hashOf7, b)
 			return v.append(nil), err
 		}},
-		{"sheaf", (&sheaf{TimeMS: now, Pending: []domain.Hash{hashOf7, {1}}, Records: []conflict.Record{record, record}}).append(nil), func(b []byte) ([]byte, error) {
+		{"sheaf", (&sheaf{TimeMS: now, Pending: []sheafTx{{ID: hashOf7, Raw: []byte("a transaction")}, {ID: domain.Hash{1}}}, Records: []conflict.Record{record, record}}).append(nil), func(b []byte) ([]byte, error) {
 			v, err := decodeSheaf(b)
 			return v.append(nil), err
 		}},
@@ -133,7 +137,7 @@ func TestValuesRoundTrip(t *testing.T) {
 			t.Errorf("%s: nothing gave %v", kind.name, err)
 		}
 		switch kind.name {
-		case "live", "bytes", "observation", "spent by", "spent, kept": // end with somebody else's bytes
+		case "live", "bytes", "observation", "spent by", "spent, kept", "final": // end with somebody else's bytes
 			continue
 		}
 		for n := range kind.sample {
@@ -148,11 +152,21 @@ func TestValuesRoundTrip(t *testing.T) {
 }
 
 func TestDecodedFieldsAreThoseEncoded(t *testing.T) {
-	info := &FinalInfo{
+	final := &ledgerValue{Tx: hashOf7, FinalInfo: FinalInfo{
 		Seq: 1 << 60, FinalMS: now, Round: 1 << 31, GroupEpoch: 1 << 63, Link: domain.Hash{2},
 		Edges: []EdgeRef{{domain.PublicKey{1}, 1 << 31, 1 << 63, 1 << 31}},
+	}, Raw: []byte("a transaction")}
+	value := final.append(nil, &fresh{base: oneInterned()})
+	if got, err := decodeLedger(1<<60, value, oneInterned()); err != nil || !reflect.DeepEqual(got, final) {
+		t.Errorf("got %+v, %v", got, err)
 	}
-	if got, err := decodeFinal(appendFinal(nil, info, &fresh{base: oneInterned()}), oneInterned()); err != nil || !reflect.DeepEqual(got, info) {
+	if id, err := ledgerID(value); err != nil || id != hashOf7 {
+		t.Errorf("the id is %s, %v", id, err)
+	}
+	f := sheaf{Pending: []sheafTx{{ID: hashOf7, Raw: []byte("one")}, {ID: domain.Hash{1}, Raw: []byte("the other")}}}
+	sheafValue := f.append(nil)
+	got, err := decodeSheaf(sheafValue)
+	if err != nil || !reflect.DeepEqual(got.Pending, f.Pending) || string(sheafValue[f.Pending[1].At:][:9]) != "the other" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	c := countsValue{Finals: 1, Live: 2, Rejected: 3, RejectedFirst: 4, RejectedNext: 5}
@@ -168,12 +182,15 @@ func TestDecodedFieldsAreThoseEncoded(t *testing.T) {
 // A final record cannot make the reader allocate for edges that are not there, nor name a value that
 // has no number.
 func TestFinalRecordIsBounded(t *testing.T) {
-	b := appendFinal(nil, &FinalInfo{Link: domain.Hash{1}}, &fresh{base: oneInterned()})
+	b := (&ledgerValue{FinalInfo: FinalInfo{Link: domain.Hash{1}}}).append(nil, &fresh{base: oneInterned()})
 	huge := binary.AppendUvarint(bytes.Clone(b[:len(b)-1]), 1<<62)
-	if _, err := decodeFinal(huge, oneInterned()); !errors.Is(err, ErrCorrupt) {
+	if _, err := decodeLedger(1, huge, oneInterned()); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("2^62 edges gave %v", err)
 	}
-	if _, err := decodeFinal(b, &interned{}); !errors.Is(err, ErrCorrupt) {
+	if _, err := decodeSheaf(binary.AppendUvarint((&sheaf{Pending: []sheafTx{{}}}).append(nil)[:1+8+1+32], 1<<63)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a transaction of 2^63 bytes gave %v", err)
+	}
+	if _, err := decodeLedger(1, b, &interned{}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("an unknown number gave %v", err)
 	}
 }

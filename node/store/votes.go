@@ -213,7 +213,9 @@ type votePlan struct {
 // on supporting what it holds final.
 func (p *votePlan) add(b *VoteBatch) (err error) {
 	if len(p.s.sheaves) >= p.s.options.maxSheaves {
-		if p.spread, err = p.s.spread(p.w, p.probe, &p.leaving); err != nil {
+		none := func(domain.Hash) bool { return false }
+		kept := func(utxo.Outpoint) bool { return false }
+		if p.spread, err = p.s.spread(p.w, p.probe, &p.leaving, p.s.oldestSheaf(), none, kept); err != nil {
 			return err
 		}
 	}
@@ -251,9 +253,6 @@ func (p *votePlan) transaction(tx *utxo.Tx, batch map[domain.Hash]struct{}) erro
 			return err
 		}
 	}
-	w.key = appendHashKey(w.key[:0], ClassTx, tx.ID)
-	w.value = appendBytes(w.value[:0], tx.Raw)
-	w.set(w.key, w.value)
 	batch[tx.ID] = struct{}{}
 	if p.s.counts.Rejected > 0 {
 		w.key = appendHashKey(w.key[:0], ClassRejected, tx.ID)
@@ -262,14 +261,12 @@ func (p *votePlan) transaction(tx *utxo.Tx, batch map[domain.Hash]struct{}) erro
 			return err
 		}
 		if rejected {
-			w.key = appendHashKey(w.key[:0], ClassPending, tx.ID)
-			w.value = appendTime(w.value[:0], p.sheaf.TimeMS)
-			w.set(w.key, w.value)
+			w.pending(tx.ID, p.sheaf.TimeMS, tx.Raw)
 			p.again = append(p.again, tx.ID)
 			return nil
 		}
 	}
-	p.sheaf.Pending = append(p.sheaf.Pending, tx.ID)
+	p.sheaf.Pending = append(p.sheaf.Pending, sheafTx{ID: tx.ID, Raw: tx.Raw})
 	return nil
 }
 
@@ -330,8 +327,7 @@ func (p *votePlan) settle() {
 	s := p.s
 	p.leaving.settle()
 	for _, id := range p.spread {
-		tx, _ := s.pending.get(id)
-		s.pending.set(id, pendingTx{VotedMS: tx.VotedMS})
+		s.pending.alone(id)
 	}
 	for _, id := range p.again {
 		s.pending.set(id, pendingTx{VotedMS: p.sheaf.TimeMS})
@@ -343,8 +339,9 @@ func (p *votePlan) settle() {
 	if n == 0 {
 		return
 	}
-	for _, id := range p.sheaf.Pending {
-		s.pending.set(id, pendingTx{p.sheaf.TimeMS, p.number})
+	for i := range p.sheaf.Pending {
+		tx := &p.sheaf.Pending[i]
+		s.pending.set(tx.ID, pendingTx{p.sheaf.TimeMS, p.number, tx.At, uint32(len(tx.Raw))})
 	}
 	for i := range p.sheaf.Records {
 		s.votes.add(&p.sheaf.Records[i], true, p.number)
