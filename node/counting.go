@@ -22,6 +22,7 @@ type countingShard struct {
 	queue   chan any
 	tally   *conflict.Tally
 	flights *directory
+	launch  func(*flight)
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	metrics *Metrics
 	recent  []dated // transactions with votes, by age of their first
@@ -88,11 +89,11 @@ type joined struct{ flight *flight }
 // the store all the same.
 const tallyRetention = time.Minute
 
-func newCounting(n int, before *beforeSet, flights *directory, m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
+func newCounting(n int, before *beforeSet, flights *directory, launch func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
 	c := &counting{metrics: m}
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
-			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, unknown: unknown, before: before,
+			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, launch: launch, unknown: unknown, before: before,
 			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
 		})
 	}
@@ -115,7 +116,7 @@ func (c *counting) countOn(ctx context.Context, b ballotsOn) {
 	put[any](ctx, c.shard(b.tx).queue, b)
 }
 
-// join tells a flight of what was counted before it came, and lets it begin.
+// join has a flight told of what was counted before it came, and launched.
 func (c *counting) join(ctx context.Context, f *flight) {
 	put[any](ctx, c.shard(f.tx.ID).queue, joined{f})
 }
@@ -288,7 +289,7 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 }
 
 // join keeps the votes of a flight's transaction until it ends, tells the flight of the milestones that
-// were reached before it was there, and only then lets it begin: what is certified is judged otherwise.
+// were reached before it was there, and only then launches it: what is certified is judged otherwise.
 func (s *countingShard) join(f *flight) {
 	id := f.tx.ID
 	s.tally.Know(id)
@@ -303,6 +304,7 @@ func (s *countingShard) join(f *flight) {
 		}
 	}
 	f.box.post(lifecycle.Begin{})
+	s.launch(f)
 }
 
 // standing is what the votes on a transaction amount to: the certificate of the highest round and the

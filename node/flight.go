@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -21,11 +22,11 @@ type flight struct {
 	origin     Origin
 	receivedMS uint64
 	box        mailbox
-	machine    *lifecycle.Machine
+	machine    lifecycle.Machine
 	edges      []conflict.Vote   // the quorum that made it final
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
-	slim       bool              // its goroutine is the second one, with a stack as small as they come
+	launched   atomic.Bool       // it has been given a goroutine
 	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
 
 	mu      sync.Mutex
@@ -36,6 +37,8 @@ type flight struct {
 	info    *store.FinalInfo // once it is final by this flight
 	changed chan struct{}    // closed at the next change; nil while nobody watches
 	vigils  []vigil
+	watch   [1]vigil // room of vigils, mostly
+	slim    bool     // its goroutine is the second one, with a stack as small as they come
 }
 
 // vigil is somebody who waits until a flight is at a level or beyond.
@@ -55,7 +58,8 @@ type counted struct {
 }
 
 func newFlight(tx *utxo.Tx, origin Origin, fees utxo.FeePolicy) *flight {
-	f := &flight{tx: tx, origin: origin, receivedMS: nowMS(), machine: lifecycle.NewMachine(tx, fees)}
+	f := &flight{tx: tx, origin: origin, receivedMS: nowMS(), machine: *lifecycle.NewMachine(tx, fees)}
+	f.vigils = f.watch[:0]
 	f.box.init()
 	return f
 }
@@ -137,7 +141,10 @@ func (f *flight) tell() {
 type workbench struct {
 	answers []lifecycle.Input // to what the machine has asked and was known at once
 	looked  lifecycle.Looked  // whose lists are free to be used
+	wake    chan struct{}     // wakes the goroutine
 }
+
+func newWorkbench() *workbench { return &workbench{wake: make(chan struct{}, 1)} }
 
 // give gives the lists of an answer back.
 func (d *workbench) give(in lifecycle.Input) {
@@ -148,20 +155,33 @@ func (d *workbench) give(in lifecycle.Input) {
 }
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
-// Looking and judging take a stack that has grown; once the transaction is pending, and may wait for long, it goes on in
-// a goroutine whose stack has not.
+// Looking and judging take a stack that has grown; a transaction that has waited for long is nudged for nothing, and goes
+// on in a goroutine whose stack has not.
 func (f *flight) run(ctx context.Context, sh *shell, d *workbench) {
-	for range f.box.wake {
-		if inputs := f.box.take(); ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
+	f.box.attend(d.wake)
+	for {
+		inputs := f.box.take()
+		if ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
 			break
 		}
-		if !f.slim && f.machine.State() == lifecycle.Pending {
-			f.slim = true
-			sh.hands.fresh(ctx, f, sh)
+		if len(inputs) == 0 && f.slims() {
+			sh.hands.fresh(ctx, f, sh, &workbench{wake: d.wake})
+			d.wake = make(chan struct{}, 1)
 			return
 		}
+		<-d.wake
 	}
+	f.box.attend(nil)
 	sh.landed(f)
+}
+
+// slims says that the goroutine is the second one from now on; false says that it is already.
+func (f *flight) slims() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.slim
+	f.slim = true
+	return !was
 }
 
 // step takes inputs in, with the answers to what they led to, and performs what follows; false ends the goroutine.

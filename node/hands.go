@@ -9,8 +9,8 @@ import (
 // idleHands is how many goroutines wait for the next transaction at most.
 const idleHands = 2048
 
-// hands lends goroutines to flights. A goroutine that has brought one as far as PENDING, or to its end, takes the next:
-// its stack has grown by then, and growing a new one costs a busy node a twelfth of its time.
+// hands lends goroutines to flights. A goroutine that has brought one to its end, or that sees it wait for long, takes the
+// next: its stack has grown by then, and growing a new one costs a busy node a twelfth of its time.
 type hands struct {
 	next    chan *flight // to whoever is idle
 	idle    atomic.Int64
@@ -21,16 +21,15 @@ func newHands() *hands {
 	return &hands{next: make(chan *flight)}
 }
 
-// fresh runs a flight on a goroutine of its own that nobody has used yet.
-func (h *hands) fresh(ctx context.Context, f *flight, sh *shell) {
+// fresh goes on with a flight on a goroutine of its own that nobody has used yet.
+func (h *hands) fresh(ctx context.Context, f *flight, sh *shell, d *workbench) {
 	h.running.Add(1)
-	go h.alone(ctx, f, sh)
+	go h.alone(ctx, f, sh, d)
 }
 
-func (h *hands) alone(ctx context.Context, f *flight, sh *shell) {
+func (h *hands) alone(ctx context.Context, f *flight, sh *shell, d *workbench) {
 	defer h.running.Done()
-	var d workbench
-	f.run(ctx, sh, &d)
+	f.run(ctx, sh, d)
 }
 
 // take runs a flight on a goroutine that is lent to it.
@@ -44,9 +43,9 @@ func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 
 // work runs flights one after the other until there are idle goroutines enough, or it is given none.
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
-	var d workbench
+	d := newWorkbench()
 	for f != nil {
-		f.run(ctx, sh, &d)
+		f.run(ctx, sh, d)
 		f = nil
 		if h.idle.Add(1) <= idleHands {
 			f = <-h.next

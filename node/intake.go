@@ -148,23 +148,31 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 		return there, nil
 	}
 	sh.metrics.received.WithLabelValues(origin.label()).Inc()
-	sh.launch(f)
-	sh.counting.join(ctx, f)
+	sh.join(ctx, f)
 	return f, nil
 }
 
-// launch starts the goroutine of a flight.
-func (sh *shell) launch(f *flight) {
+// join has a flight told of what was counted before it came, which launches it.
+func (sh *shell) join(ctx context.Context, f *flight) {
 	sh.metrics.inFlight.Inc()
-	sh.hands.take(sh.ctx, f, sh)
-	if sh.ctx.Err() != nil { // ground may not have found it
+	sh.counting.join(ctx, f)
+	if sh.ctx.Err() != nil { // nobody counts any more, and ground may not have found it
+		sh.launch(f)
 		f.box.nudge()
+	}
+}
+
+// launch gives a flight its goroutine, once.
+func (sh *shell) launch(f *flight) {
+	if f.launched.CompareAndSwap(false, true) {
+		sh.hands.take(sh.ctx, f, sh)
 	}
 }
 
 // ground ends all flights, once ctx has ended.
 func (sh *shell) ground() {
 	for _, f := range sh.flights.all() {
+		sh.launch(f)
 		f.box.nudge()
 	}
 	sh.hands.wait()

@@ -18,13 +18,18 @@ type mailbox struct {
 	held   repeated          // what lies in the box of that which is repeated
 	nudged bool              // its owner has been woken for what lies in it
 	closed bool
-	wake   chan struct{}
+	wake   chan struct{}         // wakes its owner; nil while there is none
 	room   [2][2]lifecycle.Input // of inputs and taken, mostly
 }
 
-func (b *mailbox) init() {
-	b.wake = make(chan struct{}, 1)
-	b.inputs, b.taken = b.room[0][:0], b.room[1][:0]
+func (b *mailbox) init() { b.inputs, b.taken = b.room[0][:0], b.room[1][:0] }
+
+// attend says which channel, of room for one, wakes the owner from now on; nil where nobody is to be woken any more. An owner
+// that begins takes first.
+func (b *mailbox) attend(wake chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake = wake
 }
 
 // repeated are the kinds of input of which one is as good as many.
@@ -51,13 +56,13 @@ func repeats(in lifecycle.Input) repeated {
 // post leaves an input; false says that the box is closed and the input lost.
 func (b *mailbox) post(in lifecycle.Input) bool {
 	b.mu.Lock()
-	open := b.put(in)
-	nudged := b.nudged
-	b.nudged = open || nudged
-	b.mu.Unlock()
-	if open && !nudged {
-		b.nudge()
+	open, wake := b.put(in), b.wake
+	if !open || b.nudged {
+		wake = nil
 	}
+	b.nudged = b.nudged || open
+	b.mu.Unlock()
+	ring(wake)
 	return open
 }
 
@@ -81,8 +86,19 @@ func (b *mailbox) put(in lifecycle.Input) bool {
 
 // nudge wakes whoever waits, for nothing in the box.
 func (b *mailbox) nudge() {
+	b.mu.Lock()
+	wake := b.wake
+	b.mu.Unlock()
+	ring(wake)
+}
+
+// ring wakes whoever waits at a channel, unless it is nil or has been rung already.
+func ring(wake chan<- struct{}) {
+	if wake == nil {
+		return
+	}
 	select {
-	case b.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }

@@ -47,6 +47,7 @@ func (f *flight) got() []string { return kindsOf(f.box.take()) }
 // hands out what is left and takes no more.
 func TestMailbox(t *testing.T) {
 	f := bare("a", "x")
+	f.box.attend(make(chan struct{}, 1))
 	for _, in := range []lifecycle.Input{lifecycle.Supported{}, lifecycle.Begin{}, lifecycle.Waited{}} {
 		if !f.box.post(in) {
 			t.Fatal("refused")
@@ -94,6 +95,7 @@ func TestMailbox(t *testing.T) {
 // TestMailboxManyPosters: nothing is lost between many posters and a reader that sleeps on wake.
 func TestMailboxManyPosters(t *testing.T) {
 	f := bare("a", "x")
+	f.box.attend(make(chan struct{}, 1))
 	const posters, each = 8, 7
 	var wait sync.WaitGroup
 	for p := range posters {

@@ -59,8 +59,7 @@ func (n *Node) restore(ctx context.Context, u undecided) error {
 			sh.admission.leave(f.origin, f.aside)
 			continue
 		}
-		sh.launch(f)
-		sh.counting.join(ctx, f)
+		sh.join(ctx, f)
 	}
 	sh.log.Info("took up undecided transactions", "n", len(u.flights))
 	return nil

@@ -12,10 +12,13 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// sweep tells flights whose votes have led to nothing for too long that rounds must begin. One walk over
-// all of them now and then is cheaper than a timer each.
+// longWait is how long a transaction stands where it is before its goroutine gives its stack up.
+const longWait = time.Second
+
+// sweep tells flights whose votes have led to nothing for too long that rounds must begin, and has those that wait for
+// long already do so on a small stack. One walk over all of them now and then is cheaper than a timer each.
 func (sh *shell) sweep(ctx context.Context) {
-	tick := time.NewTicker(sh.config.StallAfter / 4)
+	tick := time.NewTicker(min(sh.config.StallAfter/4, longWait))
 	defer tick.Stop()
 	for {
 		select {
@@ -27,10 +30,14 @@ func (sh *shell) sweep(ctx context.Context) {
 		for _, f := range sh.flights.all() {
 			f.mu.Lock()
 			waits := f.state == lifecycle.Valid || f.state == lifecycle.Pending || f.state == lifecycle.Accepted
-			stalled := waits && time.Since(f.since) > sh.config.StallAfter
+			stands := time.Since(f.since)
+			stout := !f.slim && !f.since.IsZero() && stands > longWait
 			f.mu.Unlock()
-			if stalled {
+			switch {
+			case waits && stands > sh.config.StallAfter:
 				f.box.post(lifecycle.Stalled{})
+			case stout:
+				f.box.nudge()
 			}
 		}
 	}
