@@ -85,6 +85,11 @@ type Record struct {
 type Guard struct {
 	histories map[utxo.Outpoint]*history
 	idle      []*history
+	// latest is what was asked for last: whoever checks a vote mostly records it next.
+	latest struct {
+		outpoint utxo.Outpoint
+		history  *history // nil for none
+	}
 }
 
 // history are the records of one outpoint, by round, then state.
@@ -92,6 +97,14 @@ type history struct{ records []Record }
 
 // NewGuard makes a guard that remembers nothing: for a node that has never voted, or before Restore.
 func NewGuard() *Guard { return &Guard{histories: make(map[utxo.Outpoint]*history)} }
+
+// at is what is known of an outpoint, or nil.
+func (g *Guard) at(o utxo.Outpoint) *history {
+	if g.latest.outpoint != o {
+		g.latest.outpoint, g.latest.history = o, g.histories[o]
+	}
+	return g.latest.history
+}
 
 // Check reports whether the vote may be cast: nil, ErrAlreadyCast, or an error that matches ErrContradiction. Only
 // PENDING and ACCEPTED are guarded; any other state is allowed.
@@ -106,7 +119,7 @@ func (g *Guard) Check(v OwnVote) error {
 		return ErrNoCertificate
 	}
 	for _, o := range v.Spends {
-		if h := g.histories[o]; h != nil {
+		if h := g.at(o); h != nil {
 			if err := h.check(&v); err != nil {
 				return err
 			}
@@ -173,7 +186,7 @@ func (r *Record) at() CertRound {
 // cast reports whether every outpoint holds this very vote.
 func (g *Guard) cast(v *OwnVote) bool {
 	for _, o := range v.Spends {
-		h := g.histories[o]
+		h := g.at(o)
 		if h == nil {
 			return false
 		}
@@ -187,20 +200,23 @@ func (g *Guard) cast(v *OwnVote) bool {
 
 // Record takes the vote as cast and returns what must be on disk before it leaves the node. It panics where Check
 // refuses: a vote that was not checked is a bug that could cost the node its honesty.
-func (g *Guard) Record(v OwnVote) []Record {
+func (g *Guard) Record(v OwnVote) []Record { return g.AppendRecord(nil, v) }
+
+// AppendRecord does so and appends what must be on disk.
+func (g *Guard) AppendRecord(records []Record, v OwnVote) []Record {
 	switch err := g.Check(v); {
 	case errors.Is(err, ErrAlreadyCast) || !guarded(v.State):
-		return nil
+		return records
 	case err != nil:
 		panic(fmt.Sprintf("conflict: %v %s round %d recorded unchecked: %v", v.State, v.Tx, v.Round, err))
 	}
-	records := make([]Record, len(v.Spends))
-	for i, o := range v.Spends {
-		records[i] = Record{
+	for _, o := range v.Spends {
+		r := Record{
 			Outpoint: o, Round: v.Round, State: v.State,
 			Tx: v.Tx, Epoch: v.Epoch, Certificate: v.Certificate,
 		}
-		g.put(records[i])
+		records = append(records, r)
+		g.put(r)
 	}
 	return records
 }
@@ -218,7 +234,7 @@ func (g *Guard) Restore(records []Record) {
 func (g *Guard) Reject(tx domain.Hash, spends []utxo.Outpoint) []Record {
 	var changed []Record
 	for _, o := range spends {
-		h := g.histories[o]
+		h := g.at(o)
 		if h == nil || plantedKeptLocks {
 			continue
 		}
@@ -239,16 +255,32 @@ func (g *Guard) Reject(tx domain.Hash, spends []utxo.Outpoint) []Record {
 
 // Release forgets an outpoint: once it is spent for good and no vote on a spender of it will ever be cast again.
 func (g *Guard) Release(o utxo.Outpoint) {
-	if h := g.histories[o]; h != nil {
+	if h := g.at(o); h != nil {
 		delete(g.histories, o)
+		g.latest.history = nil
 		h.records = h.records[:0]
 		g.idle = append(g.idle, h)
 	}
 }
 
+// Settle forgets an outpoint that a final transaction has spent. Where this node has voted for a rival the records stay:
+// it may go on supporting the winner in rounds in which it voted for the rival before.
+func (g *Guard) Settle(o utxo.Outpoint, final domain.Hash) {
+	h := g.at(o)
+	if h == nil {
+		return
+	}
+	for i := range h.records {
+		if h.records[i].Tx != final {
+			return
+		}
+	}
+	g.Release(o)
+}
+
 // Lock is the transaction that an outpoint is locked on, and the certificate behind the lock.
 func (g *Guard) Lock(o utxo.Outpoint) (tx domain.Hash, at CertRound, locked bool) {
-	if h := g.histories[o]; h != nil {
+	if h := g.at(o); h != nil {
 		if r := h.lock(); r != nil {
 			return r.Tx, r.at(), true
 		}
@@ -258,7 +290,7 @@ func (g *Guard) Lock(o utxo.Outpoint) (tx domain.Hash, at CertRound, locked bool
 
 // Records are the records of one outpoint, by round, then state.
 func (g *Guard) Records(o utxo.Outpoint) []Record {
-	if h := g.histories[o]; h != nil {
+	if h := g.at(o); h != nil {
 		return slices.Clone(h.records)
 	}
 	return nil
@@ -268,14 +300,14 @@ func (g *Guard) Records(o utxo.Outpoint) []Record {
 func (g *Guard) Len() int { return len(g.histories) }
 
 func (g *Guard) put(r Record) {
-	h := g.histories[r.Outpoint]
+	h := g.at(r.Outpoint)
 	if h == nil {
 		if n := len(g.idle); n > 0 {
 			h, g.idle = g.idle[n-1], g.idle[:n-1]
 		} else {
 			h = new(history)
 		}
-		g.histories[r.Outpoint] = h
+		g.histories[r.Outpoint], g.latest.history = h, h
 	}
 	i, found := h.find(r.Round, r.State)
 	if found {

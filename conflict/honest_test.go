@@ -170,8 +170,7 @@ func (n *honestLife) decide() {
 		n.disk.records = append(n.disk.records, n.guard.Reject(rival.ID, n.spends[j])...)
 	}
 	for _, o := range n.spends[i] {
-		if !slices.ContainsFunc(n.guard.Records(o), func(r Record) bool { return r.Tx != n.txs[i].ID }) {
-			n.guard.Release(o)
+		if n.guard.Settle(o, n.txs[i].ID); n.guard.Records(o) == nil {
 			n.disk.records = slices.DeleteFunc(n.disk.records, func(r Record) bool { return r.Outpoint == o })
 		}
 	}

@@ -9,8 +9,8 @@ import (
 // alarmSlack is how late an alarm may ring where another has just rung: a busy node then wakes for many at once.
 const alarmSlack = time.Millisecond
 
-// alarms runs callbacks at their times, all on one goroutine with one timer: a time.Timer for each
-// pending transaction costs two to three times the wake. Callbacks must not block.
+// alarms ring at their times, all on one goroutine with one timer: a time.Timer for each
+// pending transaction costs two to three times the wake. Nobody who is rung may block.
 type alarms struct {
 	mu   sync.Mutex
 	heap alarmHeap
@@ -19,8 +19,16 @@ type alarms struct {
 
 type alarm struct {
 	at time.Time // monotonic
-	do func()
+	of ringer
 }
+
+// ringer is told that its time has come. It must not block.
+type ringer interface{ ring() }
+
+// callback is a function that rings.
+type callback func()
+
+func (c callback) ring() { c() }
 
 // alarmHeap is a binary heap, the next one first. container/heap allocates twice for each.
 type alarmHeap []alarm
@@ -63,10 +71,13 @@ func (h *alarmHeap) pop() alarm {
 func newAlarms() *alarms { return &alarms{wake: make(chan struct{}, 1)} }
 
 // after runs do once d has passed.
-func (a *alarms) after(d time.Duration, do func()) {
+func (a *alarms) after(d time.Duration, do func()) { a.set(d, callback(do)) }
+
+// set rings once d has passed.
+func (a *alarms) set(d time.Duration, of ringer) {
 	at := time.Now().Add(d)
 	a.mu.Lock()
-	a.heap.push(alarm{at, do})
+	a.heap.push(alarm{at, of})
 	first := a.heap[0].at.Equal(at)
 	a.mu.Unlock()
 	if first {
@@ -81,7 +92,7 @@ func (a *alarms) after(d time.Duration, do func()) {
 func (a *alarms) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var due []func()
+	var due []ringer
 	for {
 		due = due[:0]
 		next := time.Hour
@@ -92,11 +103,11 @@ func (a *alarms) run(ctx context.Context) {
 				next = d
 				break
 			}
-			due = append(due, a.heap.pop().do)
+			due = append(due, a.heap.pop().of)
 		}
 		a.mu.Unlock()
-		for i, do := range due {
-			do()
+		for i, of := range due {
+			of.ring()
 			due[i] = nil
 		}
 		if len(due) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -70,8 +71,9 @@ type cast struct {
 	round uint32
 	// certificate justifies the vote where rules N2 and N3 ask for one.
 	certificate conflict.CertRound
-	// answer is called once, on the batcher's goroutine, when the vote is on disk or the guard has
-	// refused it; never where this node does not sign. It must not block.
+	// flight, or whoever waits for answer where there is none, is told once, on the batcher's goroutine, when the vote is
+	// on disk or the guard has refused it; never where this node does not sign. It must not block.
+	flight *flight
 	answer func(err error, own []conflict.Record)
 	// epoch, where bound is set, is the only one in which the vote is wanted.
 	epoch uint64
@@ -81,6 +83,24 @@ type cast struct {
 	// join, in place of a vote, asks for the guard's records of the outpoints that tx spends, those of
 	// votes on their way to disk included.
 	join func(ctx context.Context, own []conflict.Record)
+}
+
+// done answers that the vote is on disk.
+func (c *cast) done() {
+	if c.flight != nil {
+		c.flight.box.post(voted(c.state, c.round))
+	} else {
+		c.answer(nil, nil)
+	}
+}
+
+// refused answers that the guard has refused the vote, with this node's votes that stand against it.
+func (c *cast) refused(err error, own []conflict.Record) {
+	if c.flight != nil {
+		c.flight.box.post(lifecycle.Refused{State: c.state, Round: c.round, Err: err})
+	} else {
+		c.answer(err, own)
+	}
 }
 
 // send queues a vote or a question.
@@ -275,14 +295,10 @@ func (b *batcher) records(spends []utxo.Outpoint) []conflict.Record {
 }
 
 // forget drops the guard's records of what a final transaction spends, as the store has done: rivals are refused from
-// now on by looking at the live set. Where this node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
-// for the rival before.
+// now on by looking at the live set.
 func (b *batcher) forget(final *utxo.Tx) {
 	for _, o := range final.Spends() {
-		rival := func(r conflict.Record) bool { return r.Tx != final.ID }
-		if !slices.ContainsFunc(b.guard.Records(o), rival) {
-			b.guard.Release(o)
-		}
+		b.guard.Settle(o, final.ID)
 	}
 }
 
@@ -313,8 +329,8 @@ func (b *batcher) write(ctx context.Context, now uint64) error {
 	b.head = o.Head()
 	b.publish(o.Raw)
 	b.count(ctx, o)
-	for _, c := range b.answers {
-		c.answer(nil, nil)
+	for i := range b.answers {
+		b.answers[i].done()
 	}
 	b.metrics.flushed(len(b.leaves))
 	clear(b.answers)
@@ -358,7 +374,7 @@ func (b *batcher) admit(c cast) error {
 		if len(b.answers) > 0 {
 			b.answers = append(b.answers, c)
 		} else {
-			c.answer(nil, nil)
+			c.done()
 		}
 		return nil
 	case err != nil:
@@ -378,7 +394,7 @@ func (b *batcher) admit(c cast) error {
 	case err != nil:
 		return err
 	case !spent:
-		b.batch.Records = append(b.batch.Records, b.guard.Record(vote)...)
+		b.batch.Records = b.guard.AppendRecord(b.batch.Records, vote)
 		b.batch.Transactions = append(b.batch.Transactions, c.tx)
 	}
 	b.leaves = append(b.leaves, observation.Leaf{
@@ -393,13 +409,13 @@ func (b *batcher) admit(c cast) error {
 func (b *batcher) refuse(c cast, err error) {
 	b.metrics.refusedVotes.Inc()
 	if !errors.Is(err, conflict.ErrContradiction) {
-		c.answer(err, b.records(c.tx.Spends()))
+		c.refused(err, b.records(c.tx.Spends()))
 		return
 	}
 	if n, ok := b.refused.take(time.Now()); ok {
 		b.log.Info("vote refused by the guard", "tx", c.tx.ID, "state", c.state, "round", c.round, "err", err, "more", n)
 	}
-	c.answer(err, b.records(c.tx.Spends()))
+	c.refused(err, b.records(c.tx.Spends()))
 }
 
 // Why outpoints cannot be voted on.

@@ -234,17 +234,9 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 	case lifecycle.Claim:
 		d.answers = append(d.answers, claimed(sh.contention.claim(f)))
 	case lifecycle.Wait:
-		sh.alarms.after(sh.config.MempoolDelay, func() { f.box.post(lifecycle.Waited{}) })
+		sh.alarms.set(sh.config.MempoolDelay, f)
 	case lifecycle.Cast:
-		state, round := e.State, e.Round
-		return sh.batcher.send(ctx, cast{tx: f.tx, state: state, round: round, certificate: e.Certificate,
-			answer: func(err error, _ []conflict.Record) {
-				if err != nil {
-					f.box.post(lifecycle.Refused{State: state, Round: round, Err: err})
-				} else {
-					f.box.post(voted(state, round))
-				}
-			}})
+		return sh.batcher.send(ctx, cast{tx: f.tx, flight: f, state: e.State, round: e.Round, certificate: e.Certificate})
 	case lifecycle.Hold:
 		f.stepAside(sh)
 		sh.waiting.hold(f, e)
@@ -289,6 +281,9 @@ func (f *flight) look(sh *shell, d *workbench) bool {
 	d.answers = append(d.answers, in)
 	return true
 }
+
+// ring implements ringer: the mempool delay is over.
+func (f *flight) ring() { f.box.post(lifecycle.Waited{}) }
 
 // verdict implements asker.
 func (f *flight) verdict(bad int) {
