@@ -3,98 +3,79 @@ package conflict
 import (
 	"slices"
 
-	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// Claims say which live transactions want which outpoint: two on one outpoint are rivals. A contention shard holds
-// the claims of its outpoints. Not for concurrent use.
-type Claims struct {
-	claimants map[utxo.Outpoint]claimants
-	spends    map[domain.Hash][]utxo.Outpoint
+// Claims say which live transactions want which outpoint: two on one outpoint are rivals. Transactions are named by
+// whatever is at hand, an id or a pointer. A contention shard holds the claims of its outpoints. Not for concurrent use.
+type Claims[T comparable] struct {
+	claimants map[utxo.Outpoint]claimants[T]
 }
 
 // claimants of one outpoint in the order of their claims. Nearly all outpoints have one for ever.
-type claimants struct {
-	first domain.Hash
-	more  []domain.Hash
+type claimants[T comparable] struct {
+	first T
+	more  []T
 }
 
 // NewClaims makes an empty set of claims.
-func NewClaims() *Claims {
-	return &Claims{claimants: make(map[utxo.Outpoint]claimants), spends: make(map[domain.Hash][]utxo.Outpoint)}
+func NewClaims[T comparable]() *Claims[T] {
+	return &Claims[T]{claimants: make(map[utxo.Outpoint]claimants[T])}
 }
 
-// Claim enters a transaction for the outpoints it spends (those of this shard) and returns its rivals here, by
-// ascending id. spends is kept and must not change. A claim made twice is one claim.
-func (c *Claims) Claim(tx domain.Hash, spends []utxo.Outpoint) (rivals []domain.Hash) {
-	if _, again := c.spends[tx]; !again {
-		c.spends[tx] = spends
-		for _, o := range spends {
-			if at, taken := c.claimants[o]; taken {
-				at.more = append(at.more, tx)
-				c.claimants[o] = at
-			} else {
-				c.claimants[o] = claimants{first: tx}
-			}
-		}
+// Claim enters a transaction for an outpoint that it spends and returns its rivals there, in the order of their claims. A
+// claim made twice is one claim.
+func (c *Claims[T]) Claim(o utxo.Outpoint, tx T) (rivals []T) {
+	at, taken := c.claimants[o]
+	if !taken {
+		c.claimants[o] = claimants[T]{first: tx}
+		return nil
 	}
-	return c.Rivals(tx)
-}
-
-// Rivals are the transactions that share an outpoint with tx, by ascending id, none twice.
-func (c *Claims) Rivals(tx domain.Hash) []domain.Hash {
-	var rivals []domain.Hash
-	for _, o := range c.spends[tx] {
-		at := c.claimants[o]
-		if at.first != tx {
-			rivals = append(rivals, at.first)
-		}
-		for _, id := range at.more {
-			if id != tx {
-				rivals = append(rivals, id)
-			}
-		}
+	if at.first != tx && !slices.Contains(at.more, tx) {
+		at.more = append(at.more, tx)
+		c.claimants[o] = at
 	}
-	if len(rivals) > 1 {
-		slices.SortFunc(rivals, domain.Hash.Compare)
-		rivals = slices.Compact(rivals)
-	}
-	return rivals
+	return at.others(tx)
 }
 
-// Claimed reports whether a transaction has entered its claim.
-func (c *Claims) Claimed(tx domain.Hash) bool {
-	_, ok := c.spends[tx]
-	return ok
-}
-
-// Claimants are the transactions that spend an outpoint, in the order of their claims.
-func (c *Claims) Claimants(o utxo.Outpoint) []domain.Hash {
+// Release withdraws a transaction's claim of an outpoint, if it has one, and returns who else claims that: it is final,
+// rejected or given up.
+func (c *Claims[T]) Release(o utxo.Outpoint, tx T) (rivals []T) {
 	at, taken := c.claimants[o]
 	if !taken {
 		return nil
 	}
-	return append([]domain.Hash{at.first}, at.more...)
-}
-
-// Release withdraws a transaction: it is final, rejected or given up.
-func (c *Claims) Release(tx domain.Hash) {
-	for _, o := range c.spends[tx] {
-		at := c.claimants[o]
-		switch {
-		case at.first != tx:
-			at.more = slices.DeleteFunc(at.more, func(id domain.Hash) bool { return id == tx })
-		case len(at.more) > 0:
-			at.first, at.more = at.more[0], at.more[1:]
-		default:
-			delete(c.claimants, o)
-			continue
-		}
-		c.claimants[o] = at
+	rivals = at.others(tx)
+	if len(rivals) == 0 {
+		delete(c.claimants, o)
+		return nil
 	}
-	delete(c.spends, tx)
+	c.claimants[o] = claimants[T]{first: rivals[0], more: slices.Clone(rivals[1:])}
+	return rivals
 }
 
-// Len is the number of claims.
-func (c *Claims) Len() int { return len(c.spends) }
+// others are all claimants but one.
+func (a *claimants[T]) others(tx T) []T {
+	var others []T
+	if a.first != tx {
+		others = append(others, a.first)
+	}
+	for _, other := range a.more {
+		if other != tx {
+			others = append(others, other)
+		}
+	}
+	return others
+}
+
+// Claimants are the transactions that spend an outpoint, in the order of their claims.
+func (c *Claims[T]) Claimants(o utxo.Outpoint) []T {
+	at, taken := c.claimants[o]
+	if !taken {
+		return nil
+	}
+	return append([]T{at.first}, at.more...)
+}
+
+// Len is the number of outpoints that are claimed.
+func (c *Claims[T]) Len() int { return len(c.claimants) }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
@@ -111,7 +112,7 @@ func (n *node) verdict(tx *utxo.Tx) error {
 
 func (n *node) claim(f *flight) {
 	id := f.tx.ID
-	rivals := n.claims.Claim(id, f.tx.Spends())
+	rivals := each(f.tx, n.claims.Claim)
 	n.post(f, lifecycle.Claimed{Rivals: rivals})
 	for _, r := range rivals {
 		if other := n.flights[r]; other != nil {
@@ -147,16 +148,24 @@ func (n *node) commit(f *flight, e lifecycle.Commit) {
 			n.reobserve(f.tx.Link.Link())
 		}
 		n.finalized(n, f.tx, at)
-		rivals := n.claims.Rivals(id)
+		rivals := each(f.tx, n.claims.Release)
 		n.post(f, lifecycle.Committed{FinalMS: finalMS})
 		for _, r := range rivals {
 			if other := n.flights[r]; other != nil {
 				n.post(other, lifecycle.Lost{Rival: id})
 			}
 		}
-		n.claims.Release(id)
 		n.wake(id)
 	})
+}
+
+// each claims or releases all that a transaction spends and returns its rivals, by ascending id, none twice.
+func each(tx *utxo.Tx, do func(utxo.Outpoint, domain.Hash) []domain.Hash) (rivals []domain.Hash) {
+	for _, o := range tx.Spends() {
+		rivals = append(rivals, do(o, tx.ID)...)
+	}
+	slices.SortFunc(rivals, domain.Hash.Compare)
+	return slices.Compact(rivals)
 }
 
 // wake looks again at what waited for a parent.
@@ -190,7 +199,7 @@ func (n *node) report(f *flight, e lifecycle.Report) {
 	n.rejected[id] = true
 	n.rejectedAt(n, id)
 	n.free(f.tx)
-	n.claims.Release(id)
+	each(f.tx, n.claims.Release)
 	n.lose(f.tx)
 }
 

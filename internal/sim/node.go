@@ -37,7 +37,7 @@ type node struct {
 	late     map[domain.Hash]bool // came after their window, and nobody had voted for them
 	wanted   map[domain.Hash]bool // transactions asked for
 	tally    *conflict.Tally
-	claims   *conflict.Claims
+	claims   *conflict.Claims[domain.Hash]
 	contests *conflict.Contests
 	joined   map[domain.Hash]bool // handed over to contests
 	settled  map[domain.Hash]bool // final by the contests' word
@@ -115,7 +115,7 @@ func (n *node) start() {
 	n.settled = make(map[domain.Hash]bool)
 	n.verdicts = make(map[domain.Hash]error)
 	n.tally = conflict.NewTally(conflict.DefaultTallyLimits)
-	n.claims = conflict.NewClaims()
+	n.claims = conflict.NewClaims[domain.Hash]()
 	n.guard = conflict.NewGuard()
 	n.chains = observation.NewChains(1<<12, 1<<10)
 	n.archive = make(map[domain.PublicKey]map[uint64][]*observation.Observation)
