@@ -79,13 +79,13 @@ func (c *call) identify(ctx context.Context) {
 	c.agent = c.agent[:min(len(c.agent), 128)]
 }
 
-// level is how loud a call's end is: our own mistakes are errors; probes and what a flood can make are
+// level is how loud a call's end is: our own mistakes are errors; what went well, probes and what a flood can make are
 // for debugging.
 func (c *call) level(code codes.Code, reason string) slog.Level {
 	switch {
 	case code == codes.Internal || code == codes.Unknown:
 		return slog.LevelError
-	case reason == "RATE_LIMITED" || !strings.HasPrefix(c.method, Domain+"."):
+	case code == codes.OK || reason == "RATE_LIMITED" || !strings.HasPrefix(c.method, Domain+"."):
 		return slog.LevelDebug
 	default:
 		return slog.LevelInfo

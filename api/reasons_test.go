@@ -223,6 +223,31 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	t.Errorf("call %q has no line in the log", id)
 }
 
+// TestLevelsOfCalls: what was refused is told; what went well is for debugging, however often it comes.
+func TestLevelsOfCalls(t *testing.T) {
+	n := serve(t, quick(), &script{
+		balance: func(_ context.Context, address string) ([]*notaryv1.ProductBalance, error) {
+			if address == "good" {
+				return nil, nil
+			}
+			return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "address", "bad")
+		},
+	})
+	for _, address := range []string{"good", "bad"} {
+		_, err := n.client.GetBalance(within(t), &notaryv1.GetBalanceRequest{Address: address})
+		if (err == nil) != (address == "good") {
+			t.Fatalf("%s: %v", address, err)
+		}
+	}
+	levels := map[string]any{}
+	for _, line := range n.logs.find("call") {
+		levels[line["code"].(string)] = line["level"]
+	}
+	if levels["OK"] != "DEBUG" || levels["InvalidArgument"] != "INFO" {
+		t.Errorf("%v", levels)
+	}
+}
+
 // TestTextThatIsNotUTF8 still arrives, with its reason.
 func TestTextThatIsNotUTF8(t *testing.T) {
 	n := serve(t, quick(), &script{
