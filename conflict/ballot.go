@@ -10,24 +10,49 @@ import (
 type ballot struct {
 	group  *group.Group
 	round  uint32
-	opener int
+	opener uint32   // the voter
 	counts [3]count // by state: Pending, Accepted, Abstain
 }
 
 // count is who said one thing, and their weight. A node key is counted once.
 type count struct {
-	voters []uint64 // a bit each, by position in the group
+	voters voterSet
 	weight group.Weight
 	places []place
 }
 
-// place is where in whose chain a counted vote stands.
+// place is where in whose chain a counted vote stands. Its signing epoch is the one in which the voter counts.
 type place struct {
-	height       uint64
-	timeMS       uint64
-	voter        int32
-	leaf         uint32
-	signingEpoch uint32
+	height uint64
+	timeMS uint64
+	leaf   uint32
+	voter  uint16 // group.MaxMembers fit
+}
+
+// voterSet holds positions in a group, a bit each.
+type voterSet struct {
+	low  uint64 // the first 64
+	high []uint64
+}
+
+func (s *voterSet) has(voter int) bool {
+	if voter < 64 {
+		return s.low&(1<<voter) != 0
+	}
+	word := voter>>6 - 1
+	return word < len(s.high) && s.high[word]&(1<<(voter&63)) != 0
+}
+
+// add puts a position of a group of so many voters in.
+func (s *voterSet) add(voter, voters int) {
+	if voter < 64 {
+		s.low |= 1 << voter
+		return
+	}
+	for words := (voters - 1) >> 6; len(s.high) < words; {
+		s.high = append(s.high, 0)
+	}
+	s.high[voter>>6-1] |= 1 << (voter & 63)
 }
 
 func (b *ballot) of(s observation.State) *count { return &b.counts[s-observation.Pending] }
@@ -49,9 +74,7 @@ func (b *ballot) hollow() bool {
 	return true
 }
 
-func (c *count) has(voter int) bool {
-	return voter>>6 < len(c.voters) && c.voters[voter>>6]&(1<<(voter&63)) != 0
-}
+func (c *count) has(voter int) bool { return c.voters.has(voter) }
 
 // add counts a vote and reports whether it is the first of its voter.
 func (c *count) add(v *Vote) bool {
@@ -59,14 +82,9 @@ func (c *count) add(v *Vote) bool {
 		return false
 	}
 	voters := v.Group.Voters()
-	for words := (len(voters) + 63) >> 6; len(c.voters) < words; {
-		c.voters = append(c.voters, 0)
-	}
-	c.voters[v.Voter>>6] |= 1 << (v.Voter & 63)
+	c.voters.add(v.Voter, len(voters))
 	c.weight += voters[v.Voter].Share
-	c.places = append(c.places, place{
-		height: v.Height, timeMS: v.TimeMS, voter: int32(v.Voter), leaf: v.Leaf, signingEpoch: v.SigningEpoch,
-	})
+	c.places = append(c.places, place{height: v.Height, timeMS: v.TimeMS, leaf: v.Leaf, voter: uint16(v.Voter)})
 	return true
 }
 
@@ -75,6 +93,6 @@ func (b *ballot) reset() {
 	b.group = nil
 	for i := range b.counts {
 		c := &b.counts[i]
-		c.voters, c.weight, c.places = c.voters[:0], 0, c.places[:0]
+		c.voters, c.weight, c.places = voterSet{high: c.voters.high[:0]}, 0, c.places[:0]
 	}
 }

@@ -103,7 +103,7 @@ func (c *Contests) admissible(t *contender, round uint32) bool {
 		return false
 	}
 	e := c.tally.entries[t.id]
-	return e != nil && slices.ContainsFunc(e.ballots, func(b *ballot) bool { return b.of(observation.Pending).weight > 0 })
+	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool { return b.of(observation.Pending).weight > 0 })
 }
 
 // certificateBelow is the highest certificate for the contender below a round of an epoch.
@@ -112,7 +112,8 @@ func (c *Contests) certificateBelow(t *contender, below CertRound) (highest Cert
 	if e == nil {
 		return CertRound{}
 	}
-	for _, b := range e.ballots {
+	for i := range e.ballots {
+		b := &e.ballots[i]
 		at := CertAt(b.group.Epoch(), b.round)
 		if at.Compare(below) < 0 && highest.Compare(at) < 0 && b.certified() {
 			highest = at
@@ -129,7 +130,8 @@ func (c *Contests) support6(k *contest, t *contender, preferred []int) (all, amo
 		return 0, 0
 	}
 	voters := c.group.Voters()
-	for _, b := range e.ballots {
+	for i := range e.ballots {
+		b := &e.ballots[i]
 		if !c.present(b.group) {
 			continue
 		}

@@ -109,7 +109,8 @@ func (k *contest) relisten(c *Contests) {
 		if e == nil {
 			continue
 		}
-		for _, b := range e.ballots {
+		for i := range e.ballots {
+			b := &e.ballots[i]
 			if !c.present(b.group) {
 				continue
 			}

@@ -188,14 +188,14 @@ func (c *Contests) newGroup(in *NewGroup) {
 // voted reports whether there are votes of the present epoch on a contender.
 func (c *Contests) voted(t *contender) bool {
 	e := c.tally.entries[t.id]
-	return e != nil && slices.ContainsFunc(e.ballots, func(b *ballot) bool { return c.present(b.group) })
+	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool { return c.present(b.group) })
 }
 
 // certifiedEarly answers the certificates that a contender got in an epoch before this node entered it.
 func (c *Contests) certifiedEarly(t *contender) {
 	if e := c.tally.entries[t.id]; e != nil {
-		for _, b := range e.ballots {
-			if c.present(b.group) && b.certified() {
+		for i := range e.ballots {
+			if b := &e.ballots[i]; c.present(b.group) && b.certified() {
 				c.certified(t, b.round, b.group)
 			}
 		}

@@ -156,8 +156,8 @@ func (c *Contests) kept(t *contender) bool {
 // weight is the greatest PENDING weight of a contender in one round.
 func (c *Contests) weight(t *contender) (w group.Weight) {
 	if e := c.tally.entries[t.id]; e != nil {
-		for _, b := range e.ballots {
-			w = max(w, b.of(observation.Pending).weight)
+		for i := range e.ballots {
+			w = max(w, e.ballots[i].of(observation.Pending).weight)
 		}
 	}
 	return w

@@ -57,7 +57,8 @@ func (h *history) latestLock() *Record {
 
 // carryPending counts PENDING of lower rounds in a new ballot.
 func (e *entry) carryPending(b *ballot) {
-	for _, lower := range e.ballots {
+	for i := range e.ballots {
+		lower := &e.ballots[i]
 		if lower.group != b.group || lower.round >= b.round {
 			continue
 		}
@@ -69,7 +70,8 @@ func (e *entry) carryPending(b *ballot) {
 
 // carryEpochs counts PENDING of other epochs, in the same round, in a new ballot.
 func (e *entry) carryEpochs(b *ballot) {
-	for _, other := range e.ballots {
+	for i := range e.ballots {
+		other := &e.ballots[i]
 		if other.group == b.group || other.round != b.round {
 			continue
 		}

@@ -62,17 +62,37 @@ type Tally struct {
 	entries map[domain.Hash]*entry
 	unknown map[domain.PublicKey]*entry // sentinels of rings, oldest next
 	idle    []*entry
-	spare   []*ballot
 }
 
-// entry holds the votes on one transaction.
+// entry holds the votes on one transaction. Nearly every one has a single ballot, and all it takes for that lies in one
+// piece: whoever counts a vote waits for memory more than for anything else.
 type entry struct {
 	tx      domain.Hash
-	ballots []*ballot // by round, then group
+	ballots []ballot // by round, then group
 	// charged is set while the transaction is unknown: the sentinel of its first voter's ring.
 	charged    *entry
 	next, prev *entry
 	length     int // of a sentinel's ring
+
+	room   [1]ballot                     // of ballots, mostly
+	places [roomStates][roomVoters]place // of its counts, mostly
+}
+
+const (
+	// roomVoters and roomStates say how many votes of which states, PENDING and ACCEPTED, an entry has room for.
+	roomVoters = 4
+	roomStates = 2
+	// maxIdle is how many entries are kept to be used again, maxSpare how many ballots in each of them.
+	maxIdle  = 1 << 14
+	maxSpare = 4
+)
+
+// furnish gives an entry the room that it has.
+func (e *entry) furnish() {
+	e.ballots, e.room[0] = e.room[:0], ballot{}
+	for s := range e.places {
+		e.room[0].counts[s].places = e.places[s][:0]
+	}
 }
 
 // NewTally makes an empty tally.
@@ -94,8 +114,7 @@ func (t *Tally) Know(tx domain.Hash) {
 }
 
 // Count adds a vote and appends the milestones that it brought about to out. A vote that was counted before,
-// or that has no weight in its group, changes nothing. It does not allocate once the tally has seen as many
-// transactions at a time as it holds.
+// or that has no weight in its group, changes nothing. It does not allocate while entries that were forgotten are left.
 func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
 	if !v.counts() {
 		return out
@@ -148,7 +167,7 @@ func (t *Tally) Edges(tx, link domain.Hash, round uint32, state observation.Stat
 	if b == nil || state < observation.Pending || state > observation.Abstain {
 		return nil
 	}
-	votes := b.votes(tx, state, nil)
+	votes := b.votes(tx, state, make([]Vote, 0, len(b.of(state).places)))
 	slices.SortFunc(votes, compareVotes)
 	return votes
 }
@@ -161,9 +180,9 @@ func (t *Tally) Votes(tx domain.Hash) []Vote {
 		return nil
 	}
 	var votes []Vote
-	for _, b := range e.ballots {
+	for i := range e.ballots {
 		for s := observation.Pending; s <= observation.Abstain; s++ {
-			votes = b.votes(tx, s, votes)
+			votes = e.ballots[i].votes(tx, s, votes)
 		}
 	}
 	slices.SortFunc(votes, compareVotes)
@@ -178,11 +197,15 @@ func (t *Tally) Forget(tx domain.Hash) {
 	}
 	delete(t.entries, tx)
 	e.discharge()
-	for _, b := range e.ballots {
-		b.reset()
-		t.spare = append(t.spare, b)
+	if len(t.idle) >= maxIdle {
+		return
 	}
-	e.ballots = e.ballots[:0]
+	for i := range e.ballots {
+		e.ballots[i].reset()
+	}
+	if e.ballots = e.ballots[:0]; cap(e.ballots) > maxSpare {
+		e.furnish()
+	}
 	t.idle = append(t.idle, e)
 }
 
@@ -190,10 +213,11 @@ func (t *Tally) Forget(tx domain.Hash) {
 func (t *Tally) Len() int { return len(t.entries) }
 
 func (b *ballot) votes(tx domain.Hash, s observation.State, out []Vote) []Vote {
+	voters := b.group.Voters()
 	for _, p := range b.of(s).places {
 		out = append(out, Vote{
 			Tx: tx, State: s, Round: b.round, Group: b.group, Voter: int(p.voter),
-			SigningEpoch: p.signingEpoch, Height: p.height, Leaf: p.leaf, TimeMS: p.timeMS,
+			SigningEpoch: voters[p.voter].SigningEpoch, Height: p.height, Leaf: p.leaf, TimeMS: p.timeMS,
 		})
 	}
 	return out
@@ -205,6 +229,7 @@ func (t *Tally) open(tx domain.Hash) *entry {
 		e, t.idle = t.idle[n-1], t.idle[:n-1]
 	} else {
 		e = new(entry)
+		e.furnish()
 	}
 	e.tx = tx
 	t.entries[tx] = e
@@ -243,7 +268,7 @@ func (t *Tally) find(tx, link domain.Hash, round uint32) *ballot {
 	}
 	for i := e.from(round); i < len(e.ballots) && e.ballots[i].round == round; i++ {
 		if e.ballots[i].group.Link() == link {
-			return e.ballots[i]
+			return &e.ballots[i]
 		}
 	}
 	return nil
@@ -254,13 +279,13 @@ func (e *entry) from(round uint32) int {
 	return sort.Search(len(e.ballots), func(i int) bool { return e.ballots[i].round >= round })
 }
 
-// ballot finds or opens the ballot of a vote.
+// ballot finds or opens the ballot of a vote. What it returns moves when the next one is opened.
 func (t *Tally) ballot(e *entry, v *Vote) *ballot {
 	i := e.from(v.Round)
 	for ; i < len(e.ballots) && e.ballots[i].round == v.Round; i++ {
 		c := compareGroups(e.ballots[i].group, v.Group)
 		if c == 0 {
-			return e.ballots[i]
+			return &e.ballots[i]
 		}
 		if c > 0 {
 			break
@@ -269,14 +294,8 @@ func (t *Tally) ballot(e *entry, v *Vote) *ballot {
 	if at := t.makeRoom(e, v); at >= 0 && at < i {
 		i--
 	}
-	var b *ballot
-	if n := len(t.spare); n > 0 {
-		b, t.spare = t.spare[n-1], t.spare[:n-1]
-	} else {
-		b = new(ballot)
-	}
-	b.group, b.round, b.opener = v.Group, v.Round, v.Voter
-	e.ballots = slices.Insert(e.ballots, i, b)
+	b := e.insert(i)
+	b.group, b.round, b.opener = v.Group, v.Round, uint32(v.Voter)
 	if plantedCarriedVote {
 		e.carryPending(b)
 	}
@@ -286,6 +305,30 @@ func (t *Tally) ballot(e *entry, v *Vote) *ballot {
 	return b
 }
 
+// insert makes an empty ballot at a position, of what memory is left from others.
+func (e *entry) insert(at int) *ballot {
+	last := len(e.ballots)
+	if last < cap(e.ballots) {
+		e.ballots = e.ballots[:last+1]
+	} else {
+		e.ballots = append(e.ballots, ballot{})
+	}
+	b := e.ballots[last]
+	copy(e.ballots[at+1:], e.ballots[at:last])
+	e.ballots[at] = b
+	return &e.ballots[at]
+}
+
+// remove drops a ballot and keeps its memory.
+func (e *entry) remove(at int) {
+	b := e.ballots[at]
+	b.reset()
+	last := len(e.ballots) - 1
+	copy(e.ballots[at:], e.ballots[at+1:])
+	e.ballots[last] = b
+	e.ballots = e.ballots[:last]
+}
+
 // makeRoom drops a hollow ballot where the voter has opened too many: the lowest round, since a liar that
 // votes in rounds nobody else reaches can only lose its own votes. It returns the position dropped, or -1.
 func (t *Tally) makeRoom(e *entry, v *Vote) int {
@@ -293,8 +336,8 @@ func (t *Tally) makeRoom(e *entry, v *Vote) int {
 		return -1
 	}
 	opened, lowest := 0, -1
-	for i, b := range e.ballots {
-		if b.opener == v.Voter && b.group == v.Group && b.hollow() {
+	for i := range e.ballots {
+		if b := &e.ballots[i]; b.opener == uint32(v.Voter) && b.group == v.Group && b.hollow() {
 			opened++
 			if lowest < 0 {
 				lowest = i
@@ -304,9 +347,6 @@ func (t *Tally) makeRoom(e *entry, v *Vote) int {
 	if opened < t.limits.HollowPerVoter {
 		return -1
 	}
-	dropped := e.ballots[lowest]
-	e.ballots = slices.Delete(e.ballots, lowest, lowest+1)
-	dropped.reset()
-	t.spare = append(t.spare, dropped)
+	e.remove(lowest)
 	return lowest
 }

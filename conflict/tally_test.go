@@ -1,8 +1,11 @@
 package conflict
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -290,5 +293,39 @@ func BenchmarkTallyCount(b *testing.B) {
 		}
 		s := observation.Pending + observation.State(i%40/20)
 		out = tally.Count(Vote{Tx: id, State: s, Group: g, Voter: i % 20}, out[:0])
+	}
+}
+
+// BenchmarkTallyHeld is a transaction among so many others that are held: known, voted on by four in both states, some
+// thousand votes apart as they come, and forgotten when it is the oldest.
+func BenchmarkTallyHeld(b *testing.B) {
+	const apart = 1000
+	g := equalGroup(b, 4)
+	for _, held := range []int{10_000, 300_000} {
+		b.Run(strconv.Itoa(held), func(b *testing.B) {
+			tally := NewTally(DefaultTallyLimits)
+			ids := make([]domain.Hash, held+9*apart)
+			for i := range ids {
+				ids[i] = sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+			}
+			at := func(i int) domain.Hash { return ids[(i+len(ids))%len(ids)] }
+			out := make([]Milestone, 0, 16)
+			next := func(i int) {
+				tally.Know(at(i))
+				for vote := range 8 {
+					v := Vote{Tx: at(i - (vote+1)*apart), State: observation.Pending + observation.State(vote/4), Group: g, Voter: vote % 4}
+					out = tally.Count(v, out[:0])
+				}
+				tally.Forget(at(i - held))
+			}
+			for i := range 2 * held {
+				next(i)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				next(2*held + i)
+			}
+		})
 	}
 }

@@ -81,7 +81,8 @@ func (c *Contests) uncertified(t *contender) (out []*ballot) {
 	if e == nil {
 		return nil
 	}
-	for _, b := range e.ballots {
+	for i := range e.ballots {
+		b := &e.ballots[i]
 		if !b.certified() && slices.ContainsFunc(b.of(observation.Accepted).places, func(p place) bool { return !c.mine(b, p) }) {
 			out = append(out, b)
 		}
@@ -115,7 +116,7 @@ func (c *Contests) pull(k *contest) {
 
 // signer is the nth of the others that signed ACCEPTED, in the order of their positions, round and round.
 func (c *Contests) signer(b *ballot, n int) (key [32]byte) {
-	var signers []int32
+	var signers []uint16
 	for _, p := range b.of(observation.Accepted).places {
 		if !c.mine(b, p) {
 			signers = append(signers, p.voter)
