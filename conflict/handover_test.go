@@ -390,7 +390,7 @@ func TestClosingStatementRoundTrip(t *testing.T) {
 			}
 			o := observation.Seal(head, g, leaves, 7).Signed(domain.Signature{})
 			head = o.Head()
-			w := WalkOf(o, 1)
+			w := WalkOf(o, 1, nil)
 			if last := i == len(parts)-1; w.Height != head.Height || last != (w.Closing == hash('l', 9)) {
 				rt.Fatalf("walked %+v", w)
 			}

@@ -135,7 +135,7 @@ func (n *honestLife) flush() bool {
 // closed reports whether the chain ended under the present link.
 func (n *honestLife) closed() bool {
 	return slices.ContainsFunc(n.disk.chain, func(o *observation.Observation) bool {
-		return o.Header.Link == n.disk.present.Link() && !WalkOf(o, 0).Closing.IsZero()
+		return o.Header.Link == n.disk.present.Link() && !WalkOf(o, 0, nil).Closing.IsZero()
 	})
 }
 
@@ -205,7 +205,7 @@ func (n *honestLife) handOver() {
 	}
 	for _, o := range n.disk.chain {
 		if o.Header.Link == g.Link() {
-			step(WalkOf(o, me))
+			step(WalkOf(o, me, nil))
 		}
 	}
 	for voter := range g.Voters() {
@@ -229,7 +229,7 @@ func (n *honestLife) handOver() {
 				if !n.flush() {
 					return
 				}
-				step(WalkOf(n.disk.chain[len(n.disk.chain)-1], me))
+				step(WalkOf(n.disk.chain[len(n.disk.chain)-1], me, nil))
 			}
 		case NeedLock:
 			step(Certified{Lock: e.Lock, Epoch: n.epochs[e.Lock.Link], Spends: n.spends[n.index(e.Lock.Tx)]})

@@ -37,18 +37,23 @@ func ClosingLeaves(stated []Lock, next domain.Hash, timeMS uint64, most int) (ou
 }
 
 // WalkOf reads what an observation binds its signer to. An inherited lock behind no link is none; a closing leaf
-// closes only at the end.
-func WalkOf(o *observation.Observation, voter int) Walked {
+// closes only at the end. Locks on what has ended are left out; nil leaves out none.
+func WalkOf(o *observation.Observation, voter int, ended func(tx domain.Hash) bool) Walked {
 	w := Walked{Voter: voter, Height: o.Header.Height}
 	var link domain.Hash
+	bind := func(l Lock) {
+		if ended == nil || !ended(l.Tx) {
+			w.Locks = append(w.Locks, l)
+		}
+	}
 	for i := range o.Len() {
 		switch leaf := o.Leaf(i); {
 		case leaf.Type == observation.SubjectTx && leaf.State == observation.Accepted:
-			w.Locks = append(w.Locks, Lock{leaf.Subject, o.Header.Link, leaf.Round})
+			bind(Lock{leaf.Subject, o.Header.Link, leaf.Round})
 		case leaf.Type == observation.SubjectLink && leaf.State == observation.Inherited:
 			link = leaf.Subject
 		case leaf.Type == observation.SubjectTx && leaf.State == observation.Inherited && !link.IsZero():
-			w.Locks = append(w.Locks, Lock{leaf.Subject, link, leaf.Round})
+			bind(Lock{leaf.Subject, link, leaf.Round})
 		case leaf.State == observation.Closed && i == o.Len()-1:
 			w.Closing = leaf.Subject
 		}

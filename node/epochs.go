@@ -1,12 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,17 +21,17 @@ import (
 
 // Rhythm and bounds of the owner of epochs.
 const (
-	// epochTick is how often it looks what has become of open locks while an epoch runs, closingTick while one ends,
-	// and askEvery how often it then asks for what is missing.
+	// epochTick is how often it walks the chains, and looks what has become of open locks, while an epoch runs, closingTick
+	// while one ends, and askEvery how often it then asks for what is missing.
 	epochTick   = 5 * time.Second
 	closingTick = 20 * time.Millisecond
 	askEvery    = 150 * time.Millisecond
 	// complainAfter is how long an epoch may take to end before the operator is told, and told again.
 	complainAfter = 10 * time.Second
-	// epochQueue is how many observations may wait to be walked. What finds no room is read from the store.
-	epochQueue = 4096
-	// settledLately is how many final transactions are remembered, twice over, so that they are not bound anew.
-	settledLately = 1 << 15
+	// epochQueue is how many observations may wait to be walked: what finds no room is read from the store. From half of
+	// that, or queuedLeaves, they are walked at once.
+	epochQueue   = 4096
+	queuedLeaves = 1 << 17
 )
 
 // epochs owns the hand-over from each epoch to the next (conflict.Handover): it walks the chains of all voters,
@@ -38,16 +39,13 @@ const (
 // closed theirs. Whoever asks for the present group asks here.
 type epochs struct {
 	queue   chan *observation.Observation // stored and checked
+	leaves  atomic.Int64                  // of those in queue
 	bell    chan struct{}
 	present atomic.Pointer[group.Group]
-
-	mu     sync.Mutex
-	finals []domain.Hash // since the owner looked, at most settledLately
 
 	// What follows is the owner's.
 	handover   *conflict.Handover
 	closed     map[observation.ChainID]uint64 // heights at which chains closed the epoch before
-	lately     [2]map[domain.Hash]struct{}    // final
 	asked      time.Time                      // when missing things were asked for
 	lagging    bool                           // others have gone on under a link that is not final here
 	since      time.Time                      // of the closing, for the log
@@ -55,6 +53,7 @@ type epochs struct {
 	stated     []conflict.Lock                // with which the present epoch was entered
 	clear      store.Clear                    // how far chains need not be walked, as the store has it
 	before     *beforeSet                     // final before the store began
+	lately     *lately                        // final since
 
 	self    domain.PublicKey
 	store   *store.Store
@@ -81,7 +80,6 @@ func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetric
 	ep := &epochs{
 		queue: make(chan *observation.Observation, epochQueue), bell: make(chan struct{}, 1),
 		closed: make(map[observation.ChainID]uint64), self: self, store: s, lineage: l, log: log, metrics: m,
-		lately: [2]map[domain.Hash]struct{}{{}, {}},
 	}
 	e, _, err := s.Entered()
 	if err != nil {
@@ -116,26 +114,21 @@ func (ep *epochs) begin() {
 	})
 }
 
-// heard is told of each observation that is stored. It does not block.
+// heard is told of each observation that is stored. It does not block. While an epoch runs observations wait for the
+// next look: what they accept is final by then, nearly all of it, and binds nobody.
 func (ep *epochs) heard(o *observation.Observation) {
+	n := ep.leaves.Add(int64(o.Len()))
 	select {
 	case ep.queue <- o:
 	default: // read from the store when its turn comes
+		ep.leaves.Add(-int64(o.Len()))
 	}
-}
-
-// final is told of what is final on disk. It does not block.
-func (ep *epochs) final(tx domain.Hash, link bool) {
-	ep.mu.Lock()
-	if len(ep.finals) < settledLately { // what finds no room is found by open, where it binds anybody
-		ep.finals = append(ep.finals, tx)
-	}
-	ep.mu.Unlock()
-	if link {
+	if n >= queuedLeaves || len(ep.queue) >= epochQueue/2 {
 		ep.ring()
 	}
 }
 
+// ring has the owner look now.
 func (ep *epochs) ring() {
 	select {
 	case ep.bell <- struct{}{}:
@@ -148,11 +141,16 @@ func (ep *epochs) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		var err error
+		var queue <-chan *observation.Observation
+		if ep.hurries() {
+			queue = ep.queue
+		}
 		looks, keeps := false, false
 		select {
 		case <-ctx.Done():
 			return
-		case o := <-ep.queue:
+		case o := <-queue:
+			ep.leaves.Add(-int64(o.Len()))
 			err = ep.walk(ctx, o)
 		case <-ep.bell:
 			looks = true
@@ -161,9 +159,10 @@ func (ep *epochs) run(ctx context.Context) {
 		}
 		if looks && err == nil {
 			err = ep.look(ctx)
-			if ep.handover.Closing() || ep.lagging {
+			switch {
+			case ep.hurries():
 				timer.Reset(closingTick)
-			} else {
+			case keeps:
 				timer.Reset(epochTick)
 			}
 		}
@@ -179,11 +178,21 @@ func (ep *epochs) run(ctx context.Context) {
 	}
 }
 
+// hurries reports whether others wait for this node to end an epoch, or it lags behind them.
+func (ep *epochs) hurries() bool { return ep.handover.Closing() || ep.lagging }
+
 // look brings the hand-over to where the store and the tallies are. Any step may end it: then the next epoch is looked
 // at in a turn of its own.
 func (ep *epochs) look(ctx context.Context) error {
 	h, g := ep.handover, ep.present.Load()
-	ep.settled(ctx)
+	if !h.Closing() { // before the chains are walked: by the next look most of what they accept now is final
+		if err := ep.open(ctx); err != nil {
+			return err
+		}
+	}
+	if err := ep.drain(ctx); err != nil {
+		return err
+	}
 	for voter := range g.Voters() {
 		if ep.handover != h {
 			return nil
@@ -205,8 +214,10 @@ func (ep *epochs) look(ctx context.Context) error {
 	if ep.handover != h {
 		return nil
 	}
-	if err := ep.open(ctx); err != nil || ep.handover != h {
-		return err
+	if h.Closing() {
+		if err := ep.open(ctx); err != nil || ep.handover != h {
+			return err
+		}
 	}
 	if time.Since(ep.asked) < askEvery {
 		return nil
@@ -218,6 +229,22 @@ func (ep *epochs) look(ctx context.Context) error {
 	} else if ep.lagging = ep.behind(); ep.lagging {
 		for _, v := range g.Voters() {
 			ep.pullChain(observation.ChainID{Key: v.Key, SigningEpoch: v.SigningEpoch})
+		}
+	}
+	return nil
+}
+
+// drain walks the observations that wait, each chain in its order: they may have come in another.
+func (ep *epochs) drain(ctx context.Context) error {
+	waiting := make([]*observation.Observation, len(ep.queue))
+	for i := range waiting {
+		waiting[i] = <-ep.queue
+		ep.leaves.Add(-int64(waiting[i].Len()))
+	}
+	slices.SortStableFunc(waiting, func(a, b *observation.Observation) int { return cmp.Compare(a.Header.Height, b.Header.Height) })
+	for _, o := range waiting {
+		if err := ep.walk(ctx, o); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -242,25 +269,10 @@ func (ep *epochs) pullChain(chain observation.ChainID) {
 	}
 }
 
-// settled tells of what has become final since.
-func (ep *epochs) settled(ctx context.Context) {
-	ep.mu.Lock()
-	finals := ep.finals
-	ep.finals = nil
-	ep.mu.Unlock()
-	for _, tx := range finals {
-		if len(ep.lately[0]) >= settledLately {
-			ep.lately[0], ep.lately[1] = map[domain.Hash]struct{}{}, ep.lately[0]
-		}
-		ep.lately[0][tx] = struct{}{}
-		ep.step(ctx, conflict.Settled{Tx: tx})
-	}
-}
-
 // open asks the store and the tallies about the locks that bind somebody and are not settled.
 func (ep *epochs) open(ctx context.Context) error {
 	h := ep.handover
-	for _, l := range h.Open(h.Closing()) {
+	for _, l := range h.Open(true) {
 		if ep.handover != h {
 			return nil
 		}
@@ -288,8 +300,11 @@ func (ep *epochs) walk(ctx context.Context, o *observation.Observation) error {
 	if !ok {
 		return nil
 	}
-	if next, ok := ep.handover.Next(voter); ok && next == o.Header.Height {
+	switch next, ok := ep.handover.Next(voter); {
+	case ok && next == o.Header.Height:
 		ep.tell(ctx, o, voter)
+		return nil
+	case ok && next > o.Header.Height: // read from the store before
 		return nil
 	}
 	return ep.advance(ctx, voter)
@@ -304,21 +319,15 @@ func (ep *epochs) voter(h *observation.Header) (int, bool) {
 
 // tell walks one observation. What is final already binds nobody.
 func (ep *epochs) tell(ctx context.Context, o *observation.Observation, voter int) {
-	w := conflict.WalkOf(o, voter)
-	locks := w.Locks[:0]
-	for _, l := range w.Locks {
-		_, young := ep.lately[0][l.Tx]
-		_, old := ep.lately[1][l.Tx]
-		if !young && !old && !ep.before.holds(l.Tx) {
-			locks = append(locks, l)
-		}
-	}
-	w.Locks = locks
+	w := conflict.WalkOf(o, voter, ep.ended)
 	if !w.Closing.IsZero() {
 		ep.closed[o.Header.Chain()] = o.Header.Height
 	}
 	ep.step(ctx, w)
 }
+
+// ended reports whether a transaction is known to be final, without a look into the store.
+func (ep *epochs) ended(tx domain.Hash) bool { return ep.lately.holds(tx) || ep.before.holds(tx) }
 
 // advance walks a voter's chain as far as the store holds it.
 func (ep *epochs) advance(ctx context.Context, voter int) error {

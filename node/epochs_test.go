@@ -3,9 +3,11 @@ package node
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -127,5 +129,65 @@ func TestClearChainsAreNotWalkedAgain(t *testing.T) {
 	again.clear.Link = domain.Hash(n.sh.self)
 	if height, err := again.first(chain); err != nil || height != 1 {
 		t.Errorf("what was clear in another epoch counts: %d, %v", height, err)
+	}
+}
+
+// TestFinalsBindNobody: chains are walked from time to time, in their order whatever order their observations came in;
+// what is final by then binds nobody, and what becomes final later is settled by the next look. Many leaves are not left
+// to wait.
+func TestFinalsBindNobody(t *testing.T) {
+	c := newCourt(t)
+	c.sh.lately, c.sh.flights = newLately(), newDirectory()
+	ep, err := newEpochs(c.sh.self, c.sh.store, c.sh.lineage, newEpochMetrics(prometheus.NewRegistry()), c.sh.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep.lately, ep.settle, ep.asked = c.sh.lately, c.sh.settling, time.Now()
+	ep.signs = func(*group.Group) bool { return false }
+	ep.begin()
+	look := func() []conflict.Lock {
+		t.Helper()
+		if err := ep.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return ep.handover.Open(true)
+	}
+	tx := c.rivals(2)
+	early, late := tx[0].ID, tx[1].ID
+	var signed []*observation.Observation
+	for i := range 4 {
+		signed = append(signed, c.sign(1, kit.Vote([]domain.Hash{early, late}[i%2], observation.Accepted, 0, 1)))
+	}
+	c.save(1, signed[0]) // the others need not be read from the store
+	for _, i := range []int{2, 0, 3, 1} {
+		ep.heard(signed[i])
+	}
+	ep.lately.add(early)
+	if open := look(); len(open) != 1 || open[0].Tx != late {
+		t.Errorf("%v binds, want %s alone", open, late)
+	}
+	if next, ok := ep.handover.Next(1); !ok || next != 5 {
+		t.Errorf("the next observation wanted is %d, %v", next, ok)
+	}
+	if clear := ep.handover.Clear(1); clear != 1 {
+		t.Errorf("clear up to %d, want what comes before the first vote that binds", clear)
+	}
+	ep.lately.add(late)
+	if open := look(); len(open) != 0 || ep.handover.Clear(1) != 4 {
+		t.Errorf("%v binds, clear up to %d", open, ep.handover.Clear(1))
+	}
+	if ep.leaves.Load() != 0 {
+		t.Errorf("%d leaves wait after a look", ep.leaves.Load())
+	}
+	full := &observation.Observation{Header: signed[0].Header, Leaves: make([]byte, observation.LeafSize*observation.MaxLeaves)}
+	for n := observation.MaxLeaves; n < queuedLeaves; n += observation.MaxLeaves {
+		ep.heard(full)
+	}
+	if len(ep.bell) != 0 {
+		t.Error("the owner is woken early")
+	}
+	ep.heard(full)
+	if len(ep.bell) != 1 {
+		t.Error("the owner is not woken for so many leaves")
 	}
 }

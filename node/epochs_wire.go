@@ -67,7 +67,7 @@ func (sh *shell) follows(chain observation.ChainID) bool {
 // wireEpochs connects the owner of epochs with those it asks and tells. The batcher must be there.
 func (sh *shell) wireEpochs() {
 	ep := sh.epochs
-	ep.fail, ep.before = sh.fail, sh.before
+	ep.fail, ep.before, ep.lately = sh.fail, sh.before, sh.lately
 	ep.signs = sh.signsIn
 	ep.certified = sh.counting.certified
 	ep.settle = sh.settling
@@ -116,6 +116,9 @@ type settling struct {
 }
 
 func (sh *shell) settling(id domain.Hash) (s settling, err error) {
+	if sh.lately.holds(id) {
+		return settling{settled: true}, nil
+	}
 	if f := sh.flights.get(id); f != nil {
 		s.tx = f.tx
 	} else {

@@ -63,7 +63,9 @@ type shell struct {
 	reconciler  *reconciler
 	snapshotter *snapshotter
 	// before is what was final before the store began; nil where it began with the genesis document.
-	before  *beforeSet
+	before *beforeSet
+	// lately is what became final lately, and is on disk.
+	lately  *lately
 	news    *news
 	metrics *Metrics
 	recent  *recent
@@ -97,7 +99,10 @@ func (sh *shell) finals(ctx context.Context, fs []*flight, finals []store.Final)
 		sh.contention.won(f)
 		sh.waiting.wake(f.tx.ID)
 		sh.keeper.learn(f.tx)
-		sh.epochs.final(f.tx.ID, f.tx.Link != nil)
+		sh.lately.add(f.tx.ID)
+		if f.tx.Link != nil {
+			sh.epochs.ring()
+		}
 		if viewing {
 			sh.backers.note(f.tx.ID, f.info, now)
 		}

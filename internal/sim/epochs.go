@@ -133,7 +133,7 @@ func (n *node) walkChain(h *conflict.Handover, voter int) {
 		if at < 0 {
 			return
 		}
-		n.stepEpoch(h, conflict.WalkOf(n.archive[key][height][at], voter))
+		n.stepEpoch(h, conflict.WalkOf(n.archive[key][height][at], voter, nil))
 	}
 }
 
