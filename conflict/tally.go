@@ -160,6 +160,39 @@ func (t *Tally) Weights(tx, link domain.Hash, round uint32) (pending, accepted g
 	return 0, 0
 }
 
+// Held reports whether a transaction is known here, and whether there are votes on it.
+func (t *Tally) Held(tx domain.Hash) (known, voted bool) {
+	e := t.entries[tx]
+	return e != nil && e.charged == nil, e != nil && len(e.ballots) > 0
+}
+
+// Standing is what the votes on a transaction amount to: the certificate of the highest round and the finality of the
+// lowest. Their Group is nil where there is none.
+func (t *Tally) Standing(tx domain.Hash) (certificate, final Milestone) {
+	e := t.entries[tx]
+	if e == nil {
+		return certificate, final
+	}
+	for i := range e.ballots {
+		b := &e.ballots[i]
+		if w := b.of(observation.Pending).weight; quorum(w) && (certificate.Group == nil || b.round > certificate.Round) {
+			certificate = Milestone{Tx: tx, Kind: Certificate, Round: b.round, Group: b.group, Weight: w}
+		}
+		if w := b.of(observation.Accepted).weight; quorum(w) && final.Group == nil {
+			final = Milestone{Tx: tx, Kind: Final, Round: b.round, Group: b.group, Weight: w}
+		}
+	}
+	return certificate, final
+}
+
+// Unanimous reports whether all voters of a group have ACCEPTED a transaction in one round.
+func (t *Tally) Unanimous(tx domain.Hash) bool {
+	e := t.entries[tx]
+	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool {
+		return len(b.of(observation.Accepted).places) == len(b.group.Voters())
+	})
+}
+
 // Edges are the votes of one state on a transaction in one round under one link, by voter: what a certificate
 // or an acceptance proof is built from.
 func (t *Tally) Edges(tx, link domain.Hash, round uint32, state observation.State) []Vote {
