@@ -215,10 +215,10 @@ func (s *countingShard) handle(ctx context.Context, m any) {
 	case joined:
 		s.join(m.flight)
 	case knowing:
-		s.tally.Know(m.tx)
+		s.tally.Know(m.tx, nil)
 	case contesting:
 		s.contested[m.tx]++
-		s.tally.Know(m.tx)
+		s.tally.Know(m.tx, nil)
 		m.join(ctx, s.tally.Votes(m.tx))
 	case retired:
 		if s.contested[m.tx] -= m.joins; s.contested[m.tx] <= 0 {
@@ -276,18 +276,19 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 }
 
 // report tells the flight of the milestones in out, or, for a transaction that has none here, asks for it: nobody here
-// knows it, or this node's own policy or window refused it before the network took it up. A vote that comes when its
-// transaction is final and forgotten leads to nothing.
+// knows it, or this node's own policy or window refused it before the network took it up. A flight that has joined is
+// their holder. A vote that comes when its transaction is final and forgotten leads to nothing.
 func (s *countingShard) report(tx domain.Hash, from domain.PublicKey) {
-	f, first := s.flights.get(tx), s.out[0].Kind == conflict.FirstVote
-	if f == nil && s.lately.holds(tx) {
-		if first && s.contested[tx] == 0 {
-			s.tally.Forget(tx)
+	f, joined := s.out[0].Holder.(*flight)
+	if !joined {
+		first := s.out[0].Kind == conflict.FirstVote
+		if f = s.flights.get(tx); f == nil && s.lately.holds(tx) {
+			if first && s.contested[tx] == 0 {
+				s.tally.Forget(tx)
+			}
+			return
 		}
-		return
-	}
-	if first {
-		if known, _ := s.tally.Held(tx); f == nil || !known { // else it has joined
+		if first {
 			s.recent = append(s.recent, dated{tx, time.Now()})
 		}
 	}
@@ -317,7 +318,7 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 // were reached before it was there, and only then lets it begin: what is certified is judged otherwise.
 func (s *countingShard) join(f *flight) {
 	id := f.tx.ID
-	if _, voted := s.tally.Held(id); voted {
+	if s.tally.Know(id, f) {
 		f.box.post(lifecycle.Supported{})
 		certificate, final := s.tally.Standing(id)
 		if certificate.Group != nil {
@@ -329,7 +330,6 @@ func (s *countingShard) join(f *flight) {
 	} else {
 		s.recent = append(s.recent, dated{id, time.Now()}) // else its first vote was
 	}
-	s.tally.Know(id)
 	f.box.post(lifecycle.Begin{})
 }
 
@@ -342,9 +342,13 @@ func (s *countingShard) forgetOld(now time.Time) {
 			keep = append(keep, s.recent[i:]...)
 			break
 		}
-		_, voted := s.tally.Held(c.tx)
+		if s.flights.get(c.tx) != nil {
+			keep = append(keep, c)
+			continue
+		}
+		voted := s.tally.Leave(c.tx)
 		switch {
-		case s.contested[c.tx] > 0 || s.flights.get(c.tx) != nil:
+		case s.contested[c.tx] > 0:
 			keep = append(keep, c)
 		case !voted || age >= tallyRetention:
 			s.tally.Forget(c.tx)
