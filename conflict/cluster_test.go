@@ -119,7 +119,7 @@ func (c *cluster) arrive(i int, id domain.Hash) {
 		return
 	}
 	n.joined[id] = true
-	n.tally.Know(id)
+	n.tally.Know(id, nil)
 	var own []Record
 	for _, o := range c.txs[id] {
 		own = append(own, n.guard.Records(o)...)

@@ -57,7 +57,7 @@ func (c *Contests) admit(in *Join) *contender {
 		return nil
 	}
 	c.txs[t.id] = t
-	c.tally.Know(t.id)
+	c.tally.Know(t.id, nil)
 	var rival *contender
 	for _, o := range in.Spends {
 		p := c.points[o]

@@ -53,6 +53,8 @@ type Milestone struct {
 	Weight group.Weight
 	// Voter is the position in Group of the voter whose vote brought it about.
 	Voter int
+	// Holder is what Know was told of the transaction, until it is Final or Leave ends it.
+	Holder any
 }
 
 // Tally counts votes by transaction, round and epoch. It is the only place where votes become weight.
@@ -69,6 +71,7 @@ type Tally struct {
 type entry struct {
 	tx      domain.Hash
 	ballots []ballot // by round, then group
+	holder  any      // until it is final
 	// charged is set while the transaction is unknown: the sentinel of its first voter's ring.
 	charged    *entry
 	next, prev *entry
@@ -104,13 +107,28 @@ func NewTally(limits TallyLimits) *Tally {
 	}
 }
 
-// Know marks a transaction as held here: its votes are kept until Forget, whatever else is named.
-func (t *Tally) Know(tx domain.Hash) {
+// Know marks a transaction as held here: its votes are kept until Forget, whatever else is named. holder, unless it is
+// nil, is named by its milestones. Know reports whether there are votes on it already.
+func (t *Tally) Know(tx domain.Hash, holder any) (voted bool) {
 	e := t.entries[tx]
 	if e == nil {
 		e = t.open(tx)
 	}
 	e.discharge()
+	if holder != nil {
+		e.holder = holder
+	}
+	return len(e.ballots) > 0
+}
+
+// Leave ends that milestones of a transaction name its holder. It reports whether there are votes on it.
+func (t *Tally) Leave(tx domain.Hash) (voted bool) {
+	e := t.entries[tx]
+	if e == nil {
+		return false
+	}
+	e.holder = nil
+	return len(e.ballots) > 0
 }
 
 // Count adds a vote and appends the milestones that it brought about to out. A vote that was counted before,
@@ -125,7 +143,7 @@ func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
 		t.charge(e, v.Key())
 	}
 	if len(e.ballots) == 0 {
-		out = append(out, Milestone{Tx: v.Tx, Kind: FirstVote, Round: v.Round, Group: v.Group, Voter: v.Voter})
+		out = append(out, Milestone{Tx: v.Tx, Kind: FirstVote, Round: v.Round, Group: v.Group, Voter: v.Voter, Holder: e.holder})
 	}
 	b := t.ballot(e, &v)
 	c := b.of(v.State)
@@ -134,7 +152,7 @@ func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
 		return out
 	}
 	report := func(k MilestoneKind) {
-		out = append(out, Milestone{Tx: v.Tx, Kind: k, Round: v.Round, Group: v.Group, Weight: c.weight, Voter: v.Voter})
+		out = append(out, Milestone{Tx: v.Tx, Kind: k, Round: v.Round, Group: v.Group, Weight: c.weight, Voter: v.Voter, Holder: e.holder})
 	}
 	switch v.State {
 	case observation.Pending:
@@ -147,6 +165,7 @@ func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
 	case observation.Accepted:
 		if !quorum(before) && quorum(c.weight) {
 			report(Final)
+			e.holder = nil
 		}
 	}
 	return out
@@ -158,6 +177,33 @@ func (t *Tally) Weights(tx, link domain.Hash, round uint32) (pending, accepted g
 		return b.of(observation.Pending).weight, b.of(observation.Accepted).weight
 	}
 	return 0, 0
+}
+
+// Standing is what the votes on a transaction amount to: the certificate of the highest round and the finality of the
+// lowest. Their Group is nil where there is none.
+func (t *Tally) Standing(tx domain.Hash) (certificate, final Milestone) {
+	e := t.entries[tx]
+	if e == nil {
+		return certificate, final
+	}
+	for i := range e.ballots {
+		b := &e.ballots[i]
+		if w := b.of(observation.Pending).weight; quorum(w) && (certificate.Group == nil || b.round > certificate.Round) {
+			certificate = Milestone{Tx: tx, Kind: Certificate, Round: b.round, Group: b.group, Weight: w}
+		}
+		if w := b.of(observation.Accepted).weight; quorum(w) && final.Group == nil {
+			final = Milestone{Tx: tx, Kind: Final, Round: b.round, Group: b.group, Weight: w}
+		}
+	}
+	return certificate, final
+}
+
+// Unanimous reports whether all voters of a group have ACCEPTED a transaction in one round.
+func (t *Tally) Unanimous(tx domain.Hash) bool {
+	e := t.entries[tx]
+	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool {
+		return len(b.of(observation.Accepted).places) == len(b.group.Voters())
+	})
 }
 
 // Edges are the votes of one state on a transaction in one round under one link, by voter: what a certificate
@@ -197,6 +243,7 @@ func (t *Tally) Forget(tx domain.Hash) {
 	}
 	delete(t.entries, tx)
 	e.discharge()
+	e.holder = nil
 	if len(t.idle) >= maxIdle {
 		return
 	}

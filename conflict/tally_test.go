@@ -204,11 +204,11 @@ func TestTallyUnknownIsBounded(t *testing.T) {
 		tally.Count(Vote{Tx: tx(id), State: observation.Pending, Group: g, Voter: voter}, nil)
 	}
 	held := func(id int) bool { return len(tally.Votes(tx(id))) > 0 }
-	tally.Know(tx(1))
+	tally.Know(tx(1), nil)
 	count(0, 1) // known before its votes
 	count(0, 2)
-	tally.Know(tx(2)) // and after
-	count(1, 3)       // another voter's
+	tally.Know(tx(2), nil) // and after
+	count(1, 3)            // another voter's
 	for id := 100; id < 200; id++ {
 		count(0, id)
 		count(2, id)
@@ -265,7 +265,7 @@ func TestTallyDoesNotAllocate(t *testing.T) {
 	out := make([]Milestone, 0, 16)
 	cycle := func() {
 		for id := range 8 {
-			tally.Know(tx(id))
+			tally.Know(tx(id), nil)
 			for s := observation.Pending; s <= observation.Accepted; s++ {
 				for voter := range 20 {
 					out = tally.Count(Vote{Tx: tx(id), State: s, Group: g, Voter: voter}, out[:0])
@@ -289,7 +289,7 @@ func BenchmarkTallyCount(b *testing.B) {
 		id := tx(i / 40 % 4096)
 		if i%40 == 0 {
 			tally.Forget(id)
-			tally.Know(id)
+			tally.Know(id, nil)
 		}
 		s := observation.Pending + observation.State(i%40/20)
 		out = tally.Count(Vote{Tx: id, State: s, Group: g, Voter: i % 20}, out[:0])
@@ -311,7 +311,7 @@ func BenchmarkTallyHeld(b *testing.B) {
 			at := func(i int) domain.Hash { return ids[(i+len(ids))%len(ids)] }
 			out := make([]Milestone, 0, 16)
 			next := func(i int) {
-				tally.Know(at(i))
+				tally.Know(at(i), nil)
 				for vote := range 8 {
 					v := Vote{Tx: at(i - (vote+1)*apart), State: observation.Pending + observation.State(vote/4), Group: g, Voter: vote % 4}
 					out = tally.Count(v, out[:0])

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -25,12 +26,17 @@ type countingShard struct {
 	launch  func(*flight)
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	metrics *Metrics
-	recent  []dated // transactions with votes, by age of their first
+	recent  []dated // transactions with votes or a flight, by age of either, that have not ended
+	// ended are final here and have no flight any more: those that every voter accepted, and others.
+	ended [2][]dated
+	// linger is how long the votes on them are kept at least.
+	linger time.Duration
 	// contested are the transactions whose votes the contests want to hear, with how often they were handed
 	// over, and heard those of the observation at hand.
 	contested map[domain.Hash]int
 	// before is what was final before the store began: votes on it decide nothing.
 	before *beforeSet
+	lately *lately
 	hear   func(ctx context.Context, votes []conflict.Vote)
 	heard  []conflict.Vote
 	// watched are the transactions whose votes the witness wants to overhear, and overheard those of
@@ -85,15 +91,25 @@ type certifying struct {
 // joined says that a flight exists now: it is told what was counted before it came.
 type joined struct{ flight *flight }
 
-// tallyRetention is how long votes of a transaction that has no flight are kept in memory. They are in
-// the store all the same.
-const tallyRetention = time.Minute
+// How long votes stay in memory. They are in the store all the same.
+const (
+	// tallyRetention is how long those on a transaction without a flight are kept, at most.
+	tallyRetention = time.Minute
+	// tallyTick is how often it is looked what has ended.
+	tallyTick = time.Second
+	// Of what is final here each shard keeps the votes on so many: of what every voter accepted, whose votes nobody
+	// lacks, and of what somebody may still want the certificate of. Of more the oldest give way.
+	unanimousKept = 1 << 13
+	endedKept     = 1 << 15
+)
 
-func newCounting(n int, before *beforeSet, flights *directory, launch func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
+// newCounting makes so many shards, a power of two. The votes on what is final stay for linger at least.
+func newCounting(n int, before *beforeSet, late *lately, linger time.Duration, flights *directory, launch func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
 	c := &counting{metrics: m}
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
-			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, launch: launch, unknown: unknown, before: before,
+			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, launch: launch, unknown: unknown,
+			before: before, lately: late, linger: linger,
 			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
 		})
 	}
@@ -174,14 +190,14 @@ func (c *counting) weights(ctx context.Context, tx domain.Hash) (weights, error)
 }
 
 func (s *countingShard) run(ctx context.Context) {
-	tick := time.NewTicker(tallyRetention / 8)
+	tick := time.NewTicker(tallyTick)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			s.forgetOld()
+		case now := <-tick.C:
+			s.forgetOld(now)
 		case m := <-s.queue:
 			s.handle(ctx, m)
 			for range len(s.queue) { // there at the least: nobody else takes
@@ -200,14 +216,15 @@ func (s *countingShard) handle(ctx context.Context, m any) {
 	case joined:
 		s.join(m.flight)
 	case knowing:
-		s.tally.Know(m.tx)
+		s.tally.Know(m.tx, nil)
 	case contesting:
 		s.contested[m.tx]++
-		s.tally.Know(m.tx)
+		s.tally.Know(m.tx, nil)
 		m.join(ctx, s.tally.Votes(m.tx))
 	case retired:
 		if s.contested[m.tx] -= m.joins; s.contested[m.tx] <= 0 {
 			delete(s.contested, m.tx)
+			s.recent = append(s.recent, dated{m.tx, time.Now()})
 		}
 	case overhearing:
 		s.watch(m)
@@ -239,10 +256,7 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 			SigningEpoch: o.Header.SigningEpoch, Height: o.Header.Height, Leaf: uint32(i), TimeMS: leaf.TimeMS,
 		}
 		if s.out = s.tally.Count(v, s.out[:0]); len(s.out) > 0 {
-			f := s.flights.get(v.Tx)
-			for _, m := range s.out {
-				s.reached(f, m, o.Header.Key)
-			}
+			s.report(v.Tx, o.Header.Key)
 		}
 		if len(s.contested) > 0 && s.contested[v.Tx] > 0 {
 			s.heard = append(s.heard, v)
@@ -262,14 +276,27 @@ func (s *countingShard) count(ctx context.Context, b ballots, only domain.Hash) 
 	s.metrics.votes.Add(float64(o.Header.LeafCount))
 }
 
-// reached tells the flight, or, for a transaction that has none here, asks for it: nobody here knows it,
-// or this node's own policy or window refused it before the network took it up.
-func (s *countingShard) reached(f *flight, m conflict.Milestone, from domain.PublicKey) {
-	if f == nil && m.Kind == conflict.FirstVote { // else it joins, or has
-		s.recent = append(s.recent, dated{m.Tx, time.Now()})
+// report tells the flight of the milestones in out, or, for a transaction that has none here, asks for it: nobody here
+// knows it, or this node's own policy or window refused it before the network took it up. A flight that has joined is
+// their holder. A vote that comes when its transaction is final and forgotten leads to nothing.
+func (s *countingShard) report(tx domain.Hash, from domain.PublicKey) {
+	f, joined := s.out[0].Holder.(*flight)
+	if !joined {
+		first := s.out[0].Kind == conflict.FirstVote
+		if f = s.flights.get(tx); f == nil && s.lately.holds(tx) {
+			if first && s.contested[tx] == 0 {
+				s.tally.Forget(tx)
+			}
+			return
+		}
+		if first {
+			s.recent = append(s.recent, dated{tx, time.Now()})
+		}
 	}
-	if f == nil || !s.tell(f, m) {
-		s.unknown(m.Tx, from)
+	for _, m := range s.out {
+		if f == nil || !s.tell(f, m) {
+			s.unknown(tx, from)
+		}
 	}
 }
 
@@ -292,60 +319,68 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 // were reached before it was there, and only then launches it: what is certified is judged otherwise.
 func (s *countingShard) join(f *flight) {
 	id := f.tx.ID
-	s.tally.Know(id)
-	s.recent = append(s.recent, dated{id, time.Now()})
-	if certificate, final, supported := s.standing(id); supported {
+	if s.tally.Know(id, f) {
 		f.box.post(lifecycle.Supported{})
+		certificate, final := s.tally.Standing(id)
 		if certificate.Group != nil {
 			s.tell(f, certificate)
 		}
 		if final.Group != nil {
 			s.tell(f, final)
 		}
+	} else {
+		s.recent = append(s.recent, dated{id, time.Now()}) // else its first vote was
 	}
 	f.box.post(lifecycle.Begin{})
 	s.launch(f)
 }
 
-// standing is what the votes on a transaction amount to: the certificate of the highest round and the
-// finality of the lowest, whose Group is nil where there is none, and whether there is any vote.
-func (s *countingShard) standing(id domain.Hash) (certificate, final conflict.Milestone, supported bool) {
-	type ballot struct {
-		link  domain.Hash
-		round uint32
-	}
-	votes := s.tally.Votes(id)
-	if len(votes) == 0 {
-		return certificate, final, false
-	}
-	seen := make(map[ballot]bool)
-	for _, v := range votes {
-		b := ballot{v.Group.Link(), v.Round}
-		if seen[b] {
-			continue
-		}
-		seen[b] = true
-		pending, accepted := s.tally.Weights(id, b.link, b.round)
-		if group.Quorum(pending) && (certificate.Group == nil || v.Round > certificate.Round) {
-			certificate = conflict.Milestone{Tx: id, Kind: conflict.Certificate, Round: v.Round, Group: v.Group, Weight: pending}
-		}
-		if group.Quorum(accepted) && (final.Group == nil || v.Round < final.Round) {
-			final = conflict.Milestone{Tx: id, Kind: conflict.Final, Round: v.Round, Group: v.Group, Weight: accepted}
-		}
-	}
-	return certificate, final, true
-}
-
 // forgetOld drops the votes of transactions that ended, or never came, a while ago.
-func (s *countingShard) forgetOld() {
+func (s *countingShard) forgetOld(now time.Time) {
 	keep := s.recent[:0]
-	for _, c := range s.recent {
-		if time.Since(c.since) < tallyRetention || s.contested[c.tx] > 0 || s.flights.get(c.tx) != nil {
+	for i, c := range s.recent {
+		age := now.Sub(c.since)
+		if age < tallyTick {
+			keep = append(keep, s.recent[i:]...)
+			break
+		}
+		if s.flights.get(c.tx) != nil {
 			keep = append(keep, c)
 			continue
 		}
-		s.tally.Forget(c.tx)
+		voted := s.tally.Leave(c.tx)
+		switch {
+		case s.contested[c.tx] > 0:
+			keep = append(keep, c)
+		case !voted || age >= tallyRetention:
+			s.tally.Forget(c.tx)
+		case !s.lately.holds(c.tx):
+			keep = append(keep, c)
+		case s.tally.Unanimous(c.tx):
+			s.ended[0] = append(s.ended[0], dated{c.tx, now})
+		default:
+			s.ended[1] = append(s.ended[1], dated{c.tx, now})
+		}
 	}
 	clear(s.recent[len(keep):])
 	s.recent = keep
+	s.ended[0] = s.forgetEnded(s.ended[0], unanimousKept, now)
+	s.ended[1] = s.forgetEnded(s.ended[1], endedKept, now)
+}
+
+// forgetEnded drops the votes of what ended first, and returns the rest.
+func (s *countingShard) forgetEnded(ended []dated, kept int, now time.Time) []dated {
+	n := 0
+	for ; n < len(ended); n++ {
+		age := now.Sub(ended[n].since)
+		if age < s.linger || age < tallyRetention && len(ended)-n <= kept {
+			break
+		}
+		if tx := ended[n].tx; s.contested[tx] > 0 {
+			s.recent = append(s.recent, dated{tx, now})
+		} else {
+			s.tally.Forget(tx)
+		}
+	}
+	return slices.Delete(ended, 0, n)
 }

@@ -316,7 +316,7 @@ func TestArenaDoesNotWaitForTallies(t *testing.T) {
 // A transaction that is handed over again while word of its retirement is on the way stays marked.
 func TestRetiredAndBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := newCounting(1, nil, newDirectory(), nil, NewMetrics(prometheus.NewRegistry()), func(domain.Hash, domain.PublicKey) {},
+	c := newCounting(1, nil, newLately(), 0, newDirectory(), nil, NewMetrics(prometheus.NewRegistry()), func(domain.Hash, domain.PublicKey) {},
 		func(context.Context, []conflict.Vote) {})
 	done := make(chan struct{})
 	s := c.shards[0]

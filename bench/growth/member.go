@@ -97,7 +97,7 @@ func (m *member) take(raws [][]byte) error {
 	for _, tx := range txs {
 		f := &flight{tx: tx, machine: lifecycle.NewMachine(tx, utxo.FeePolicy{})}
 		m.flights[tx.ID] = f
-		m.tally.Know(tx.ID)
+		m.tally.Know(tx.ID, nil)
 		if err := m.step(f, lifecycle.Verified{}); err != nil {
 			return err
 		}

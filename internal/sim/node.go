@@ -231,7 +231,7 @@ func (n *node) begin(tx *utxo.Tx, again bool) {
 	n.flights[tx.ID] = f
 	n.known[tx.ID] = tx
 	n.watch(tx)
-	n.tally.Know(tx.ID)
+	n.tally.Know(tx.ID, nil)
 	delete(n.late, tx.ID)
 	if again {
 		f.inbox = append(f.inbox, n.restored(tx))
