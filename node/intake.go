@@ -27,6 +27,9 @@ const (
 	fromStore
 )
 
+// origins are the kinds as metrics name them.
+var origins = [...]string{fromAPI: "api", fromGossip: "gossip", fromPull: "pull", fromStore: "store"}
+
 func (o Origin) key() string    { return o.name }
 func (o Origin) gossiped() bool { return o.kind == fromGossip }
 func (o Origin) peers() []domain.PublicKey {
@@ -34,9 +37,6 @@ func (o Origin) peers() []domain.PublicKey {
 		return []domain.PublicKey{o.peer}
 	}
 	return nil
-}
-func (o Origin) label() string {
-	return [...]string{"api", "gossip", "pull", "store"}[o.kind]
 }
 
 // graveyard remembers why transactions were refused, bounded in number, oldest out first. A verdict that
@@ -147,7 +147,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 		sh.admission.leave(origin, false)
 		return there, nil
 	}
-	sh.metrics.received.WithLabelValues(origin.label()).Inc()
+	sh.metrics.received[origin.kind].Inc()
 	sh.join(ctx, f)
 	return f, nil
 }

@@ -10,7 +10,7 @@ import (
 
 // Metrics are the collectors of a node. No label names a peer or a client.
 type Metrics struct {
-	received            *prometheus.CounterVec // by origin: api, gossip, pull
+	received            [len(origins)]prometheus.Counter
 	refused             *prometheus.CounterVec // by reason
 	finals              prometheus.Counter
 	finalSeconds        prometheus.Histogram
@@ -50,7 +50,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "notary", Name: name, Help: help}, []string{label})
 	}
 	m := &Metrics{
-		received: vec("transactions_received_total", "Transactions that arrived, by origin.", "origin"),
 		refused:  vec("transactions_refused_total", "Transactions refused, by reason.", "reason"),
 		finals:   counter("transactions_final_total", "Transactions that became final here."),
 		finalSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -85,7 +84,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		snapshotTime:        gauge("snapshot_time_seconds", "The time of the cut of the newest snapshot, Unix seconds; 0 before the first."),
 		droppedObservations: counter("observations_dropped_total", "Observations dropped because a queue was full; pulled later."),
 	}
-	r.MustRegister(m.received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
+	received := vec("transactions_received_total", "Transactions that arrived, by origin.", "origin")
+	for kind, label := range origins {
+		m.received[kind] = received.WithLabelValues(label)
+	}
+	r.MustRegister(received, m.refused, m.finals, m.finalSeconds, m.inFlight, m.votes, m.refusedVotes, m.withheld,
 		m.flushes, m.flushLeaves, m.commits, m.signatures, m.signatureSeconds, m.forks, m.contested, m.broken, m.droppedObservations, m.held, m.proven, m.missing,
 		m.snapshotSeconds, m.snapshotBytes, m.snapshotTime)
 	return m

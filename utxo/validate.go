@@ -65,10 +65,11 @@ type judgement struct {
 	// entries are by input; known[i] reports whether entries[i] was found.
 	entries []Entry
 	known   []bool
-	// in are the sums of what is spent (checkInputSums), issued the product that may be issued, opened
-	// the addresses that witnesses open: what several rules ask.
+	// in are the sums of what is spent (checkInputSums), issued the product that may be issued, once hashed
+	// (issues), opened the addresses that witnesses open: what several rules ask.
 	in     sums
 	issued Product
+	hashed bool
 	opened addresses
 	// proposer is the address of the member that stands behind a link (checkProposer).
 	proposer Address
@@ -118,7 +119,6 @@ func Validate(tx *Tx, v View, at Moment) (Delta, error) {
 			return Delta{}, err
 		}
 	}
-	j.issued = tx.Issues()
 	for i := range tx.Witnesses {
 		j.opened.add(tx.Witnesses[i].Address())
 	}
@@ -138,6 +138,14 @@ func (j *judgement) startChain() {
 			j.entries[i], j.known[i] = j.tx.OriginEntry(false)
 		}
 	}
+}
+
+// issues reports whether the transaction may issue a product. Hardly any does, and to tell takes a hash.
+func (j *judgement) issues(p Product) bool {
+	if !j.hashed {
+		j.issued, j.hashed = j.tx.Issues(), true
+	}
+	return p == j.issued
 }
 
 // ValidateSigned is Validate and then the signatures, one by one.
@@ -271,7 +279,7 @@ func checkInputSums(j *judgement) error {
 func checkProducts(j *judgement) error {
 	for i := range j.tx.Outputs {
 		p := j.tx.Outputs[i].Product
-		if _, spent := j.in.get(p); !spent && !p.IsZero() && p != j.issued {
+		if _, spent := j.in.get(p); !spent && !p.IsZero() && !j.issues(p) {
 			return refusal.New(notaryv1.Reason_REASON_UNKNOWN_PRODUCT, element("outputs", i)+".product", "%s is neither spent nor issued here", p)
 		}
 	}
@@ -289,7 +297,7 @@ func checkBalance(j *judgement) error {
 	}
 	// In the order of the lists, not of a map: every node names the same field.
 	for i := range j.tx.Outputs {
-		if p := j.tx.Outputs[i].Product; p != j.issued && j.in.of(p) != out.of(p) {
+		if p := j.tx.Outputs[i].Product; j.in.of(p) != out.of(p) && !j.issues(p) {
 			return unbalanced(element("outputs", i), p, j.in.of(p), out.of(p))
 		}
 	}
