@@ -16,8 +16,29 @@ type coalescer struct {
 	in    chan [][]byte
 	wait  time.Duration
 	bytes int
+	// neighbours is how many hear each batch.
+	neighbours func() int
 	// send publishes the canonical encoding of a TransactionBatch of that many items, which becomes its own.
 	send func(ctx context.Context, batch []byte, items int)
+}
+
+// Every neighbour pays for a batch by the message more than by the byte, and hears those of all others too. So in the long
+// run one leaves every gatherEach for each neighbour, at most every gatherMost; atOnce may follow each other at Config.CoalesceWait.
+const (
+	gatherEach = 2500 * time.Microsecond
+	gatherMost = 50 * time.Millisecond
+	atOnce     = 24
+)
+
+// pause is how long batches gather after one has left (a bucket of tokens: ITU-T I.371). due is when the next would leave
+// at the rate of the long run; it is moved on.
+func (c *coalescer) pause(now time.Time, due *time.Time) time.Duration {
+	every := min(time.Duration(c.neighbours())*gatherEach, gatherMost)
+	if due.Before(now) {
+		*due = now
+	}
+	*due = due.Add(every)
+	return max(due.Sub(now)-atOnce*every, c.wait)
 }
 
 // run is the only goroutine that builds batches; it returns when ctx ends. What it
@@ -26,12 +47,13 @@ func (c *coalescer) run(ctx context.Context) {
 	var b batch
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	last := time.Now().Add(-c.wait)
+	var next, due time.Time // when the next batch may leave
 	flush := func() {
 		if b.items > 0 {
 			data, items := b.take()
 			c.send(ctx, data, items)
-			last = time.Now()
+			now := time.Now()
+			next = now.Add(c.pause(now, &due))
 		}
 	}
 	for {
@@ -55,7 +77,7 @@ func (c *coalescer) run(ctx context.Context) {
 		if b.items == 0 {
 			continue
 		}
-		if rest := c.wait - time.Since(last); rest > 0 {
+		if rest := time.Until(next); rest > 0 {
 			timer.Reset(rest)
 		} else {
 			flush()

@@ -17,11 +17,16 @@ type sent struct {
 
 // coalesceIn runs f against a coalescer under a fake clock and returns what was sent, and when.
 func coalesceIn(t *testing.T, limit int, f func(put func(...[]byte))) []sent {
+	return coalesceFor(t, 0, limit, f)
+}
+
+// coalesceFor is coalesceIn with so many neighbours.
+func coalesceFor(t *testing.T, neighbours, limit int, f func(put func(...[]byte))) []sent {
 	var out []sent
 	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
-		c := &coalescer{in: make(chan [][]byte, 64), wait: 2 * time.Millisecond, bytes: limit}
+		c := &coalescer{in: make(chan [][]byte, 64), wait: 2 * time.Millisecond, bytes: limit, neighbours: func() int { return neighbours }}
 		c.send = func(_ context.Context, data []byte, items int) {
 			raws, ok := splitBatch(data)
 			if !ok || len(raws) != items {
@@ -77,6 +82,33 @@ func TestCoalescerJoinsUnderLoad(t *testing.T) {
 	}
 	if len(out) != 4 {
 		t.Errorf("%d batches, want 4", len(out))
+	}
+}
+
+// A crowd is heard at once for a while, and then in fewer and larger batches, the more neighbours hear each of them.
+func TestCoalescerGathersInTheLongRun(t *testing.T) {
+	for neighbours, every := range map[int]time.Duration{3: 3 * gatherEach, 100: gatherMost} {
+		out := coalesceFor(t, neighbours, 1<<16, func(put func(...[]byte)) {
+			for range 2000 { // one every millisecond
+				put([]byte("tx"))
+				synctest.Wait()
+				time.Sleep(time.Millisecond)
+			}
+		})
+		total := 0
+		for i, s := range out {
+			total += len(s.raws)
+			switch {
+			case i == 0:
+			case i < atOnce && s.at-out[i-1].at != 2*time.Millisecond:
+				t.Errorf("%d neighbours: batch %d left %v after the one before", neighbours, i, s.at-out[i-1].at)
+			case i > 2*atOnce && i < len(out)-1 && s.at-out[i-1].at != every:
+				t.Errorf("%d neighbours: batch %d left %v after the one before, want %v", neighbours, i, s.at-out[i-1].at, every)
+			}
+		}
+		if total != 2000 {
+			t.Errorf("%d neighbours: %d transactions came out", neighbours, total)
+		}
 	}
 }
 

@@ -150,7 +150,7 @@ func (n *Net) start(ctx context.Context, bootstrap, direct []peer.AddrInfo) erro
 		return err
 	}
 	n.coalescer = &coalescer{in: make(chan [][]byte, n.config.Queue),
-		wait: n.config.CoalesceWait, bytes: n.config.CoalesceBytes, send: n.sendBatch}
+		wait: n.config.CoalesceWait, bytes: n.config.CoalesceBytes, neighbours: n.neighbours, send: n.sendBatch}
 	n.spawn(ctx, n.coalescer.run)
 	n.spawn(ctx, n.publish)
 	for id := range n.keeper.lost {
@@ -444,4 +444,7 @@ func (n *Net) disconnected(_ network.Network, c network.Conn) {
 	}
 }
 
-func (n *Net) countPeers() { n.metrics.Peers.Set(float64(len(n.host.Network().Peers()))) }
+// neighbours is how many peers are connected.
+func (n *Net) neighbours() int { return len(n.host.Network().Peers()) }
+
+func (n *Net) countPeers() { n.metrics.Peers.Set(float64(n.neighbours())) }
