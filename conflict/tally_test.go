@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"testing"
@@ -73,7 +74,7 @@ func drawVote(t *rapid.T, groups []*group.Group, txs, rounds int) Vote {
 func TestTallyAgreesWithRecount(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		groups := drawGroups(rt, t)
-		tally, slow := NewTally(DefaultTallyLimits), &slowTally{}
+		tally, slow := NewTally(DefaultTallyLimits, nil), &slowTally{}
 		seen := make(map[string]int)
 		for range rapid.IntRange(0, 120).Draw(rt, "votes") {
 			v := drawVote(rt, groups, 3, 3)
@@ -132,7 +133,7 @@ func TestTallyIgnoresOrder(t *testing.T) {
 			votes[i] = drawVote(rt, groups, 2, 3)
 			votes[i].Height = 1
 		}
-		a, b := NewTally(DefaultTallyLimits), NewTally(DefaultTallyLimits)
+		a, b := NewTally(DefaultTallyLimits, nil), NewTally(DefaultTallyLimits, nil)
 		for _, v := range votes {
 			a.Count(v, nil)
 		}
@@ -150,7 +151,7 @@ func TestTallyIgnoresOrder(t *testing.T) {
 // A quorum is more than two thirds: four of six equal voters are not enough.
 func TestTallyQuorumIsStrict(t *testing.T) {
 	g := groupOf(t, 0, 1, 1, 1) // 333333333, 333333333, 333333334
-	tally := NewTally(DefaultTallyLimits)
+	tally := NewTally(DefaultTallyLimits, nil)
 	vote := func(voter int, s observation.State) []Milestone {
 		return tally.Count(Vote{Tx: tx(1), State: s, Group: g, Voter: voter}, nil)
 	}
@@ -181,7 +182,7 @@ func TestTallyQuorumIsStrict(t *testing.T) {
 
 func TestTallyIgnoresVotesWithoutWeight(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(DefaultTallyLimits)
+	tally := NewTally(DefaultTallyLimits, nil)
 	for name, v := range map[string]Vote{
 		"rejected":      {State: observation.Rejected, Group: g},
 		"seen":          {State: observation.Seen, Group: g},
@@ -199,7 +200,7 @@ func TestTallyIgnoresVotesWithoutWeight(t *testing.T) {
 // A voter that names transactions nobody knows pushes out only its own.
 func TestTallyUnknownIsBounded(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4})
+	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4}, nil)
 	count := func(voter, id int) {
 		tally.Count(Vote{Tx: tx(id), State: observation.Pending, Group: g, Voter: voter}, nil)
 	}
@@ -226,7 +227,7 @@ func TestTallyUnknownIsBounded(t *testing.T) {
 // A voter that votes in ever new rounds pushes out only its own lone votes.
 func TestTallyRoundsAreBounded(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4})
+	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4}, nil)
 	for voter := range 2 {
 		tally.Count(Vote{Tx: tx(1), State: observation.Pending, Round: 7, Group: g, Voter: voter}, nil)
 	}
@@ -243,7 +244,7 @@ func TestTallyRoundsAreBounded(t *testing.T) {
 
 func TestTallyForgets(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(DefaultTallyLimits)
+	tally := NewTally(DefaultTallyLimits, nil)
 	v := Vote{Tx: tx(1), State: observation.Pending, Group: g}
 	tally.Count(v, nil)
 	tally.Forget(tx(1))
@@ -261,7 +262,7 @@ func TestTallyForgets(t *testing.T) {
 
 func TestTallyDoesNotAllocate(t *testing.T) {
 	g := equalGroup(t, 20)
-	tally := NewTally(DefaultTallyLimits)
+	tally := NewTally(DefaultTallyLimits, nil)
 	out := make([]Milestone, 0, 16)
 	cycle := func() {
 		for id := range 8 {
@@ -282,7 +283,7 @@ func TestTallyDoesNotAllocate(t *testing.T) {
 
 func BenchmarkTallyCount(b *testing.B) {
 	g := equalGroup(b, 20)
-	tally := NewTally(DefaultTallyLimits)
+	tally := NewTally(DefaultTallyLimits, nil)
 	out := make([]Milestone, 0, 16)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -303,7 +304,8 @@ func BenchmarkTallyHeld(b *testing.B) {
 	g := equalGroup(b, 4)
 	for _, held := range []int{10_000, 300_000} {
 		b.Run(strconv.Itoa(held), func(b *testing.B) {
-			tally := NewTally(DefaultTallyLimits)
+			seed := maphash.MakeSeed()
+			tally := NewTally(DefaultTallyLimits, func(tx domain.Hash) uint64 { return maphash.Bytes(seed, tx[:]) })
 			ids := make([]domain.Hash, held+9*apart)
 			for i := range ids {
 				ids[i] = sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
