@@ -35,14 +35,16 @@ type call struct {
 	notes   []slog.Attr   // of the handler's goroutine
 }
 
-// receive takes one message in and counts it.
-func (c *call) receive(recv func(any) error, m any, limit int) error {
-	size, err := receive(recv, m, limit)
-	c.bytes.Add(uint64(size))
-	if err == nil {
+// received counts a message that came in an envelope, and says why it is none.
+func (c *call) received(e *envelope, err error) error {
+	if err != nil {
+		return err
+	}
+	c.bytes.Add(uint64(e.size))
+	if e.refused == nil {
 		c.in.Add(1)
 	}
-	return err
+	return e.refused
 }
 
 type callKey struct{}

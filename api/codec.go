@@ -18,15 +18,6 @@ type envelope struct {
 	refused error
 }
 
-// receive takes a message out of a stream through an envelope.
-func receive(recv func(any) error, m any, limit int) (size int, err error) {
-	e := &envelope{message: m, limit: limit}
-	if err := recv(e); err != nil {
-		return 0, err
-	}
-	return e.size, e.refused
-}
-
 // envelopes is the protobuf codec that knows envelopes.
 type envelopes struct{ encoding.CodecV2 }
 

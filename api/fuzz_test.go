@@ -54,7 +54,11 @@ func FuzzEnvelope(f *testing.F) {
 	codec := newEnvelopes()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const limit = 64
-		size, err := receive(func(m any) error { return codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m) }, &notaryv1.SubmitTransactionRequest{}, limit)
+		e := &envelope{message: &notaryv1.SubmitTransactionRequest{}, limit: limit}
+		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, e); err != nil {
+			t.Fatal(err)
+		}
+		size, err := e.size, e.refused
 		want := notaryv1.Reason_REASON_MALFORMED
 		if len(b) > limit {
 			want = notaryv1.Reason_REASON_TOO_LARGE

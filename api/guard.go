@@ -73,7 +73,8 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 	return func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (answer any, err error) {
 		err = g.run(ctx, method, "call", func(ctx context.Context, c *call) error {
 			answer, err = next(srv, ctx, func(m any) error {
-				return c.receive(decode, m, g.messageBytes)
+				e := &envelope{message: m, limit: g.messageBytes}
+				return c.received(e, decode(e))
 			}, nil)
 			if err == nil {
 				c.out.Add(1)
@@ -196,6 +197,7 @@ type guardedStream struct {
 	ctx   context.Context
 	call  *call
 	limit int // bytes of a message
+	in    envelope
 }
 
 // Context implements grpc.ServerStream.
@@ -203,7 +205,8 @@ func (s *guardedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *guardedStream) RecvMsg(m any) error {
-	return s.call.receive(s.ServerStream.RecvMsg, m, s.limit)
+	s.in = envelope{message: m, limit: s.limit}
+	return s.call.received(&s.in, s.ServerStream.RecvMsg(&s.in))
 }
 
 // SendMsg implements grpc.ServerStream.

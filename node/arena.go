@@ -223,7 +223,7 @@ func (ar *arena) cast(v conflict.OwnVote) {
 					Tx: v.Tx, Spends: v.Spends, Own: own, State: v.State, Round: v.Round,
 				})
 			case in.flight != nil:
-				in.flight.box.post(lifecycle.Voted{State: v.State, Round: v.Round})
+				in.flight.voted(v.State, v.Round)
 			}
 		},
 	})

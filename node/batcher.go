@@ -88,7 +88,7 @@ type cast struct {
 // done answers that the vote is on disk.
 func (c *cast) done() {
 	if c.flight != nil {
-		c.flight.box.post(voted(c.state, c.round))
+		c.flight.voted(c.state, c.round)
 	} else {
 		c.answer(nil, nil)
 	}

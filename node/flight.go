@@ -10,6 +10,7 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
@@ -71,6 +72,7 @@ func (f *flight) snapshot() (lifecycle.State, <-chan struct{}, error) {
 	if f.changed == nil {
 		f.changed = make(chan struct{})
 	}
+	f.box.prompt()
 	return f.state, f.changed, f.err
 }
 
@@ -89,7 +91,20 @@ func (f *flight) await(w vigil) bool {
 		return false
 	}
 	f.vigils = append(f.vigils, w)
+	f.box.prompt()
 	return true
+}
+
+// voted says that a vote of this node is on disk. That leads to nothing but word for those who watch: where nobody does,
+// the flight hears of it together with what comes next.
+func (f *flight) voted(s observation.State, round uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.changed != nil || slices.ContainsFunc(f.vigils, func(w vigil) bool { return w.level != notaryv1.WaitLevel_WAIT_LEVEL_FINAL }) {
+		f.box.post(voted(s, round))
+	} else {
+		f.box.leave(voted(s, round))
+	}
 }
 
 // leave says that somebody waits no more; false says that he has been told.
@@ -155,8 +170,8 @@ func (d *workbench) give(in lifecycle.Input) {
 }
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
-// Looking and judging take a stack that has grown; a transaction that has waited for long is nudged for nothing, and goes
-// on in a goroutine whose stack has not.
+// Looking and judging take a stack that has grown; one that has waited for long is asked to go on in a
+// goroutine whose stack has not.
 func (f *flight) run(ctx context.Context, sh *shell, d *workbench) {
 	f.box.attend(d.wake)
 	for {
@@ -164,7 +179,7 @@ func (f *flight) run(ctx context.Context, sh *shell, d *workbench) {
 		if ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
 			break
 		}
-		if len(inputs) == 0 && f.slims() {
+		if f.box.worn && f.slims() {
 			sh.hands.fresh(ctx, f, sh, &workbench{wake: d.wake})
 			d.wake = make(chan struct{}, 1)
 			return

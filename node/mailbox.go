@@ -17,6 +17,8 @@ type mailbox struct {
 	taken  []lifecycle.Input // what was taken last, to be used again
 	held   repeated          // what lies in the box of that which is repeated
 	nudged bool              // its owner has been woken for what lies in it
+	tired  bool              // its owner is asked to give its stack up, since the last time it took
+	worn   bool              // it was, when it took last
 	closed bool
 	wake   chan struct{}         // wakes its owner; nil while there is none
 	room   [2][2]lifecycle.Input // of inputs and taken, mostly
@@ -84,6 +86,27 @@ func (b *mailbox) put(in lifecycle.Input) bool {
 	return true
 }
 
+// prompt wakes the owner for what was left, if anything was.
+func (b *mailbox) prompt() {
+	b.mu.Lock()
+	wake := b.wake
+	if len(b.inputs) == 0 || b.nudged {
+		wake = nil
+	}
+	b.nudged = b.nudged || len(b.inputs) > 0
+	b.mu.Unlock()
+	ring(wake)
+}
+
+// tire asks the owner to give its stack up.
+func (b *mailbox) tire() {
+	b.mu.Lock()
+	b.tired = true
+	wake := b.wake
+	b.mu.Unlock()
+	ring(wake)
+}
+
 // nudge wakes whoever waits, for nothing in the box.
 func (b *mailbox) nudge() {
 	b.mu.Lock()
@@ -109,6 +132,7 @@ func (b *mailbox) take() []lifecycle.Input {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inputs, b.taken, b.held, b.nudged = b.taken[:0], b.inputs, 0, false
+	b.worn, b.tired = b.tired, false
 	return b.taken
 }
 

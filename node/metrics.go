@@ -50,8 +50,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "notary", Name: name, Help: help}, []string{label})
 	}
 	m := &Metrics{
-		refused:  vec("transactions_refused_total", "Transactions refused, by reason.", "reason"),
-		finals:   counter("transactions_final_total", "Transactions that became final here."),
+		refused: vec("transactions_refused_total", "Transactions refused, by reason.", "reason"),
+		finals:  counter("transactions_final_total", "Transactions that became final here."),
 		finalSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "notary", Name: "transaction_final_seconds", Help: "From arrival here to final here.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 1.6, 20),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
@@ -80,6 +81,10 @@ func TestMailbox(t *testing.T) {
 	if got := f.got(); !slices.Equal(got, []string{"Supported", "Waited", "Waited"}) {
 		t.Errorf("took %v", got)
 	}
+	f.box.tire()
+	if got := f.got(); len(f.box.wake) != 1 || len(got) != 0 || !f.box.worn {
+		t.Errorf("asked to give its stack up: took %v", got)
+	}
 	f.box.post(lifecycle.Expired{})
 	if left := kindsOf(f.box.close()); !slices.Equal(left, []string{"Expired"}) {
 		t.Errorf("left %v", left)
@@ -91,6 +96,42 @@ func TestMailbox(t *testing.T) {
 		t.Error("a closed box takes what wakes nobody")
 	}
 }
+
+// TestVotedWakesWhoWatches: that a vote is on disk wakes a flight whose state somebody watches short of FINAL, or asks to
+// watch later; where nobody does, the flight hears of it with what comes next.
+func TestVotedWakesWhoWatches(t *testing.T) {
+	told := unwanted{t}
+	for name, c := range map[string]struct {
+		before, after func(f *flight)
+		wakes         bool
+	}{
+		"nobody":            {nil, nil, false},
+		"for FINAL":         {func(f *flight) { f.await(vigil{notaryv1.WaitLevel_WAIT_LEVEL_FINAL, told}) }, nil, false},
+		"for PENDING":       {func(f *flight) { f.await(vigil{notaryv1.WaitLevel_WAIT_LEVEL_PENDING, told}) }, nil, true},
+		"every change":      {func(f *flight) { f.snapshot() }, nil, true},
+		"later":             {nil, func(f *flight) { f.await(vigil{notaryv1.WaitLevel_WAIT_LEVEL_PENDING, told}) }, true},
+		"every change soon": {nil, func(f *flight) { f.snapshot() }, true},
+	} {
+		f := bare("a", "x")
+		f.box.attend(make(chan struct{}, 1))
+		if c.before != nil {
+			c.before(f)
+		}
+		f.voted(observation.Pending, 0)
+		if c.after != nil {
+			c.after(f)
+		}
+		woken := len(f.box.wake) == 1
+		if got := f.got(); woken != c.wakes || !slices.Equal(got, []string{"Voted"}) {
+			t.Errorf("%s: woken %v, took %v", name, woken, got)
+		}
+	}
+}
+
+// unwanted must not be told.
+type unwanted struct{ t *testing.T }
+
+func (a unwanted) arrived(s lifecycle.State) { a.t.Errorf("told at %v", s) }
 
 // TestMailboxManyPosters: nothing is lost between many posters and a reader that sleeps on wake.
 func TestMailboxManyPosters(t *testing.T) {

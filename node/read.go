@@ -110,6 +110,7 @@ func (sh *shell) rejectedStatus(t *store.Transaction) *notaryv1.TransactionStatu
 func (n *Node) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.TransactionStatus, []byte, error) {
 	sh := n.sh
 	if f := sh.flights.get(id); f != nil {
+		f.box.prompt() // who asks again hears of what was left
 		return sh.status(ctx, f), f.tx.Raw, nil
 	}
 	t, found, err := sh.store.Transaction(id)

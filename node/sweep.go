@@ -37,7 +37,7 @@ func (sh *shell) sweep(ctx context.Context) {
 			case waits && stands > sh.config.StallAfter:
 				f.box.post(lifecycle.Stalled{})
 			case stout:
-				f.box.nudge()
+				f.box.tire()
 			}
 		}
 	}
