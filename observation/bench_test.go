@@ -156,7 +156,7 @@ func BenchmarkProof(b *testing.B) {
 func BenchmarkQuorum(b *testing.B) {
 	for _, n := range []int{4, 20, 100} {
 		net := kit.New("test", kit.Equal(n)...)
-		for _, batch := range []int{1, 8, 16, 100, 1000} {
+		for _, batch := range []int{1, 8, 16, 32, 64, 100, 1000} {
 			tx := net.Spend("paid", 0)
 			p := must(observation.BuildProof(net.Group, nil, []observation.Item{{
 				ID: tx.ID, Edges: net.Accept(tx.ID, observation.Accepted, 0, 2*n/3+1, batch),
