@@ -16,8 +16,8 @@ type handlers struct{ sh *shell }
 
 // ValidateTransactions decodes a batch, verifies all its signatures at once, and starts the flights. A
 // batch with a transaction that no honest node relays is blamed on the sender; one with a rival of a
-// known transaction is kept but not passed on. One that is final here costs its signatures, and a flight that ends when it
-// looks at what it spends: rarer than a look into the store for each of the others is dear.
+// known transaction is kept but not passed on. One that has long been final here costs its signatures, and a flight that
+// ends when it looks at what it spends: rarer than a look into the store for each of the others is dear.
 func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKey, raws [][]byte) gossip.Verdict {
 	sh := h.sh
 	origin := Origin{fromGossip, from.String(), from}
@@ -29,7 +29,7 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 			sh.log.Debug("gossiped transaction refused", "from", from, "err", err)
 			return gossip.Reject
 		}
-		if sh.flights.get(tx.ID) != nil {
+		if sh.flights.get(tx.ID) != nil || sh.lately.holds(tx.ID) {
 			continue
 		}
 		txs = append(txs, tx)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
@@ -19,10 +20,22 @@ func TestFinalGossipedAgain(t *testing.T) {
 	eventually(t, "final", func() bool { return n.final(t, tx) && n.sh.flights.get(tx.ID) == nil })
 	chain := observation.ChainID{Key: n.sh.self}
 	before := n.sh.store.Head(chain)
-	if got := (handlers{n.sh}).ValidateTransactions(t.Context(), nodes[1].sh.self, [][]byte{tx.Raw}); got != gossip.Take {
-		t.Fatalf("verdict %d", got)
+	received := n.sh.metrics.received[fromGossip]
+	for _, late := range []bool{true, false} {
+		if !late { // as after tens of thousands of others
+			for i := range byte(latelyWays) {
+				n.sh.lately.add(domain.Hash{tx.ID[0], tx.ID[1], i, 1})
+			}
+		}
+		flights := counterOf(t, received)
+		if got := (handlers{n.sh}).ValidateTransactions(t.Context(), nodes[1].sh.self, [][]byte{tx.Raw}); got != gossip.Take {
+			t.Fatalf("verdict %d", got)
+		}
+		if got := counterOf(t, received) - flights; got > 0 == late {
+			t.Errorf("%v flights of one that was final lately: %v", got, late)
+		}
+		eventually(t, "landed", func() bool { return n.sh.flights.get(tx.ID) == nil })
 	}
-	eventually(t, "landed", func() bool { return n.sh.flights.get(tx.ID) == nil })
 	if got := n.sh.store.Head(chain); got != before {
 		t.Errorf("signed %d observations more", got.Height-before.Height)
 	}
