@@ -260,6 +260,75 @@ func TestTallyForgets(t *testing.T) {
 	}
 }
 
+// Transactions that are looked for in one place are told apart, whichever of them is forgotten.
+func TestTallyTellsChainedApart(t *testing.T) {
+	g := equalGroup(t, 4)
+	for gone := range 3 {
+		tally := NewTally(DefaultTallyLimits, func(domain.Hash) uint64 { return 7 })
+		for voter := range 3 {
+			for id := voter; id < 3; id++ {
+				tally.Count(Vote{Tx: tx(id), State: observation.Pending, Group: g, Voter: voter}, nil)
+			}
+		}
+		tally.Forget(tx(gone))
+		tally.Forget(tx(3))
+		if tally.Len() != 2 {
+			t.Errorf("%d are held after one of three is forgotten", tally.Len())
+		}
+		for id := range 3 {
+			want := id + 1
+			if id == gone {
+				want = 0
+			}
+			if n := len(tally.Votes(tx(id))); n != want {
+				t.Errorf("%d is forgotten: %d votes on %d, want %d", gone, n, id, want)
+			}
+		}
+		tally.Count(Vote{Tx: tx(gone), State: observation.Pending, Group: g}, nil)
+		if p, _ := tally.Weights(tx(gone), g.Link(), 0); tally.Len() != 3 || p != group.Total/4 {
+			t.Errorf("%d weighs %d when it is back", gone, p)
+		}
+	}
+}
+
+// A milestone names the holder of its transaction until that is final, or the holder leaves.
+func TestTallyNamesHolders(t *testing.T) {
+	g := equalGroup(t, 4)
+	tally := NewTally(DefaultTallyLimits, nil)
+	var held, free int
+	count := func(id int, s observation.State) {
+		for voter := range 4 {
+			for _, m := range tally.Count(Vote{Tx: tx(id), State: s, Group: g, Voter: voter}, nil) {
+				if m.Holder == "holder" {
+					held++
+				} else {
+					free++
+				}
+			}
+		}
+	}
+	if tally.Know(tx(1), "holder") {
+		t.Error("votes before the first")
+	}
+	count(1, observation.Pending)
+	if !tally.Know(tx(1), nil) {
+		t.Error("no votes after the first")
+	}
+	count(1, observation.Accepted)
+	if held != 4 || free != 0 {
+		t.Errorf("of first vote, third, certificate and finality %d name the holder, %d do not", held, free)
+	}
+	tally.Know(tx(2), "holder")
+	count(2, observation.Pending)
+	if !tally.Leave(tx(2)) || tally.Leave(tx(3)) {
+		t.Error("votes are not known when a holder leaves")
+	}
+	count(2, observation.Accepted)
+	if held != 7 || free != 1 {
+		t.Errorf("%d name a holder, %d do not, one of them after it left", held, free)
+	}
+}
+
 func TestTallyDoesNotAllocate(t *testing.T) {
 	g := equalGroup(t, 20)
 	tally := NewTally(DefaultTallyLimits, nil)
