@@ -102,13 +102,13 @@ func (c *Contests) admissible(t *contender, round uint32) bool {
 	if round == 0 || plantedWindow {
 		return false
 	}
-	e := c.tally.entry(t.id)
+	e := c.tally.entries[t.id]
 	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool { return b.of(observation.Pending).weight > 0 })
 }
 
 // certificateBelow is the highest certificate for the contender below a round of an epoch.
 func (c *Contests) certificateBelow(t *contender, below CertRound) (highest CertRound) {
-	e := c.tally.entry(t.id)
+	e := c.tally.entries[t.id]
 	if e == nil {
 		return CertRound{}
 	}
@@ -125,7 +125,7 @@ func (c *Contests) certificateBelow(t *contender, below CertRound) (highest Cert
 // support6 is the weight of those whose latest votes in the contest support the contender, and the part of it that
 // belongs to preferred facilitators.
 func (c *Contests) support6(k *contest, t *contender, preferred []int) (all, among group.Weight) {
-	e := c.tally.entry(t.id)
+	e := c.tally.entries[t.id]
 	if e == nil {
 		return 0, 0
 	}

@@ -79,7 +79,7 @@ func newCluster(t testing.TB, seed int64, n, faulty int) *cluster {
 			t.Fatal(err)
 		}
 		c.nodes = append(c.nodes, &clusterNode{
-			contests: contests, guard: NewGuard(), tally: NewTally(DefaultTallyLimits, nil),
+			contests: contests, guard: NewGuard(), tally: NewTally(DefaultTallyLimits),
 			joined: make(map[domain.Hash]bool), fetching: make(map[domain.Hash]bool),
 			final: make(map[domain.Hash]Finality), rejected: make(map[domain.Hash]bool),
 			acted: make(map[string]bool), faulty: i < faulty,

@@ -105,7 +105,7 @@ func (k *contest) hear(voter int, round uint32) {
 func (k *contest) relisten(c *Contests) {
 	clear(k.heard)
 	for _, t := range k.members {
-		e := c.tally.entry(t.id)
+		e := c.tally.entries[t.id]
 		if e == nil {
 			continue
 		}

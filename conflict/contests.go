@@ -45,7 +45,7 @@ func NewContests(p Params, self domain.PublicKey, g *group.Group) (*Contests, er
 	c := &Contests{
 		params: p, self: self,
 		guard:  NewGuard(),
-		tally:  NewTally(DefaultTallyLimits, nil),
+		tally:  NewTally(DefaultTallyLimits),
 		txs:    make(map[domain.Hash]*contender),
 		points: make(map[utxo.Outpoint]*point),
 		timers: make(map[TimerID]*timer),
@@ -187,13 +187,13 @@ func (c *Contests) newGroup(in *NewGroup) {
 
 // voted reports whether there are votes of the present epoch on a contender.
 func (c *Contests) voted(t *contender) bool {
-	e := c.tally.entry(t.id)
+	e := c.tally.entries[t.id]
 	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool { return c.present(b.group) })
 }
 
 // certifiedEarly answers the certificates that a contender got in an epoch before this node entered it.
 func (c *Contests) certifiedEarly(t *contender) {
-	if e := c.tally.entry(t.id); e != nil {
+	if e := c.tally.entries[t.id]; e != nil {
 		for i := range e.ballots {
 			if b := &e.ballots[i]; c.present(b.group) && b.certified() {
 				c.certified(t, b.round, b.group)

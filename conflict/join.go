@@ -155,7 +155,7 @@ func (c *Contests) kept(t *contender) bool {
 
 // weight is the greatest PENDING weight of a contender in one round.
 func (c *Contests) weight(t *contender) (w group.Weight) {
-	if e := c.tally.entry(t.id); e != nil {
+	if e := c.tally.entries[t.id]; e != nil {
 		for i := range e.ballots {
 			w = max(w, e.ballots[i].of(observation.Pending).weight)
 		}
@@ -165,7 +165,7 @@ func (c *Contests) weight(t *contender) (w group.Weight) {
 
 // weightOf is the same of votes not counted yet.
 func weightOf(votes []Vote) (w group.Weight) {
-	t := NewTally(DefaultTallyLimits, nil)
+	t := NewTally(DefaultTallyLimits)
 	for _, v := range votes {
 		t.Count(v, nil)
 		p, _ := t.Weights(v.Tx, v.Group.Link(), v.Round)

@@ -74,7 +74,7 @@ func tell(t *testing.T, rng *rand.Rand, w *world, self domain.PublicKey) map[dom
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	out := make(map[domain.Hash]string)
 	say := func(id domain.Hash, what string) {
 		if was := out[id]; was != "" {

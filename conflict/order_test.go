@@ -62,7 +62,7 @@ func (w *world) inputs(rt *rapid.T, label string) []Input {
 	for i := range joins {
 		joins[i] = rapid.IntRange(0, len(order)).Draw(rt, label+" join")
 	}
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	joined := make(map[domain.Hash]bool)
 	var in []Input
 	for at := 0; at <= len(order); at++ {

@@ -1,7 +1,6 @@
 package conflict
 
 import (
-	"encoding/binary"
 	"slices"
 	"sort"
 
@@ -62,9 +61,7 @@ type Milestone struct {
 // One per shard; not for concurrent use.
 type Tally struct {
 	limits  TallyLimits
-	spread  func(tx domain.Hash) uint64
-	entries map[uint64]*entry           // by spread, chained
-	held    int                         // in entries
+	entries map[domain.Hash]*entry
 	unknown map[domain.PublicKey]*entry // sentinels of rings, oldest next
 	idle    []*entry
 }
@@ -74,7 +71,6 @@ type Tally struct {
 type entry struct {
 	tx      domain.Hash
 	ballots []ballot // by round, then group
-	chained *entry   // another transaction that spread takes to the same place
 	holder  any      // until it is final
 	// charged is set while the transaction is unknown: the sentinel of its first voter's ring.
 	charged    *entry
@@ -102,31 +98,19 @@ func (e *entry) furnish() {
 	}
 }
 
-// NewTally makes an empty tally. Where others choose the ids that are voted on, spread must be a hash under a key that
-// they do not know: it says where a transaction is looked for. nil is for ids that can be trusted.
-func NewTally(limits TallyLimits, spread func(tx domain.Hash) uint64) *Tally {
-	if spread == nil {
-		spread = func(tx domain.Hash) uint64 { return binary.LittleEndian.Uint64(tx[:]) }
-	}
+// NewTally makes an empty tally.
+func NewTally(limits TallyLimits) *Tally {
 	return &Tally{
-		limits: limits, spread: spread,
-		entries: make(map[uint64]*entry),
+		limits:  limits,
+		entries: make(map[domain.Hash]*entry),
 		unknown: make(map[domain.PublicKey]*entry),
 	}
-}
-
-func (t *Tally) entry(tx domain.Hash) *entry {
-	e := t.entries[t.spread(tx)]
-	for e != nil && e.tx != tx {
-		e = e.chained
-	}
-	return e
 }
 
 // Know marks a transaction as held here: its votes are kept until Forget, whatever else is named. holder, unless it is
 // nil, is named by its milestones. Know reports whether there are votes on it already.
 func (t *Tally) Know(tx domain.Hash, holder any) (voted bool) {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	if e == nil {
 		e = t.open(tx)
 	}
@@ -139,7 +123,7 @@ func (t *Tally) Know(tx domain.Hash, holder any) (voted bool) {
 
 // Leave ends that milestones of a transaction name its holder. It reports whether there are votes on it.
 func (t *Tally) Leave(tx domain.Hash) (voted bool) {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	if e == nil {
 		return false
 	}
@@ -153,7 +137,7 @@ func (t *Tally) Count(v Vote, out []Milestone) []Milestone {
 	if !v.counts() {
 		return out
 	}
-	e := t.entry(v.Tx)
+	e := t.entries[v.Tx]
 	if e == nil {
 		e = t.open(v.Tx)
 		t.charge(e, v.Key())
@@ -198,7 +182,7 @@ func (t *Tally) Weights(tx, link domain.Hash, round uint32) (pending, accepted g
 // Standing is what the votes on a transaction amount to: the certificate of the highest round and the finality of the
 // lowest. Their Group is nil where there is none.
 func (t *Tally) Standing(tx domain.Hash) (certificate, final Milestone) {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	if e == nil {
 		return certificate, final
 	}
@@ -216,7 +200,7 @@ func (t *Tally) Standing(tx domain.Hash) (certificate, final Milestone) {
 
 // Unanimous reports whether all voters of a group have ACCEPTED a transaction in one round.
 func (t *Tally) Unanimous(tx domain.Hash) bool {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool {
 		return len(b.of(observation.Accepted).places) == len(b.group.Voters())
 	})
@@ -237,7 +221,7 @@ func (t *Tally) Edges(tx, link domain.Hash, round uint32, state observation.Stat
 // Votes are all counted votes on a transaction, by epoch, round, state and voter: what is handed over when
 // the transaction becomes contested.
 func (t *Tally) Votes(tx domain.Hash) []Vote {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	if e == nil {
 		return nil
 	}
@@ -253,11 +237,11 @@ func (t *Tally) Votes(tx domain.Hash) []Vote {
 
 // Forget drops a transaction and its votes.
 func (t *Tally) Forget(tx domain.Hash) {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	if e == nil {
 		return
 	}
-	t.unchain(e)
+	delete(t.entries, tx)
 	e.discharge()
 	e.holder = nil
 	if len(t.idle) >= maxIdle {
@@ -272,27 +256,8 @@ func (t *Tally) Forget(tx domain.Hash) {
 	t.idle = append(t.idle, e)
 }
 
-// unchain takes an entry out of its place.
-func (t *Tally) unchain(e *entry) {
-	t.held--
-	at := t.spread(e.tx)
-	first := t.entries[at]
-	switch {
-	case first != e:
-		for first.chained != e {
-			first = first.chained
-		}
-		first.chained = e.chained
-	case e.chained != nil:
-		t.entries[at] = e.chained
-	default:
-		delete(t.entries, at)
-	}
-	e.chained = nil
-}
-
 // Len is the number of transactions that votes are held for or that are known.
-func (t *Tally) Len() int { return t.held }
+func (t *Tally) Len() int { return len(t.entries) }
 
 func (b *ballot) votes(tx domain.Hash, s observation.State, out []Vote) []Vote {
 	voters := b.group.Voters()
@@ -313,10 +278,8 @@ func (t *Tally) open(tx domain.Hash) *entry {
 		e = new(entry)
 		e.furnish()
 	}
-	at := t.spread(tx)
-	e.tx, e.chained = tx, t.entries[at]
-	t.entries[at] = e
-	t.held++
+	e.tx = tx
+	t.entries[tx] = e
 	return e
 }
 
@@ -346,7 +309,7 @@ func (e *entry) discharge() {
 }
 
 func (t *Tally) find(tx, link domain.Hash, round uint32) *ballot {
-	e := t.entry(tx)
+	e := t.entries[tx]
 	if e == nil {
 		return nil
 	}

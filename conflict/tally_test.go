@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strconv"
 	"testing"
@@ -74,7 +73,7 @@ func drawVote(t *rapid.T, groups []*group.Group, txs, rounds int) Vote {
 func TestTallyAgreesWithRecount(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		groups := drawGroups(rt, t)
-		tally, slow := NewTally(DefaultTallyLimits, nil), &slowTally{}
+		tally, slow := NewTally(DefaultTallyLimits), &slowTally{}
 		seen := make(map[string]int)
 		for range rapid.IntRange(0, 120).Draw(rt, "votes") {
 			v := drawVote(rt, groups, 3, 3)
@@ -133,7 +132,7 @@ func TestTallyIgnoresOrder(t *testing.T) {
 			votes[i] = drawVote(rt, groups, 2, 3)
 			votes[i].Height = 1
 		}
-		a, b := NewTally(DefaultTallyLimits, nil), NewTally(DefaultTallyLimits, nil)
+		a, b := NewTally(DefaultTallyLimits), NewTally(DefaultTallyLimits)
 		for _, v := range votes {
 			a.Count(v, nil)
 		}
@@ -151,7 +150,7 @@ func TestTallyIgnoresOrder(t *testing.T) {
 // A quorum is more than two thirds: four of six equal voters are not enough.
 func TestTallyQuorumIsStrict(t *testing.T) {
 	g := groupOf(t, 0, 1, 1, 1) // 333333333, 333333333, 333333334
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	vote := func(voter int, s observation.State) []Milestone {
 		return tally.Count(Vote{Tx: tx(1), State: s, Group: g, Voter: voter}, nil)
 	}
@@ -182,7 +181,7 @@ func TestTallyQuorumIsStrict(t *testing.T) {
 
 func TestTallyIgnoresVotesWithoutWeight(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	for name, v := range map[string]Vote{
 		"rejected":      {State: observation.Rejected, Group: g},
 		"seen":          {State: observation.Seen, Group: g},
@@ -200,7 +199,7 @@ func TestTallyIgnoresVotesWithoutWeight(t *testing.T) {
 // A voter that names transactions nobody knows pushes out only its own.
 func TestTallyUnknownIsBounded(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4}, nil)
+	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4})
 	count := func(voter, id int) {
 		tally.Count(Vote{Tx: tx(id), State: observation.Pending, Group: g, Voter: voter}, nil)
 	}
@@ -227,7 +226,7 @@ func TestTallyUnknownIsBounded(t *testing.T) {
 // A voter that votes in ever new rounds pushes out only its own lone votes.
 func TestTallyRoundsAreBounded(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4}, nil)
+	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4})
 	for voter := range 2 {
 		tally.Count(Vote{Tx: tx(1), State: observation.Pending, Round: 7, Group: g, Voter: voter}, nil)
 	}
@@ -244,7 +243,7 @@ func TestTallyRoundsAreBounded(t *testing.T) {
 
 func TestTallyForgets(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	v := Vote{Tx: tx(1), State: observation.Pending, Group: g}
 	tally.Count(v, nil)
 	tally.Forget(tx(1))
@@ -260,41 +259,10 @@ func TestTallyForgets(t *testing.T) {
 	}
 }
 
-// Transactions that are looked for in one place are told apart, whichever of them is forgotten.
-func TestTallyTellsChainedApart(t *testing.T) {
-	g := equalGroup(t, 4)
-	for gone := range 3 {
-		tally := NewTally(DefaultTallyLimits, func(domain.Hash) uint64 { return 7 })
-		for voter := range 3 {
-			for id := voter; id < 3; id++ {
-				tally.Count(Vote{Tx: tx(id), State: observation.Pending, Group: g, Voter: voter}, nil)
-			}
-		}
-		tally.Forget(tx(gone))
-		tally.Forget(tx(3))
-		if tally.Len() != 2 {
-			t.Errorf("%d are held after one of three is forgotten", tally.Len())
-		}
-		for id := range 3 {
-			want := id + 1
-			if id == gone {
-				want = 0
-			}
-			if n := len(tally.Votes(tx(id))); n != want {
-				t.Errorf("%d is forgotten: %d votes on %d, want %d", gone, n, id, want)
-			}
-		}
-		tally.Count(Vote{Tx: tx(gone), State: observation.Pending, Group: g}, nil)
-		if p, _ := tally.Weights(tx(gone), g.Link(), 0); tally.Len() != 3 || p != group.Total/4 {
-			t.Errorf("%d weighs %d when it is back", gone, p)
-		}
-	}
-}
-
 // A milestone names the holder of its transaction until that is final, or the holder leaves.
 func TestTallyNamesHolders(t *testing.T) {
 	g := equalGroup(t, 4)
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	var held, free int
 	count := func(id int, s observation.State) {
 		for voter := range 4 {
@@ -331,7 +299,7 @@ func TestTallyNamesHolders(t *testing.T) {
 
 func TestTallyDoesNotAllocate(t *testing.T) {
 	g := equalGroup(t, 20)
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	out := make([]Milestone, 0, 16)
 	cycle := func() {
 		for id := range 8 {
@@ -352,7 +320,7 @@ func TestTallyDoesNotAllocate(t *testing.T) {
 
 func BenchmarkTallyCount(b *testing.B) {
 	g := equalGroup(b, 20)
-	tally := NewTally(DefaultTallyLimits, nil)
+	tally := NewTally(DefaultTallyLimits)
 	out := make([]Milestone, 0, 16)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -373,8 +341,7 @@ func BenchmarkTallyHeld(b *testing.B) {
 	g := equalGroup(b, 4)
 	for _, held := range []int{10_000, 300_000} {
 		b.Run(strconv.Itoa(held), func(b *testing.B) {
-			seed := maphash.MakeSeed()
-			tally := NewTally(DefaultTallyLimits, func(tx domain.Hash) uint64 { return maphash.Bytes(seed, tx[:]) })
+			tally := NewTally(DefaultTallyLimits)
 			ids := make([]domain.Hash, held+9*apart)
 			for i := range ids {
 				ids[i] = sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))

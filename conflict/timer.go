@@ -77,7 +77,7 @@ func (c *Contests) wantCertificate(t *contender, v *Vote) {
 
 // uncertified are the ballots of a contender with an ACCEPTED of somebody else and no certificate.
 func (c *Contests) uncertified(t *contender) (out []*ballot) {
-	e := c.tally.entry(t.id)
+	e := c.tally.entries[t.id]
 	if e == nil {
 		return nil
 	}

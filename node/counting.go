@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"hash/maphash"
 	"slices"
 	"time"
 
@@ -107,12 +106,10 @@ const (
 // newCounting makes so many shards, a power of two. The votes on what is final stay for linger at least.
 func newCounting(n int, before *beforeSet, late *lately, linger time.Duration, flights *directory, launch func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
 	c := &counting{metrics: m}
-	seed := maphash.MakeSeed()
-	spread := func(tx domain.Hash) uint64 { return maphash.Bytes(seed, tx[:]) }
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
-			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits, spread), flights: flights, launch: launch,
-			unknown: unknown, before: before, lately: late, linger: linger,
+			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, launch: launch, unknown: unknown,
+			before: before, lately: late, linger: linger,
 			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
 		})
 	}

@@ -63,7 +63,7 @@ func newMember(net *kit.Network, dir string, o store.Options, t Together) (*memb
 	s := net.Signers[0]
 	m := &member{
 		group: net.Group, key: s.Key, together: t, head: s.Head, nowMS: kit.StartMS,
-		tally: conflict.NewTally(conflict.DefaultTallyLimits, nil), guard: conflict.NewGuard(),
+		tally: conflict.NewTally(conflict.DefaultTallyLimits), guard: conflict.NewGuard(),
 		chains:  observation.NewChains(4096, 4096), // as node follows them
 		flights: make(map[domain.Hash]*flight), claims: make(map[utxo.Outpoint]domain.Hash),
 	}

@@ -114,7 +114,7 @@ func (n *node) start() {
 	n.joined = make(map[domain.Hash]bool)
 	n.settled = make(map[domain.Hash]bool)
 	n.verdicts = make(map[domain.Hash]error)
-	n.tally = conflict.NewTally(conflict.DefaultTallyLimits, nil)
+	n.tally = conflict.NewTally(conflict.DefaultTallyLimits)
 	n.claims = conflict.NewClaims[domain.Hash]()
 	n.guard = conflict.NewGuard()
 	n.chains = observation.NewChains(1<<12, 1<<10)
