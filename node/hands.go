@@ -54,6 +54,18 @@ func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
 	}
 }
 
+// trim sends half of the idle home: after a crowd their stacks, kept for nobody, would lie between those of others
+// and keep the memory of both.
+func (h *hands) trim() {
+	for range (h.idle.Load() + 1) / 2 {
+		select {
+		case h.next <- nil:
+		default:
+			return
+		}
+	}
+}
+
 // wait sends the idle home and is until all flights have landed.
 func (h *hands) wait() {
 	landed := make(chan struct{})

@@ -48,7 +48,7 @@ func (n *villager) book(t testing.TB, txs []*utxo.Tx) {
 	}
 }
 
-// settle waits until the goroutine of each of them is one with a small stack.
+// settle waits until the goroutine of each of them is one with a small stack, and those that had others have gone.
 func (n *villager) settle(t testing.TB, txs []*utxo.Tx) {
 	t.Helper()
 	for _, tx := range txs {
@@ -59,6 +59,7 @@ func (n *villager) settle(t testing.TB, txs []*utxo.Tx) {
 			return f.slim
 		})
 	}
+	eventually(t, "goroutines that nobody needs to end", func() bool { return n.sh.hands.idle.Load() < 64 })
 }
 
 // inUse is what lies in the heap and on the stacks, in bytes.

@@ -27,6 +27,7 @@ func (sh *shell) sweep(ctx context.Context) {
 		case <-tick.C:
 		}
 		sh.space.look()
+		sh.hands.trim()
 		for _, f := range sh.flights.all() {
 			f.mu.Lock()
 			waits := f.state == lifecycle.Valid || f.state == lifecycle.Pending || f.state == lifecycle.Accepted
