@@ -19,7 +19,8 @@
 // hear of it only by a Join, which comes when
 //
 //   - it has a rival here (Claims), or
-//   - a vote above round 0, or an ABSTAIN, names it: others see a rival that is not known here, or
+//   - votes above round 0 of more than a third of the weight name it: somebody honest sees a rival that is not known here, or
+//     has taken it up again in a new epoch, or
 //   - it is not final after a few seconds, or the guard refused its vote, or its window is closed: rounds
 //     go on for whatever does not end in round 0, or
 //   - it is settled here (Join.Final, or a rival of what is) and a vote above its round shows that

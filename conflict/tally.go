@@ -179,15 +179,18 @@ func (t *Tally) Weights(tx, link domain.Hash, round uint32) (pending, accepted g
 	return 0, 0
 }
 
-// Standing is what the votes on a transaction amount to: the certificate of the highest round and the finality of the
-// lowest. Their Group is nil where there is none.
-func (t *Tally) Standing(tx domain.Hash) (certificate, final Milestone) {
+// Standing is what the votes on a transaction amount to: a third of the weight above round 0, the certificate of the highest
+// round and the finality of the lowest. Their Group is nil where there is none.
+func (t *Tally) Standing(tx domain.Hash) (third, certificate, final Milestone) {
 	e := t.entries[tx]
 	if e == nil {
-		return certificate, final
+		return third, certificate, final
 	}
 	for i := range e.ballots {
 		b := &e.ballots[i]
+		if w := b.of(observation.Pending).weight; group.Third(w) && b.round > 0 {
+			third = Milestone{Tx: tx, Kind: Third, Round: b.round, Group: b.group, Weight: w}
+		}
 		if w := b.of(observation.Pending).weight; quorum(w) && (certificate.Group == nil || b.round > certificate.Round) {
 			certificate = Milestone{Tx: tx, Kind: Certificate, Round: b.round, Group: b.group, Weight: w}
 		}
@@ -195,7 +198,7 @@ func (t *Tally) Standing(tx domain.Hash) (certificate, final Milestone) {
 			final = Milestone{Tx: tx, Kind: Final, Round: b.round, Group: b.group, Weight: w}
 		}
 	}
-	return certificate, final
+	return third, certificate, final
 }
 
 // Unanimous reports whether all voters of a group have ACCEPTED a transaction in one round.

@@ -302,10 +302,10 @@ func (s *countingShard) report(tx domain.Hash, from domain.PublicKey) {
 
 // tell reports whether the flight will hear of the milestone.
 func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
-	switch m.Kind {
-	case conflict.FirstVote: // leads to nothing by itself
+	switch {
+	case m.Kind == conflict.FirstVote: // leads to nothing by itself
 		return f.box.leave(lifecycle.Supported{})
-	case conflict.Third: // nor does this, here
+	case m.Kind == conflict.Third && m.Round == 0: // nor does this
 		return f.box.leave(counted{Counted: lifecycle.Counted{Milestone: m}})
 	}
 	in := counted{Counted: lifecycle.Counted{Milestone: m}}
@@ -321,12 +321,11 @@ func (s *countingShard) join(f *flight) {
 	id := f.tx.ID
 	if s.tally.Know(id, f) {
 		f.box.post(lifecycle.Supported{})
-		certificate, final := s.tally.Standing(id)
-		if certificate.Group != nil {
-			s.tell(f, certificate)
-		}
-		if final.Group != nil {
-			s.tell(f, final)
+		third, certificate, final := s.tally.Standing(id)
+		for _, m := range [...]conflict.Milestone{third, certificate, final} {
+			if m.Group != nil {
+				s.tell(f, m)
+			}
 		}
 	} else {
 		s.recent = append(s.recent, dated{id, time.Now()}) // else its first vote was

@@ -120,11 +120,9 @@ func (n *node) claim(f *flight) {
 		}
 	}
 	// Votes above round 0 say that others see a contest where this node knows no rival.
-	for _, v := range n.tally.Votes(id) {
-		if v.Round > 0 || v.State == observation.Abstain {
-			n.handOver(id)
-			return
-		}
+	if third, _, _ := n.tally.Standing(id); third.Group != nil {
+		n.handOver(id)
+		return
 	}
 	n.later(n.stall, func() {
 		if n.flights[id] != nil {

@@ -150,6 +150,7 @@ func (n *node) eachVote(o *observation.Observation, do func(conflict.Vote)) {
 
 // countVote counts one vote, tells the machine of its milestones, and reports whether contests must hear of it.
 func (n *node) countVote(v conflict.Vote, from int) bool {
+	joined := n.joined[v.Tx]
 	for _, m := range n.tally.Count(v, nil) {
 		f := n.flights[v.Tx]
 		switch {
@@ -157,20 +158,20 @@ func (n *node) countVote(v conflict.Vote, from int) bool {
 			n.want(v.Tx, from)
 		case m.Kind == conflict.FirstVote && f != nil:
 			n.post(f, lifecycle.Supported{})
+		case m.Kind == conflict.Third && m.Round > 0 && !joined:
+			n.handOver(v.Tx) // somebody honest sees a contest; Join brings the vote along
 		case f != nil && m.Kind >= conflict.Certificate:
 			n.post(f, lifecycle.Counted{Milestone: m})
 		}
 	}
-	if n.joined[v.Tx] {
-		return true
-	}
 	switch {
-	case v.Round > 0 || v.State == observation.Abstain:
-		n.handOver(v.Tx) // Join brings the vote along
+	case n.joined[v.Tx]:
+	case n.flights[v.Tx] == nil && (v.Round > 0 || v.State == observation.Abstain):
+		n.handOver(v.Tx) // whoever votes lacks what is settled here; Join brings the vote along
 	case n.late[v.Tx]:
 		n.begin(n.known[v.Tx], false)
 	}
-	return false
+	return joined
 }
 
 // want asks for a transaction, first from whoever named it, then from anybody.

@@ -329,6 +329,11 @@ func (m *Machine) counted(ms conflict.Milestone) {
 		if m.state == Held {
 			m.do(Look{})
 		}
+	case conflict.Third:
+		if ms.Round == 0 {
+			return
+		}
+		m.rivalled = true // somebody honest sees a contest
 	default:
 		return
 	}

@@ -174,6 +174,7 @@ func (r *run) note(in Input) {
 	case Counted:
 		r.given.certified[in.Round] = r.given.certified[in.Round] || in.Kind == conflict.Certificate
 		r.given.final = r.given.final || in.Kind == conflict.Final
+		r.given.rival = r.given.rival || in.Kind == conflict.Third && in.Round > 0
 	case Restored:
 		r.given.restoredPending = r.given.restoredPending || in.Pending
 	}
@@ -394,6 +395,12 @@ func TestExhaustive(t *testing.T) {
 		{"certified beside a rival", "transfer", func(tx *utxo.Tx) []Input {
 			return []Input{milestone(tx, conflict.Certificate, 1), Rivaled{rivalID}, Supported{}}
 		}, Accepted},
+		{"a contest of others", "transfer", func(tx *utxo.Tx) []Input {
+			return []Input{milestone(tx, conflict.Third, 0), milestone(tx, conflict.Third, 1), Supported{}}
+		}, Contested},
+		{"votes of round 0", "transfer", func(tx *utxo.Tx) []Input {
+			return []Input{milestone(tx, conflict.Third, 0), Supported{}, Woken{}}
+		}, Pending},
 		{"final without its parent", "child", func(tx *utxo.Tx) []Input {
 			return []Input{milestone(tx, conflict.Certificate, 0), milestone(tx, conflict.Final, 0), Expired{}}
 		}, Held},
