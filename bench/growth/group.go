@@ -256,9 +256,12 @@ func (g *Group) look(net *kit.Network, dir string, o store.Options, p *Plan) (er
 	return err
 }
 
-// settled waits until the store has flushed and compacted what it means to, which it does on this process's time: a
+// settled waits until the store has written its index, and flushed and compacted what it means to, which it does on this process's time: a
 // debt below what a compaction is worth stays.
 func settled(s *store.Store) (u store.Usage, err error) {
+	if err := s.WriteIndex(); err != nil {
+		return u, err
+	}
 	for quiet := 0; quiet < 5; {
 		before := processCPU()
 		time.Sleep(settlePause)

@@ -29,6 +29,9 @@ func (s *Store) Unspent(a utxo.Address, token []byte, limit int) (list []Unspent
 		return nil, nil, err
 	}
 	defer s.leave()
+	if err := s.bringUpFor(a); err != nil {
+		return nil, nil, err
+	}
 	prefix := appendAddressPrefix(nil, a)
 	lower := prefix
 	if len(token) > 0 { // the key of the last output listed, behind the address
@@ -88,6 +91,13 @@ type Balance struct {
 // Balance sums the live outputs of an address, by ascending product, the native coin first. It reads
 // the index alone.
 func (s *Store) Balance(a utxo.Address) (list []Balance, err error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	if err := s.bringUpFor(a); err != nil {
+		return nil, err
+	}
 	prefix := appendAddressPrefix(nil, a)
 	type item struct {
 		product utxo.Product

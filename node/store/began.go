@@ -151,13 +151,9 @@ func (b *Begin) record(p *plan, r *snapshot.Record) error {
 		id, seq := r.ID(), uint64(len(b.finals))+1
 		b.finals = append(b.finals, id)
 		b.ledger(p, seq, &ledgerValue{Tx: id, FinalInfo: FinalInfo{GroupEpoch: b.manifest.Epoch, Link: b.manifest.Link}})
-		w.key = appendHashKey(w.key[:0], ClassFinal, id)
-		w.value = appendPlace(w.value[:0], seq)
-		w.set(w.key, w.value)
+		w.final(id, seq)
 	case snapshot.Spent:
-		w.key = appendOutpointKey(w.key[:0], ClassSpent, r.Outpoint())
-		w.value = spentValue{By: domain.Hash(r.Value)}.append(w.value[:0])
-		w.set(w.key, w.value)
+		w.spent(r.Outpoint(), spentValue{By: domain.Hash(r.Value)})
 	case snapshot.Output:
 		return b.output(p, r)
 	case snapshot.Product:
@@ -195,13 +191,9 @@ func (b *Begin) output(p *plan, r *snapshot.Record) error {
 	w.key = appendOutpointKey(w.key[:0], ClassLive, o)
 	w.value = liveValue{finalMS, r.Value}.append(w.value[:0])
 	w.set(w.key, w.value)
-	w.key = addressKey{output.Address, output.Product, o}.append(w.key[:0])
-	w.value = appendAmount(w.value[:0], output.Amount)
-	w.set(w.key, w.value)
+	w.byAddress(o, &output)
 	if o.Index < 1<<cursorBits {
-		w.key = appendAddressLogKey(w.key[:0], output.Address, cursor(seq, int(o.Index)))
-		w.value = eventValue{Index: o.Index}.append(w.value[:0])
-		w.set(w.key, w.value)
+		w.event(output.Address, cursor(seq, int(o.Index)), eventValue{Index: o.Index})
 	}
 	if made && (output.Kind == notaryv1.OutputKind_OUTPUT_KIND_PEER || output.Kind == notaryv1.OutputKind_OUTPUT_KIND_LINK) {
 		b.holders = append(b.holders, o.Tx)
@@ -275,6 +267,7 @@ func (b *Begin) Finish(weight group.Weight) error {
 	w := &s.scratch
 	w.reset()
 	w.set(appendMetaKey(nil, metaBegan), began.append(nil))
+	w.set(indexedKey, appendPlace(nil, began.Finals))
 	w.delete(appendMetaKey(nil, metaBeginning))
 	if m.Epoch > 0 {
 		entered := Entered{Epoch: m.Epoch, Link: m.Link, Stated: []conflict.Lock{}}
@@ -290,6 +283,7 @@ func (b *Begin) Finish(weight group.Weight) error {
 	}
 	s.began = began
 	s.recent.forget()
+	s.index.reset(began.Finals)
 	s.nowDurable(began.Finals)
 	return nil
 }
@@ -328,6 +322,7 @@ func (s *Store) undoBegin() error {
 	}
 	s.mu.Lock()
 	s.recent.forget()
+	s.index.reset(0)
 	s.counts, s.interned = countsValue{}, interned{}
 	wait, err := s.again()
 	s.mu.Unlock()

@@ -48,6 +48,9 @@ func (s *Store) CommitFinal(finals []Final) error {
 	if err := s.room(s.options.ReserveBytes / 2); err != nil {
 		return err
 	}
+	if err := s.keepUp(); err != nil {
+		return err
+	}
 	wait, seq, err := s.startFinals(finals)
 	if err != nil {
 		return err
@@ -90,7 +93,6 @@ func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err 
 		return nil, 0, err
 	}
 	if wait, err = p.commit(true); err == nil {
-		s.recent.commit(finals)
 		s.noteFinals(finals)
 	}
 	return wait, s.counts.Finals, err

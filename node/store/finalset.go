@@ -27,6 +27,11 @@ func (f FinalSet) Fingerprint(b setsync.Bounds) (sum setsync.Fingerprint, err er
 		return sum, err
 	}
 	sum, rest := s.set.Inner(b)
+	if len(rest) > 0 {
+		if err := s.bringUp(); err != nil {
+			return sum, err
+		}
+	}
 	for _, part := range rest {
 		if err := s.eachFinal(s.db, part, func(id domain.Hash) bool { sum.Add(id); return true }); err != nil {
 			return sum, err
@@ -42,6 +47,9 @@ func (f FinalSet) IDs(b setsync.Bounds, limit int) (ids []domain.Hash, err error
 		return nil, err
 	}
 	defer s.leave()
+	if err := s.bringUp(); err != nil {
+		return nil, err
+	}
 	err = s.eachFinal(s.db, b, func(id domain.Hash) bool {
 		ids = append(ids, id)
 		return len(ids) < limit
@@ -58,29 +66,38 @@ func (s *Store) countFinals() error {
 	if !s.setWanted {
 		s.set = nil
 	}
-	var snapshot *pebble.Snapshot
-	if s.set == nil {
-		snapshot = s.db.NewSnapshot()
-		s.setWanted, s.newFinals = true, nil
-	}
 	added := s.newFinals
 	s.newFinals = nil
 	s.mu.Unlock()
-	if snapshot != nil {
-		table := setsync.NewTable()
-		err := s.eachFinal(snapshot, setsync.Bounds{}, func(id domain.Hash) bool { table.Add(id); return true })
-		if e := snapshot.Close(); err == nil && e != nil {
-			err = s.fail(e)
-		}
-		if err != nil {
-			return err
-		}
-		s.set = table
+	if s.set == nil {
+		var err error
+		s.set, err = s.countAll()
+		return err
 	}
 	for _, id := range added {
 		s.set.Add(id)
 	}
 	return nil
+}
+
+// countAll makes the table; what becomes final from then on waits in newFinals.
+func (s *Store) countAll() (*setsync.Table, error) {
+	var snapshot *pebble.Snapshot
+	if _, err := s.still(func() {
+		snapshot = s.db.NewSnapshot()
+		s.setWanted, s.newFinals = true, nil
+	}); err != nil {
+		return nil, err
+	}
+	table := setsync.NewTable()
+	err := s.eachFinal(snapshot, setsync.Bounds{}, func(id domain.Hash) bool { table.Add(id); return true })
+	if e := snapshot.Close(); err == nil && e != nil {
+		err = s.fail(e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return table, nil
 }
 
 // noteFinals keeps the ids of a batch that was handed to pebble until they are counted. The caller holds mu.

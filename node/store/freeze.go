@@ -24,9 +24,13 @@ func (s *Store) Freeze() (*Frozen, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return &Frozen{s: s, r: s.db.NewSnapshot(), Finals: s.counts.Finals}, nil
+	var r *pebble.Snapshot
+	finals, err := s.still(func() { r = s.db.NewSnapshot() })
+	if err != nil {
+		s.leave()
+		return nil, err
+	}
+	return &Frozen{s: s, r: r, Finals: finals}, nil
 }
 
 // Close gives the moment up.

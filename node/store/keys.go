@@ -12,28 +12,30 @@ import (
 // Class is the first byte of every key: one kind of record.
 type Class byte
 
-// The classes of schema 3. 'c' (contests), 'p' (peers) and 'r' (reward epochs) are kept for records to
-// come.
+// The classes of schema 3. Those of the index, which follow from the ledger (index), have capital letters and so a range of keys of their own.
+// 'c' (contests) and 'r' (reward epochs) are kept for records to come.
 const (
-	ClassAddress     Class = 'a' // address, product, outpoint -> amount: live outputs by address
+	ClassAddress    Class = 'A' // address, product, outpoint -> amount: live outputs by address
+	ClassFinal      Class = 'E' // id of a final transaction -> its place in the ledger
+	ClassIndexed    Class = 'I' // -> the place up to which the index has the ledger
+	ClassAddressLog Class = 'L' // address, cursor -> output created or spent
+	ClassSpent      Class = 'S' // outpoint -> id of the final transaction that spent it
+	ClassLive       Class = 'U' // outpoint -> live output
+
 	ClassSheaf       Class = 'b' // number -> own votes, and transactions pending by them, of one batch (sheaf)
 	ClassProduct     Class = 'd' // product -> what its issuer calls it
-	ClassFinal       Class = 'e' // id of a final transaction -> its place in the ledger
 	ClassLedger      Class = 'f' // place -> final transaction: id, how it became final, exact bytes
 	ClassGenesis     Class = 'g' // index -> output of the genesis document
 	ClassHead        Class = 'h' // node key, signing epoch -> newest observation
 	ClassIntern      Class = 'i' // number -> 32 bytes that records name by the number
 	ClassRejected    Class = 'j' // transaction id -> why it was rejected
 	ClassFork        Class = 'k' // node key, signing epoch, height, hash -> further observation
-	ClassAddressLog  Class = 'l' // address, cursor -> output created or spent
 	ClassMeta        Class = 'm' // name -> identity of the store, counters
 	ClassPending     Class = 'n' // transaction id -> voted on, not decided, by no sheaf
 	ClassObservation Class = 'o' // node key, signing epoch, height -> observation
 	ClassPeer        Class = 'p' // peer id -> outpoint of its newest metadata
 	ClassRejectedLog Class = 'q' // sequence number -> transaction id, oldest rejection first
-	ClassSpent       Class = 's' // outpoint -> id of the final transaction that spent it
 	ClassTx          Class = 't' // transaction id -> exact bytes, where neither the ledger nor a sheaf has them
-	ClassLive        Class = 'u' // outpoint -> live output
 	ClassVote        Class = 'v' // outpoint, round, state -> own vote (conflict.Record) that is in no sheaf
 	ClassProof       Class = 'w' // transaction id -> acceptance proof kept beyond its observations
 	ClassEvidence    Class = 'x' // hash -> evidence
@@ -44,14 +46,12 @@ var Classes = []struct {
 	Class Class
 	Name  string
 }{
-	{ClassAddress, "addresses"}, {ClassSheaf, "sheaves"}, {ClassProduct, "products"}, {ClassFinal, "finals"},
-	{ClassLedger, "ledger"}, {ClassGenesis, "genesis"}, {ClassHead, "heads"},
-	{ClassIntern, "interned"}, {ClassRejected, "rejected"}, {ClassFork, "forks"},
-	{ClassAddressLog, "address_log"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
-	{ClassObservation, "observations"}, {ClassPeer, "peers"}, {ClassRejectedLog, "rejected_log"}, {ClassSpent, "spent"},
-	{ClassTx, "transactions"}, {ClassLive, "live"}, {ClassVote, "votes"},
-	{ClassProof, "proofs"},
-	{ClassEvidence, "evidence"},
+	{ClassAddress, "addresses"}, {ClassFinal, "finals"}, {ClassIndexed, "indexed"}, {ClassAddressLog, "address_log"},
+	{ClassSpent, "spent"}, {ClassLive, "live"},
+	{ClassSheaf, "sheaves"}, {ClassProduct, "products"}, {ClassLedger, "ledger"}, {ClassGenesis, "genesis"}, {ClassHead, "heads"},
+	{ClassIntern, "interned"}, {ClassRejected, "rejected"}, {ClassFork, "forks"}, {ClassMeta, "meta"}, {ClassPending, "pending"},
+	{ClassObservation, "observations"}, {ClassPeer, "peers"}, {ClassRejectedLog, "rejected_log"}, {ClassTx, "transactions"},
+	{ClassVote, "votes"}, {ClassProof, "proofs"}, {ClassEvidence, "evidence"},
 }
 
 // Lengths of what keys are made of, and of whole keys, in bytes.
@@ -85,6 +85,9 @@ const (
 	metaBegan     = "began"
 	metaBeginning = "beginning"
 )
+
+// indexedKey is the only key of ClassIndexed.
+var indexedKey = []byte{byte(ClassIndexed)}
 
 func appendMetaKey(b []byte, name string) []byte {
 	return append(append(b, byte(ClassMeta)), name...)

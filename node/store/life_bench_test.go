@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
@@ -22,6 +24,8 @@ type lives struct {
 	live []utxo.Outpoint
 	made [2][]utxo.Outpoint // by the last two cohorts: not final yet when the next is made
 	salt uint64
+
+	watched bool
 }
 
 // cohort makes n transactions.
@@ -56,8 +60,11 @@ func observe(key domain.PrivateKey, head observation.Head, pending, accepted []F
 	return seal(key, head, now, leaves...)
 }
 
-// calm waits for flushes and compactions.
+// calm waits for the index, flushes and compactions.
 func (l *lives) calm() {
+	for x := &l.s.index; x.written() < x.old.end()-1; {
+		time.Sleep(time.Millisecond)
+	}
 	for m := l.s.db.Metrics(); m.Flush.NumInProgress+m.Compact.NumInProgress > 0; m = l.s.db.Metrics() {
 		time.Sleep(time.Millisecond)
 	}
@@ -65,12 +72,16 @@ func (l *lives) calm() {
 
 // BenchmarkLife: the whole life of a payment among 100,000 live outputs, in batches of 250: two votes, look-ups of its input
 // as a node makes them, finality, with what flushes and compactions do of it and without making and signing. One operation
-// is one transaction. B/op-disk is all that is written to files, of which log, flushed and compacted are the parts.
+// is one transaction. B/op-disk is all that is written to files, of which log, flushed, tables (of the index) and compacted are the parts.
 func BenchmarkLife(b *testing.B) {
 	const live, batch, chunk = 100_000, 250, 20_000
-	for _, others := range []int{0, len(peers)} {
-		b.Run(fmt.Sprintf("peers=%d", others), func(b *testing.B) {
-			l := &lives{b: b, s: benchStore(b, live, func(o *Options) { o.MemBytes, o.CacheBytes = 64<<20, 64<<20 }), rng: newRand(1)}
+	for _, c := range []struct {
+		others  int
+		watched bool // somebody asks for the index after each batch
+	}{{0, false}, {len(peers), false}, {0, true}} {
+		others := c.others
+		b.Run(fmt.Sprintf("peers=%d/watched=%v", others, c.watched), func(b *testing.B) {
+			l := &lives{b: b, watched: c.watched, s: benchStore(b, live, func(o *Options) { o.MemBytes, o.CacheBytes = 64<<20, 64<<20 }), rng: newRand(1)}
 			for i := range live {
 				l.live = append(l.live, genesisOutpoint(i))
 			}
@@ -103,17 +114,19 @@ func BenchmarkLife(b *testing.B) {
 			}
 			m := l.s.db.Metrics()
 			log := float64(m.WAL.BytesWritten)
-			flushed, compacted := 0., 0.
+			flushed, compacted, ingested := 0., 0., 0.
 			for _, level := range m.Levels {
 				flushed += float64(level.TableBytesFlushed + level.BlobBytesFlushed)
+				ingested += float64(level.TableBytesIngested)
 				compacted += float64(level.TableBytesCompacted + level.BlobBytesCompacted)
 			}
 			n := float64(b.N)
 			b.ReportMetric(spent/n, "cpu-ns/op")
 			b.ReportMetric(log/n, "log-B/op")
 			b.ReportMetric(flushed/n, "flushed-B/op")
+			b.ReportMetric(ingested/n, "tables-B/op")
 			b.ReportMetric(compacted/n, "compacted-B/op")
-			b.ReportMetric((log+flushed+compacted)/n, "disk-B/op")
+			b.ReportMetric((log+flushed+ingested+compacted)/n, "disk-B/op")
 			b.ReportMetric(float64(m.DiskSpaceUsage())/n, "kept-B/op")
 		})
 	}
@@ -147,5 +160,51 @@ func (l *lives) step(next, before []Final, list []*observation.Observation) {
 	}
 	if err := l.s.CommitFinal(before); err != nil {
 		l.b.Fatal(err)
+	}
+	if l.watched {
+		if err := l.s.WriteIndex(); err != nil {
+			l.b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRestart: opening a store with 100,000 finals after a crash, with the index written, as Close leaves it, and with none of it.
+func BenchmarkRestart(b *testing.B) {
+	const finals = 100_000
+	for _, indexed := range []bool{true, false} {
+		b.Run(fmt.Sprintf("indexed=%v", indexed), func(b *testing.B) {
+			mem := vfs.NewCrashableMem()
+			s := benchStore(b, finals, func(o *Options) { o.FS, o.indexBytes = mem, 1<<30 })
+			for n := 0; n < finals; n += 1000 {
+				var list []Final
+				for i := n; i < n+1000; i++ {
+					tx := makeTx(b, uint64(i), []utxo.Outpoint{genesisOutpoint(i)}, payment(owners[0], 7), payment(owners[1], 3))
+					list = append(list, finalOf(tx, now))
+				}
+				if err := s.CommitFinal(list); err != nil {
+					b.Fatal(err)
+				}
+			}
+			o, dir := s.options, s.dir
+			o.indexBytes = 0
+			if indexed {
+				if err := s.bringUp(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+			b.ResetTimer()
+			for range b.N {
+				o.FS = crashed.CrashClone(vfs.CrashCloneCfg{})
+				b.StartTimer()
+				again, err := Open(dir, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(again.index.last()-again.index.written()), "replayed")
+				mustClose(b, again)
+			}
+		})
 	}
 }

@@ -78,6 +78,9 @@ func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []Addre
 	if from >= end || limit <= 0 {
 		return nil, nil
 	}
+	if err := s.bringUpFor(a); err != nil {
+		return nil, err
+	}
 	snapshot := s.db.NewSnapshot()
 	defer func() {
 		if e := snapshot.Close(); e != nil && err == nil {

@@ -14,15 +14,48 @@ func (s *Store) Lookup(o utxo.Outpoint) (utxo.Entry, bool, error) {
 		return utxo.Entry{}, false, err
 	}
 	defer s.leave()
+	if e, ok := s.index.entry(o); ok {
+		return e, true, nil
+	}
 	e, turn, ok := s.recent.find(o)
 	if ok {
 		return e, true, nil
 	}
-	e, ok, err := s.lookup(s.db, o)
-	if ok && err == nil {
+	// Whoever spends it from here on makes the turn another.
+	by, spent := s.index.spender(o)
+	e, ok, err := s.lookup(s.now(), o)
+	if err != nil {
+		return utxo.Entry{}, false, err
+	}
+	switch {
+	case ok && spent:
+		e.SpentBy = by
+	case spent:
+		if e, ok, err = s.origin(s.now(), o, by); err != nil {
+			return utxo.Entry{}, false, err
+		}
+	}
+	if ok {
 		s.recent.offer(o, e, turn)
 	}
-	return e, ok, err
+	return e, ok, nil
+}
+
+// liveInMemory reports whether an output is in memory and not spent. Under the store's lock that is certain; false says nothing.
+func (s *Store) liveInMemory(o utxo.Outpoint) bool {
+	if s.index.live(o) {
+		return true
+	}
+	_, spent := s.index.spender(o)
+	return !spent && s.recent.live(o)
+}
+
+// now is the database with what its index lacks.
+func (s *Store) now() pebble.Reader { return indexedReader{s.db, &s.index} }
+
+type indexedReader struct {
+	*pebble.DB
+	index *index
 }
 
 // lookup needs no snapshot of its own: an output goes from unknown to live to spent, and is looked for
@@ -178,6 +211,11 @@ func (s *Store) decodeTx(f *ledgerValue) (*utxo.Tx, error) {
 
 // placeOf is the place of a final transaction.
 func (s *Store) placeOf(r pebble.Reader, id domain.Hash) (seq uint64, ok bool, err error) {
+	if now, is := r.(indexedReader); is {
+		if seq, ok := now.index.place(id); ok {
+			return seq, true, nil
+		}
+	}
 	value, ok, err := s.get(r, appendHashKey(nil, ClassFinal, id))
 	if err != nil || !ok {
 		return 0, false, err
@@ -203,7 +241,13 @@ func (s *Store) final(r pebble.Reader, id domain.Hash) (*ledgerValue, bool, erro
 
 // finalAt reads the final transaction at a place, which must be there.
 func (s *Store) finalAt(r pebble.Reader, seq uint64) (*ledgerValue, error) {
-	value, ok, err := s.get(r, appendSequenceKey(nil, ClassLedger, seq))
+	key := appendSequenceKey(nil, ClassLedger, seq)
+	value, ok, err := s.get(r, key)
+	if _, is := r.(indexedReader); is && !ok && err == nil {
+		s.mu.Lock() // its batch is just being handed to pebble
+		value, ok, err = s.get(r, key)
+		s.mu.Unlock()
+	}
 	if err != nil {
 		return nil, err
 	}

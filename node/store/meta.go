@@ -90,7 +90,10 @@ func (p *plan) genesis() {
 	w, g := p.w, &p.s.options.Genesis
 	for i := range g.Created {
 		c := &g.Created[i]
-		p.create(c, p.s.options.GenesisMS, cursor(0, i))
+		w.live(c.Outpoint, &c.Output, p.s.options.GenesisMS)
+		w.byAddress(c.Outpoint, &c.Output)
+		w.event(c.Output.Address, cursor(0, i), eventValue{Index: c.Outpoint.Index})
+		p.counts.Live++
 		p.describeOutput(&c.Output)
 		w.key = appendNumberKey(w.key[:0], ClassGenesis, c.Outpoint.Index)
 		w.value = liveValue{p.s.options.GenesisMS, c.Output.AppendTo(nil)}.append(w.value[:0])
@@ -111,7 +114,7 @@ func (s *Store) load() error {
 		return s.fail(err)
 	}
 	s.durable.Store(s.counts.Finals)
-	for _, part := range []func() error{s.loadSigning, s.loadBegan, s.loadInterned, s.loadHeads, s.loadPending, s.loadVotes, s.loadSheaves} {
+	for _, part := range []func() error{s.loadSigning, s.loadBegan, s.loadInterned, s.replay, s.loadHeads, s.loadPending, s.loadVotes, s.loadSheaves} {
 		if err := part(); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
@@ -24,6 +25,7 @@ type machine struct {
 	salt    uint64
 	txs     []*utxo.Tx // every transaction ever made
 	half    int        // of the outputs kept in memory
+	fs      *vfs.MemFS
 }
 
 // forget makes the memory of outputs small, so that they come and go.
@@ -253,6 +255,20 @@ func (m *machine) reopen(t *rapid.T) {
 	m.forget()
 }
 
+// crash ends the store without closing it, once its log is on disk.
+func (m *machine) crash(t *rapid.T) {
+	if err := m.s.db.LogData(nil, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	fs := m.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: newRand(m.salt)})
+	if err := m.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.fs, m.options.FS = fs, fs
+	m.s = mustOpen(m.t, m.options)
+	m.forget()
+}
+
 func (m *machine) flush(t *rapid.T) {
 	if err := m.s.db.Flush(); err != nil {
 		t.Fatal(err)
@@ -271,8 +287,14 @@ func (m *machine) check(t *rapid.T) {
 	for _, tx := range m.txs {
 		ids = append(ids, tx.ID)
 	}
-	if d := m.w.differ(m.s, append(ids, domain.Hash{})); d != "" {
+	ids = append(ids, domain.Hash{})
+	if d := m.w.differ(m.s, ids, m.w.fromMemory()); d != "" {
 		t.Fatal(d)
+	}
+	if rapid.Bool().Draw(t, "by address") { // which writes the index
+		if d := m.w.differ(m.s, ids, m.w.fromIndex()); d != "" {
+			t.Fatal(d)
+		}
 	}
 	records, slots := 0, 0
 	for r, err := range m.s.GuardRecords() {
@@ -295,16 +317,20 @@ func (m *machine) check(t *rapid.T) {
 // Whatever is called in whatever order, closing and opening included, the store answers as its twin.
 func TestStoreAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		o := testOptions(vfs.NewMem())
+		fs := vfs.NewCrashableMem()
+		o := testOptions(fs)
 		o.Genesis = genesis(8)
 		o.MaxRejected, o.maxSheaves = 3, 3
+		o.indexBytes = rapid.SampledFrom([]int64{1, 3000, 20_000, 0}).Draw(rt, "generation")
+		o.tablesFrom = rapid.SampledFrom([]uint64{1, 3, 0}).Draw(rt, "tables from")
 		m := newMachine(t, o)
+		m.fs = fs
 		m.half = rapid.SampledFrom([]int{1, 3, 16}).Draw(rt, "kept")
 		m.forget()
 		defer func() { mustClose(t, m.s) }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit": m.commit, "refuse": m.refuse, "vote": m.vote, "reject": m.reject,
-			"observe": m.observe, "reopen": m.reopen, "flush": m.flush, "compact": m.compact, "": m.check,
+			"observe": m.observe, "reopen": m.reopen, "crash": m.crash, "flush": m.flush, "compact": m.compact, "": m.check,
 		})
 	})
 }

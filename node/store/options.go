@@ -26,9 +26,17 @@ const (
 // reads all of them.
 const defaultMaxSheaves = 64
 
-// memTables is how many memtables share MemBytes: with fewer, or with smaller ones, a node under full
-// load stalls while they are flushed.
-const memTables = 4
+// memTables and the generations of the index share MemBytes, all being of one size: one is filled while another is written. With smaller ones
+// a node under full load stalls while they are flushed.
+const (
+	memTables   = 2
+	generations = 2
+	memShares   = memTables + generations
+)
+
+// defaultTablesFrom is from how many transactions on their changes of the index are written as a table. Fewer, which a reader asks for, are a
+// batch: a small table would be one more to look into.
+const defaultTablesFrom = 4096
 
 // gathered is how many flushed memtables a compaction takes at once (pebble counts each twice). Keys are hashes, so it rewrites all
 // that the next level holds however few they are; a look-up asks the filter of each that waits.
@@ -54,7 +62,7 @@ type Options struct {
 	Genesis   utxo.Delta
 	GenesisMS uint64
 
-	// MemBytes bounds the memtables together, CacheBytes the block cache; 0 is the default of each.
+	// MemBytes bounds the memtables and the generations of the index together, CacheBytes the block cache; 0 is the default of each.
 	MemBytes, CacheBytes int64
 	// Cache is shared by the stores of one process; where it is set, CacheBytes is ignored.
 	Cache *Cache
@@ -74,8 +82,10 @@ type Options struct {
 	// FS is what lies under the store; nil is the operating system's. Tests crash, break and fill it.
 	FS vfs.FS
 
-	neverSync  bool // tests see what a crash takes that was not synced
-	maxSheaves int  // 0 is the default
+	neverSync  bool   // tests see what a crash takes that was not synced
+	maxSheaves int    // 0 is the default
+	indexBytes int64  // of each generation of the index; 0 is the default
+	tablesFrom uint64 // transactions; 0 is the default
 }
 
 // Validate reports what no store can be opened with.
@@ -89,7 +99,7 @@ func (o *Options) Validate() error {
 		return errors.New("store: a size below zero")
 	case o.MemBytes > 0 && o.MemBytes < 1<<20:
 		return errors.New("store: memtables below 1 MiB")
-	case o.MemBytes > 4<<30*memTables:
+	case o.MemBytes > 4<<30*memShares:
 		return errors.New("store: memtables above 4 GiB each")
 	case len(o.Genesis.Created) > 0 && o.Genesis.Tx != o.Network:
 		return errors.New("store: genesis of another network")
@@ -109,6 +119,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxRejected == 0 {
 		o.MaxRejected = DefaultMaxRejected
+	}
+	if o.indexBytes == 0 {
+		o.indexBytes = o.MemBytes / memShares
+	}
+	if o.tablesFrom == 0 {
+		o.tablesFrom = defaultTablesFrom
 	}
 	if o.maxSheaves == 0 {
 		o.maxSheaves = defaultMaxSheaves
@@ -137,14 +153,14 @@ func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
 // Close gives up the cache; stores that are still open keep it.
 func (c *Cache) Close() { c.cache.Unref() }
 
-// tuned are the settings of docs/spec/store.md, section 7.
+// tuned are the settings of docs/spec/store.md, section 8.
 func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          o.FS,
 		Cache:                       cache,
 		Logger:                      log,
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(o.MemBytes / memTables),
+		MemTableSize:                uint64(o.MemBytes / memShares),
 		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       2 * gathered,
 		L0StopWritesThreshold:       6 * gathered,

@@ -26,13 +26,13 @@ func (s *Store) PeerMetadata(peer domain.Hash) (m Metadata, ok bool, err error) 
 	if err != nil || !ok {
 		return Metadata{}, false, err
 	}
-	m, err = s.metadata(s.db, value)
+	m, err = s.metadata(s.now(), value)
 	return m, err == nil, err
 }
 
 // AllMetadata is the newest metadata of all peers, by peer id. The sequence ends with the first error.
 func (s *Store) AllMetadata() iter.Seq2[Metadata, error] {
-	return scanClass(s, ClassPeer, func(_, value []byte) (Metadata, error) { return s.metadata(s.db, value) })
+	return scanClass(s, ClassPeer, func(_, value []byte) (Metadata, error) { return s.metadata(s.now(), value) })
 }
 
 // metadata takes a record of ClassPeer apart and reads what it points to.

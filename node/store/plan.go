@@ -17,16 +17,16 @@ type plan struct {
 	probe  *probe
 	fresh  fresh
 	counts countsValue
-	// created and spent are the outputs that the batch itself creates and spends.
-	created map[utxo.Outpoint]liveOutput
+	// changes are what the batch makes of the ledger, finals their positions by id, spent what they spend.
+	changes []change
+	finals  map[domain.Hash]int
 	spent   map[utxo.Outpoint]domain.Hash
-	// finals and rejected are the transactions that the batch decides. order are those of the latter that
-	// it remembers, by their place in the rejected log, and noted the same by id: one that is pushed out
-	// again within the batch is in neither.
-	finals, rejected map[domain.Hash]struct{}
-	order            map[uint64]domain.Hash
-	noted            map[domain.Hash]struct{}
-	leaving          leaving
+	// rejected are the transactions that the batch rejects. order are those that it remembers, by their place in the
+	// rejected log, and noted the same by id: one that is pushed out again within the batch is in neither.
+	rejected map[domain.Hash]struct{}
+	order    map[uint64]domain.Hash
+	noted    map[domain.Hash]struct{}
+	leaving  leaving
 	// taken are, of sheaves, the first rejections of this batch that take a transaction out. dissolve are the sheaves that are to
 	// go in it, since a rejection is forgotten that did (plan.forget).
 	taken    map[uint64]uint64
@@ -51,9 +51,8 @@ func (s *Store) newPlan() (*plan, error) {
 		s: s, w: &s.scratch, probe: probe,
 		fresh:    fresh{base: &s.interned},
 		counts:   s.counts,
-		created:  map[utxo.Outpoint]liveOutput{},
 		spent:    map[utxo.Outpoint]domain.Hash{},
-		finals:   map[domain.Hash]struct{}{},
+		finals:   map[domain.Hash]int{},
 		rejected: map[domain.Hash]struct{}{},
 		order:    map[uint64]domain.Hash{},
 		noted:    map[domain.Hash]struct{}{},
@@ -63,7 +62,7 @@ func (s *Store) newPlan() (*plan, error) {
 	}, nil
 }
 
-// commit writes the plan and then makes it known.
+// commit writes the plan and makes it known: what is final just before, all else just after.
 func (p *plan) commit(synced bool) (wait func() error, err error) {
 	s, w := p.s, p.w
 	p.fresh.settle(w)
@@ -71,9 +70,12 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 	w.key = appendMetaKey(w.key[:0], metaCounts)
 	w.value = p.counts.append(w.value[:0])
 	w.set(w.key, w.value)
+	s.index.add(p.changes)
+	s.recent.spend(p.spent)
 	if wait, err = s.commit(w, synced); err != nil {
 		return nil, err
 	}
+	s.index.handed()
 	s.counts = p.counts
 	for id := range p.finals {
 		s.pending.remove(id)
@@ -127,22 +129,10 @@ func (p *plan) final(f *Final) error {
 	if err := checkFinal(f); err != nil {
 		return err
 	}
-	id, seq := f.Tx.ID, p.counts.Finals+1
-	start, first := f.Tx.Origin()
-	for i := range f.Delta.Spent {
-		if o := f.Delta.Spent[i].Outpoint; first && o == start {
-			if err := p.begin(id, o); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := p.spend(id, f.Delta.Spent[i].Outpoint, cursor(seq, i)); err != nil {
-			return err
-		}
-	}
-	for i := range f.Delta.Created {
-		c := &f.Delta.Created[i]
-		p.create(c, f.FinalMS, cursor(seq, len(f.Delta.Spent)+i))
+	id := f.Tx.ID
+	c, err := p.change(f.Tx, f.FinalMS)
+	if err != nil {
+		return err
 	}
 	known, err := p.unreject(id)
 	if err != nil {
@@ -150,9 +140,11 @@ func (p *plan) final(f *Final) error {
 	}
 	p.describe(f.Tx)
 	p.announce(f.Tx)
-	p.record(f, seq, known)
-	p.counts.Finals = seq
-	p.finals[id] = struct{}{}
+	p.counts.Finals++
+	p.counts.Live += uint64(len(c.outputs))
+	p.record(f, p.counts.Finals, known)
+	p.finals[id] = len(p.changes)
+	p.changes = append(p.changes, c)
 	for i := range f.Delta.Spent {
 		if err := p.dropVotes(f.Delta.Spent[i].Outpoint, id); err != nil {
 			return err
@@ -193,52 +185,68 @@ func checkFinal(f *Final) error {
 	return nil
 }
 
+// change is what a transaction does. What it spends must be live.
+func (p *plan) change(tx *utxo.Tx, finalMS uint64) (change, error) {
+	spends := tx.Spends()
+	c := change{tx: tx.ID, finalMS: finalMS, outputs: tx.Outputs, spends: make([]spend, len(spends))}
+	start, first := tx.Origin()
+	for i, o := range spends {
+		var err error
+		if first && o == start {
+			c.spends[i], err = p.begin(tx.ID, o)
+		} else {
+			c.spends[i], err = p.spend(tx.ID, o)
+		}
+		if err != nil {
+			return change{}, err
+		}
+	}
+	return c, nil
+}
+
 // spend takes an outpoint out of the live set.
-func (p *plan) spend(id domain.Hash, o utxo.Outpoint, at uint64) error {
+func (p *plan) spend(id domain.Hash, o utxo.Outpoint) (spend, error) {
 	live, err := p.live(id, o)
 	if err != nil {
-		return err
+		return spend{}, err
 	}
-	w := p.w
-	w.key = appendOutpointKey(w.key[:0], ClassLive, o)
-	w.take(w.key)
-	w.key = addressKey{live.Address, live.Product, o}.append(w.key[:0])
-	w.take(w.key)
-	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
-	w.value = spentValue{id, live.Bytes}.append(w.value[:0])
-	w.set(w.key, w.value)
-	w.key = appendAddressLogKey(w.key[:0], live.Address, at)
-	w.value = eventValue{Spent: true}.append(w.value[:0])
-	w.set(w.key, w.value)
 	p.spent[o] = id
 	p.counts.Live--
-	return nil
+	return spend{outpoint: o, address: live.Address, product: live.Product, kept: live.Bytes}, nil
 }
 
 // begin spends the origin of a peer, which nobody has made, once.
-func (p *plan) begin(id domain.Hash, o utxo.Outpoint) error {
+func (p *plan) begin(id domain.Hash, o utxo.Outpoint) (spend, error) {
 	var gone *NotLiveError
 	switch _, err := p.live(id, o); {
 	case err == nil:
-		return inconsistent("%s: an output at the origin of a peer", id)
+		return spend{}, inconsistent("%s: an output at the origin of a peer", id)
 	case !errors.As(err, &gone) || !gone.SpentBy.IsZero():
-		return err
+		return spend{}, err
 	}
-	w := p.w
-	w.key = appendOutpointKey(w.key[:0], ClassSpent, o)
-	w.value = spentValue{By: id}.append(w.value[:0])
-	w.set(w.key, w.value)
 	p.spent[o] = id
-	return nil
+	return spend{outpoint: o, origin: true}, nil
 }
 
-// live finds an output that may be spent, by this store's own account and not by the delta's.
+// live finds an output that may be spent, by this store's own account and not by the delta's: by what this batch makes and spends, by what is
+// in memory, and by the database.
 func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
 	if by, twice := p.spent[o]; twice {
 		return liveOutput{}, notLive(id, o, by)
 	}
-	if live, ok := p.created[o]; ok {
-		return live, nil
+	if i, ok := p.finals[o.Tx]; ok {
+		if outputs := p.changes[i].outputs; uint64(o.Index) < uint64(len(outputs)) {
+			return liveOutput{Address: outputs[o.Index].Address, Product: outputs[o.Index].Product}, nil
+		}
+	}
+	if e, ok := p.s.index.entry(o); ok {
+		if !e.SpentBy.IsZero() {
+			return liveOutput{}, notLive(id, o, e.SpentBy)
+		}
+		return liveOutput{Address: e.Output.Address, Product: e.Output.Product}, nil
+	}
+	if by, spent := p.s.index.spender(o); spent {
+		return liveOutput{}, notLive(id, o, by)
 	}
 	if live, ok := p.kept(o); ok {
 		return live, nil
@@ -296,22 +304,6 @@ func notLive(id domain.Hash, o utxo.Outpoint, by domain.Hash) error {
 	return &NotLiveError{Tx: id, Outpoint: o, SpentBy: by}
 }
 
-// create adds an output to the live set.
-func (p *plan) create(c *utxo.Created, finalMS, at uint64) {
-	w := p.w
-	w.key = appendOutpointKey(w.key[:0], ClassLive, c.Outpoint)
-	w.value = newLiveValue(finalMS, &c.Output).append(w.value[:0])
-	w.set(w.key, w.value)
-	w.key = addressKey{c.Output.Address, c.Output.Product, c.Outpoint}.append(w.key[:0])
-	w.value = appendAmount(w.value[:0], c.Output.Amount)
-	w.set(w.key, w.value)
-	w.key = appendAddressLogKey(w.key[:0], c.Output.Address, at)
-	w.value = eventValue{Index: c.Outpoint.Index}.append(w.value[:0])
-	w.set(w.key, w.value)
-	p.created[c.Outpoint] = liveOutput{Address: c.Output.Address, Product: c.Output.Product}
-	p.counts.Live++
-}
-
 // describe keeps what the issuer of a product calls it.
 func (p *plan) describe(tx *utxo.Tx) {
 	issues := tx.Issues()
@@ -356,8 +348,5 @@ func (p *plan) record(f *Final, seq uint64, rejected bool) {
 	}, Raw: f.Tx.Raw}
 	w.key = appendSequenceKey(w.key[:0], ClassLedger, seq)
 	w.value = v.append(w.value[:0], &p.fresh)
-	w.set(w.key, w.value)
-	w.key = appendHashKey(w.key[:0], ClassFinal, id)
-	w.value = appendPlace(w.value[:0], seq)
 	w.set(w.key, w.value)
 }

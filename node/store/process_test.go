@@ -93,16 +93,7 @@ func TestProcess(t *testing.T) {
 // A process whose disk fails at any change to any file, once or for good, ends with an error unless it could do
 // without that change; and the next one finds everything that was reported as done, in order, and nothing half done.
 func TestWriteErrorEndsTheProcess(t *testing.T) {
-	mem := mustOpen(t, testOptions(vfs.NewMem()))
-	states := map[string][]int{dump(t, mem): {0}}
-	for i, st := range script(t, processSteps) {
-		if err := st.do(t, mem); err != nil {
-			t.Fatal(err)
-		}
-		d := dump(t, mem)
-		states[d] = append(states[d], i+1)
-	}
-	mustClose(t, mem)
+	states := statesOf(t, testOptions(vfs.NewMem()), script(t, processSteps))
 	const every = 13 // of the changes
 	ended, went := 0, 0
 	for n := 0; ; n += every {

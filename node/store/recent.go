@@ -7,8 +7,8 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// recent keeps decoded outputs that were made, looked up or spent lately: a transaction's inputs are looked at
-// several times on its way, and most money moves again soon. Under the store's lock it is certain of what it holds (recent.live): whether
+// recent keeps decoded outputs that the database was asked for lately: a transaction's inputs are looked at several times on its way. What
+// was made lately is in index. Under the store's lock it is certain of what it holds (recent.live): whether
 // an output may be spent, a vote needs a record of its own, and a transaction a look-up, is decided here where it can be.
 //
 // It forgets by halves: what was not entered since the last two turns is gone. A reader that found an output in the
@@ -76,30 +76,19 @@ func (r *recent) enter(o utxo.Outpoint, e utxo.Entry) {
 	r.young[o] = e
 }
 
-// commit takes in what final transactions have made and spent. The store's lock is held, so that commits come in
-// order.
-func (r *recent) commit(finals []Final) {
+// spend takes in what final transactions have spent. The store's lock is held, so that they come in order.
+func (r *recent) spend(spent map[utxo.Outpoint]domain.Hash) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range finals {
-		f := &finals[i]
-		for j := range f.Delta.Created {
-			c := &f.Delta.Created[j]
-			r.enter(c.Outpoint, utxo.Entry{Output: c.Output, FinalMS: f.FinalMS})
+next:
+	for o, by := range spent {
+		for _, half := range [...]map[utxo.Outpoint]utxo.Entry{r.young, r.old} {
+			if e, ok := half[o]; ok {
+				e.SpentBy = by
+				half[o] = e
+				continue next
+			}
 		}
-		for j := range f.Delta.Spent {
-			r.spend(f.Delta.Spent[j].Outpoint, f.Tx.ID)
-		}
+		r.turn++ // somebody may just have found it live
 	}
-}
-
-func (r *recent) spend(o utxo.Outpoint, by domain.Hash) {
-	for _, half := range []map[utxo.Outpoint]utxo.Entry{r.young, r.old} {
-		if e, ok := half[o]; ok {
-			e.SpentBy = by
-			half[o] = e
-			return
-		}
-	}
-	r.turn++ // somebody may just have found it live
 }

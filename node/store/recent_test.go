@@ -43,18 +43,14 @@ func TestRecentNeverStale(t *testing.T) {
 					pending = append(pending[:i], pending[i+1:]...)
 				}
 			case "commit":
-				id := domain.Hash(binary.BigEndian.AppendUint64(make([]byte, 24), n+1))
-				f := Final{Tx: &utxo.Tx{ID: id}, FinalMS: n, Delta: utxo.Delta{Tx: id}}
 				switch {
 				case !known:
-					f.Delta.Created = []utxo.Created{{Outpoint: o}}
 					database[o] = utxo.Entry{FinalMS: n}
 				case entry.SpentBy.IsZero():
-					f.Delta.Spent = []utxo.Spent{{Outpoint: o}}
-					entry.SpentBy = id
+					entry.SpentBy = domain.Hash(binary.BigEndian.AppendUint64(make([]byte, 24), n+1))
 					database[o] = entry
+					r.spend(map[utxo.Outpoint]domain.Hash{o: entry.SpentBy})
 				}
-				r.commit([]Final{f})
 			}
 		}
 	})

@@ -47,9 +47,8 @@ func (p *plan) reject(r *Rejected) error {
 	w := p.w
 	_, final := p.finals[r.Tx]
 	if !final {
-		w.key = appendHashKey(w.key[:0], ClassFinal, r.Tx)
 		var err error
-		if final, err = p.probe.has(w.key); err != nil {
+		if final, err = p.s.isFinal(p.probe, r.Tx); err != nil {
 			return err
 		}
 	}

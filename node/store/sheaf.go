@@ -328,7 +328,7 @@ func (s *Store) loadSheaf(probe *probe, number uint64) error {
 		if slot != nil && slot.Sheaf == 0 {
 			continue
 		}
-		if spent, err := probe.has(appendOutpointKey(nil, ClassSpent, r.Outpoint)); spent || err != nil {
+		if _, spent, err := s.spentBy(probe, r.Outpoint); spent || err != nil {
 			if err != nil {
 				return err
 			}
@@ -346,7 +346,7 @@ func (s *Store) loadSheaf(probe *probe, number uint64) error {
 
 // loadSheafTx finds whether a transaction in a sheaf is pending by it.
 func (s *Store) loadSheafTx(probe *probe, votedMS, number uint64, tx *sheafTx) error {
-	if final, err := probe.has(appendHashKey(nil, ClassFinal, tx.ID)); final || err != nil {
+	if final, err := s.isFinal(probe, tx.ID); final || err != nil {
 		return err
 	}
 	value, rejected, err := probe.get(appendHashKey(nil, ClassRejected, tx.ID))

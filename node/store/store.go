@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	setsync "github.com/notarynet/notaryd/node/sync"
@@ -47,6 +48,9 @@ type Store struct {
 	lastSheaf uint64
 
 	interned interned
+	index    index
+	indexed  writes                // scratch of the indexer
+	tables   sstable.WriterOptions // of the tables that it makes
 	recent   *recent
 	began    *Began // nil where the store begins with the genesis document; changes only before the node runs
 
@@ -73,6 +77,9 @@ func Open(dir string, options Options) (*Store, error) {
 		sheaves: map[uint64]int{},
 		taken:   map[uint64]uint64{},
 	}
+	s.index.news.L = &s.index.waiting
+	s.index.limit = s.options.indexBytes
+	s.index.reset(0)
 	s.recent = newRecent(s.options.CacheBytes / recentShare)
 	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}
 	if err := s.open(); err != nil {
@@ -125,10 +132,12 @@ func (s *Store) openLocked() error {
 	}
 	p := tuned(s.options, shared.cache, s.log)
 	p.Lock = s.lock
+	p.EnsureDefaults()
 	if s.db, err = pebble.Open(s.dir, p); err != nil {
 		s.db = nil
 		return s.fail(err)
 	}
+	s.tables = p.MakeWriterOptions(0, s.db.TableFormat())
 	if err := s.identify(); err != nil {
 		return err
 	}
@@ -139,6 +148,8 @@ func (s *Store) openLocked() error {
 		return err
 	}
 	s.makeBallast()
+	s.index.done = make(chan struct{})
+	go s.runIndexer()
 	return nil
 }
 
@@ -148,6 +159,8 @@ func (s *Store) Close() error {
 	if !s.users.close() {
 		return ErrClosed
 	}
+	s.index.want(s.index.last())
+	s.index.stop()
 	err := s.db.Close()
 	err = errors.Join(err, s.lock.Close())
 	if err != nil {
@@ -165,6 +178,7 @@ func (s *Store) fail(err error) error {
 		err = fmt.Errorf("%w: %w", ErrStoreFailed, err)
 	}
 	s.fault.CompareAndSwap(nil, &err)
+	s.index.wake()
 	return err
 }
 

@@ -25,34 +25,46 @@ type Transaction struct {
 	Rejection *Rejection
 }
 
-// Transaction looks a transaction up, in one view of the store.
+// Transaction looks a transaction up.
 func (s *Store) Transaction(id domain.Hash) (*Transaction, bool, error) {
 	if err := s.enter(); err != nil {
 		return nil, false, err
 	}
 	defer s.leave()
-	pending, voted := s.pending.get(id) // before the snapshot: what was decided since is decided in it
+	pending, voted := s.pending.get(id) // first: what was decided since is decided in what is read
+	t, ok, err := s.finalTransaction(id)
+	if ok || err != nil {
+		return t, ok, err
+	}
 	snapshot := s.db.NewSnapshot()
-	t, ok, err := s.transaction(snapshot, id, pending, voted && pending.Sheaf != 0)
+	t, ok, err = s.undecided(snapshot, id, pending, voted && pending.Sheaf != 0)
 	if e := snapshot.Close(); e != nil && err == nil {
 		return nil, false, s.fail(e)
 	}
-	return t, ok, err
+	if ok || err != nil {
+		return t, ok, err
+	}
+	if f, ok, err := s.finalTransaction(id); ok || err != nil { // since it was looked for
+		return f, ok, err
+	}
+	return t, false, nil
 }
 
-// transaction reads what is known of one; pending and inSheaf are what a sheaf said of it no later than the view.
-func (s *Store) transaction(r pebble.Reader, id domain.Hash, pending pendingTx, inSheaf bool) (t *Transaction, ok bool, err error) {
-	t = &Transaction{ID: id}
-	f, ok, err := s.final(r, id)
-	if err != nil {
+func (s *Store) finalTransaction(id domain.Hash) (*Transaction, bool, error) {
+	f, ok, err := s.final(s.now(), id)
+	if err != nil || !ok {
 		return nil, false, err
 	}
-	if ok {
-		if t.Final = &f.FinalInfo; len(f.Raw) > 0 {
-			t.Raw = f.Raw
-		}
-		return t, true, nil
+	t := &Transaction{ID: id, Final: &f.FinalInfo}
+	if len(f.Raw) > 0 {
+		t.Raw = f.Raw
 	}
+	return t, true, nil
+}
+
+// undecided reads what is known of one that is not final; pending and inSheaf are what a sheaf said of it no later than the view.
+func (s *Store) undecided(r pebble.Reader, id domain.Hash, pending pendingTx, inSheaf bool) (t *Transaction, ok bool, err error) {
+	t = &Transaction{ID: id}
 	if t.VotedMS, t.Pending, err = s.votedMS(r, id); err != nil {
 		return nil, false, err
 	}
@@ -112,7 +124,7 @@ func (s *Store) IsFinal(id domain.Hash) (bool, error) {
 		return false, err
 	}
 	defer s.leave()
-	_, ok, err := s.placeOf(s.db, id)
+	_, ok, err := s.placeOf(s.now(), id)
 	return ok, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/notarynet/notaryd/conflict"
+	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
@@ -220,10 +221,17 @@ func (w *twin) since(ms uint64) (list []*observation.Observation) {
 	return list
 }
 
-// differ says where the store is not what the twin is; empty where they agree. Every answer that the
-// store gives is asked for.
-func (w *twin) differ(s *Store, ids []domain.Hash) string {
-	checks := []func(*Store) string{w.differOutputs, w.differAddresses, w.differLogs, w.differVotes, w.differChains}
+// fromMemory and fromIndex are all answers that a store gives, those that need the index written by themselves.
+func (w *twin) fromMemory() []func(*Store) string {
+	return []func(*Store) string{w.differOutputs, w.differLog, w.differVotes, w.differChains}
+}
+
+func (w *twin) fromIndex() []func(*Store) string {
+	return []func(*Store) string{w.differAddresses, w.differAddressLogs, w.differSet}
+}
+
+// differ says where the store is not what the twin is, by some of its answers; empty where they agree.
+func (w *twin) differ(s *Store, ids []domain.Hash, checks []func(*Store) string) string {
 	for _, check := range checks {
 		if d := check(s); d != "" {
 			return d
@@ -307,7 +315,21 @@ func (w *twin) differAddresses(s *Store) string {
 	return ""
 }
 
-func (w *twin) differLogs(s *Store) string {
+// differSet asks for the ids of all that is final.
+func (w *twin) differSet(s *Store) string {
+	var want []domain.Hash
+	for i := range w.finals {
+		want = append(want, w.finals[i].Tx.ID)
+	}
+	slices.SortFunc(want, domain.Hash.Compare)
+	got, err := s.FinalSet().IDs(setsync.Bounds{}, len(want)+1)
+	if err != nil || !slices.Equal(got, want) {
+		return fmt.Sprintf("finals %v, %v, want %v", got, err, want)
+	}
+	return ""
+}
+
+func (w *twin) differLog(s *Store) string {
 	if s.LastSeq() != uint64(len(w.finals)) {
 		return fmt.Sprintf("last place %d, want %d", s.LastSeq(), len(w.finals))
 	}
@@ -322,6 +344,10 @@ func (w *twin) differLogs(s *Store) string {
 			return fmt.Sprintf("final log from %d: %v, %v, want %v", from, got, err, want)
 		}
 	}
+	return ""
+}
+
+func (w *twin) differAddressLogs(s *Store) string {
 	for _, a := range owners {
 		var got []AddressEvent
 		for from := uint64(0); ; {

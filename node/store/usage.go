@@ -24,7 +24,8 @@ type Usage struct {
 	// Total is all that the directory takes, log included; Free is what the disk has left and 0 where
 	// it cannot be told.
 	Total, Free uint64
-	// Log is the size of the write-ahead log, Memtables what is kept in memory until it is flushed.
+	// Log is the size of the write-ahead log, Memtables what is kept in memory until it is flushed, the index of the newest
+	// final transactions included.
 	Log, Memtables uint64
 	// CompactionDebt estimates the bytes that compactions still have to write.
 	CompactionDebt uint64
@@ -48,7 +49,7 @@ func (s *Store) Usage() (Usage, error) {
 		Classes:          make(map[string]uint64, len(Classes)),
 		Total:            m.DiskSpaceUsage(),
 		Log:              m.WAL.Size,
-		Memtables:        m.MemTable.Size,
+		Memtables:        m.MemTable.Size + s.index.size(),
 		CompactionDebt:   m.Compact.EstimatedDebt,
 		Stalls:           s.log.stalls.Load(),
 		StalledFor:       time.Duration(s.log.stalledNanos.Load()),

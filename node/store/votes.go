@@ -247,9 +247,8 @@ func (p *votePlan) add(b *VoteBatch) (err error) {
 // transaction plans one that is not pending.
 func (p *votePlan) transaction(tx *utxo.Tx, batch map[domain.Hash]struct{}) error {
 	w := p.w
-	if !slices.ContainsFunc(tx.Spends(), p.s.recent.live) {
-		w.key = appendHashKey(w.key[:0], ClassFinal, tx.ID)
-		if final, err := p.probe.has(w.key); final || err != nil {
+	if !slices.ContainsFunc(tx.Spends(), p.s.liveInMemory) {
+		if final, err := p.s.isFinal(p.probe, tx.ID); final || err != nil {
 			return err
 		}
 	}
@@ -275,7 +274,7 @@ func (p *votePlan) record(r *conflict.Record) error {
 	key, slots := r.Key(), p.s.votes[r.Outpoint]
 	known := p.s.votes.find(r)
 	inSheaf := func(s voteSlot) bool { return s.Sheaf != 0 }
-	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.recent.live(r.Outpoint))
+	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.liveInMemory(r.Outpoint))
 	if !live && len(slots) == 0 {
 		by, spent, err := p.s.spentBy(p.probe, r.Outpoint)
 		if err != nil {
@@ -308,8 +307,22 @@ func (p *votePlan) record(r *conflict.Record) error {
 	return nil
 }
 
-// spentBy is what spent an outpoint.
+// isFinal reports whether a transaction is final. The store's lock is held.
+func (s *Store) isFinal(probe *probe, id domain.Hash) (bool, error) {
+	if _, ok := s.index.place(id); ok {
+		return true, nil
+	}
+	return probe.has(appendHashKey(nil, ClassFinal, id))
+}
+
+// spentBy is what spent an outpoint. The store's lock is held.
 func (s *Store) spentBy(probe *probe, o utxo.Outpoint) (by domain.Hash, spent bool, err error) {
+	if e, ok := s.index.entry(o); ok {
+		return e.SpentBy, !e.SpentBy.IsZero(), nil
+	}
+	if by, spent = s.index.spender(o); spent {
+		return by, true, nil
+	}
 	var buf [outpointKeyLen]byte
 	value, spent, err := probe.get(appendOutpointKey(buf[:0], ClassSpent, o))
 	if err != nil || !spent {

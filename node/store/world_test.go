@@ -211,9 +211,12 @@ func openTest(t testing.TB, change ...func(*Options)) *Store {
 	return s
 }
 
-// dump is every record, key and value in hexadecimal.
+// dump is every record, key and value in hexadecimal, once the index is up to date.
 func dump(t testing.TB, s *Store) string {
 	t.Helper()
+	if err := s.bringUp(); err != nil {
+		t.Fatal(err)
+	}
 	it, err := s.db.NewIter(&pebble.IterOptions{})
 	if err != nil {
 		t.Fatal(err)

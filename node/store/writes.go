@@ -19,10 +19,9 @@ type writes struct {
 
 // write is one entry; a deletion has no value.
 type write struct {
-	head       uint64 // the first bytes of the key, big-endian: nearly always enough to order by
-	key, value int    // where key and value start in the arena
-	end        int
-	kind       writeKind
+	head            uint64 // the first bytes of the key, big-endian: nearly always enough to order by
+	key, value, end uint32 // where key and value start in the arena, and where the value ends
+	kind            writeKind
 }
 
 type writeKind uint8
@@ -44,10 +43,9 @@ func (w *writes) reset() {
 }
 
 func (w *writes) set(key, value []byte) {
-	e := write{head: headOfKey(key), key: len(w.arena), value: len(w.arena) + len(key)}
+	at := len(w.arena)
 	w.arena = append(append(w.arena, key...), value...)
-	e.end = len(w.arena)
-	w.list = append(w.list, e)
+	w.list = append(w.list, write{head: headOfKey(key), key: uint32(at), value: uint32(at + len(key)), end: uint32(len(w.arena))})
 }
 
 func (w *writes) delete(key []byte) { w.remove(key, deleting) }
@@ -60,7 +58,8 @@ func (w *writes) take(key []byte) { w.remove(key, taking) }
 func (w *writes) remove(key []byte, kind writeKind) {
 	at := len(w.arena)
 	w.arena = append(w.arena, key...)
-	w.list = append(w.list, write{head: headOfKey(key), key: at, value: len(w.arena), end: len(w.arena), kind: kind})
+	end := uint32(len(w.arena))
+	w.list = append(w.list, write{head: headOfKey(key), key: uint32(at), value: end, end: end, kind: kind})
 }
 
 func (w *writes) keyOf(e write) []byte   { return w.arena[e.key:e.value] }
@@ -68,6 +67,20 @@ func (w *writes) valueOf(e write) []byte { return w.arena[e.value:e.end] }
 
 // fill puts everything into a batch.
 func (w *writes) fill(b *pebble.Batch) error {
+	return w.each(func(kind writeKind, key, value []byte) error {
+		switch kind {
+		case setting:
+			return b.Set(key, value, nil)
+		case deleting:
+			return b.Delete(key, nil)
+		default:
+			return b.SingleDelete(key, nil)
+		}
+	})
+}
+
+// each tells of what is to be written in the order of keys, once for each.
+func (w *writes) each(told func(kind writeKind, key, value []byte) error) error {
 	w.order()
 	for i, e := range w.list {
 		if i+1 < len(w.list) && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i+1])) {
@@ -76,16 +89,7 @@ func (w *writes) fill(b *pebble.Batch) error {
 		if e.kind == taking && i > 0 && w.list[i-1].kind == setting && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i-1])) {
 			continue // it was not there before this batch, and is not after it
 		}
-		var err error
-		switch e.kind {
-		case setting:
-			err = b.Set(w.keyOf(e), w.valueOf(e), nil)
-		case deleting:
-			err = b.Delete(w.keyOf(e), nil)
-		case taking:
-			err = b.SingleDelete(w.keyOf(e), nil)
-		}
-		if err != nil {
+		if err := told(e.kind, w.keyOf(e), w.valueOf(e)); err != nil {
 			return err
 		}
 	}

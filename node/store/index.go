@@ -1,0 +1,266 @@
+package store
+
+import (
+	"sync"
+
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
+)
+
+// index is what the last final transactions changed of the classes that are looked up by id, outpoint and address. All of it follows
+// from the ledger, so it is not in the batch that makes a transaction final: it is kept here, answers from here, and is written some tens of
+// thousands of transactions at a time, behind the ledger (indexer.go). An output that is made and spent in between is never written.
+//
+// It changes under the store's lock alone, before the batch is handed to pebble, and may be read without it. What it holds is certain. Of
+// what it does not hold, the database is right, once it was asked second.
+type index struct {
+	limit int64 // of a generation, in bytes
+
+	mu sync.RWMutex
+	// young takes in what becomes final. old is the one before, which is kept for look-ups after it was written too, until young is full.
+	young, old *generation
+	logged     uint64 // the newest place that was handed to pebble
+
+	indexer
+}
+
+// generation is a row of transactions in the order of the ledger.
+type generation struct {
+	first   uint64 // the place of the first
+	changes []change
+	at      map[domain.Hash]uint32   // positions in changes
+	spent   map[utxo.Outpoint]uint64 // outpoints that no transaction of this generation made: the places of those that spent them
+	bytes   int64                    // about what all this takes
+
+	touchMu sync.Mutex
+	touched map[utxo.Address]uint64 // the last places that made or spent an output of an address, among the first seen changes
+	seen    int
+}
+
+// change is what a final transaction did.
+type change struct {
+	tx      domain.Hash
+	finalMS uint64
+	outputs []utxo.Output // that it made
+	spentBy []uint64      // the places of those that spent these; nil where nobody did
+	spends  []spend
+}
+
+// spend is an outpoint that was spent, with what the index needs of the output.
+type spend struct {
+	outpoint utxo.Outpoint
+	address  utxo.Address
+	product  utxo.Product
+	made     uint64 // the place of the transaction that made it where that was in memory, else 0
+	kept     []byte // spentValue.Output
+	origin   bool   // of a peer: nobody made it
+}
+
+// About what a change takes, its outputs and spends apart, and each of these, in bytes.
+const (
+	changeBytes = 250
+	outputBytes = 140
+	spendBytes  = 220
+)
+
+func (c *change) bytes() int64 {
+	n := changeBytes + outputBytes*len(c.outputs) + spendBytes*len(c.spends)
+	for i := range c.outputs {
+		if data := c.outputs[i].Data; data != nil {
+			n += 2*len(data.Payload) + outputBytes // it keeps all bytes of the transaction
+		}
+	}
+	for i := range c.spends {
+		n += len(c.spends[i].kept)
+	}
+	return int64(n)
+}
+
+// maxChanges is how many transactions fill a generation, if their size does not: so many and once more as many are read again after a crash.
+const maxChanges = 1 << 16
+
+// full reports whether a generation takes in no more.
+func (x *index) full(g *generation) bool { return g.bytes >= x.limit || len(g.changes) >= maxChanges }
+
+func newGeneration(first uint64) *generation {
+	return &generation{first: first, at: map[domain.Hash]uint32{}, spent: map[utxo.Outpoint]uint64{}}
+}
+
+// end is the place after the last.
+func (g *generation) end() uint64 { return g.first + uint64(len(g.changes)) }
+
+// reset forgets everything: the database has all up to a place.
+func (x *index) reset(seq uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.old, x.young, x.logged = newGeneration(seq+1), newGeneration(seq+1), seq
+	x.start(seq)
+}
+
+// change is that at a place, which must be in memory.
+func (x *index) change(seq uint64) *change {
+	g := x.young
+	if seq < g.first {
+		g = x.old
+	}
+	return &g.changes[seq-g.first]
+}
+
+// maker is what made an outpoint, with its place; nil where that is not in memory.
+func (x *index) maker(id domain.Hash) (*change, uint64) {
+	for _, g := range [...]*generation{x.young, x.old} {
+		if i, ok := g.at[id]; ok {
+			return &g.changes[i], g.first + uint64(i)
+		}
+	}
+	return nil, 0
+}
+
+// place is that of a final transaction in memory.
+func (x *index) place(id domain.Hash) (seq uint64, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	c, seq := x.maker(id)
+	return seq, c != nil
+}
+
+// entry is an output that was made by a transaction in memory.
+func (x *index) entry(o utxo.Outpoint) (e utxo.Entry, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	c, _ := x.maker(o.Tx)
+	if c == nil || uint64(o.Index) >= uint64(len(c.outputs)) {
+		return utxo.Entry{}, false
+	}
+	e = utxo.Entry{Output: c.outputs[o.Index], FinalMS: c.finalMS}
+	if c.spentBy != nil && c.spentBy[o.Index] != 0 {
+		e.SpentBy = x.change(c.spentBy[o.Index]).tx
+	}
+	return e, true
+}
+
+// spender is the transaction in memory that spent an outpoint which none in memory made.
+func (x *index) spender(o utxo.Outpoint) (id domain.Hash, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, g := range [...]*generation{x.young, x.old} {
+		if seq, ok := g.spent[o]; ok {
+			return x.change(seq).tx, true
+		}
+	}
+	return id, false
+}
+
+// add takes in what comes next in the ledger, before that is handed to pebble. The store's lock is held.
+func (x *index) add(changes []change) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.turn()
+	g := x.young
+	for i := range changes {
+		c, seq := &changes[i], g.end()
+		for j := range c.spends {
+			x.spend(&c.spends[j], seq)
+		}
+		g.at[c.tx] = uint32(len(g.changes))
+		g.changes = append(g.changes, *c)
+		g.bytes += c.bytes()
+	}
+}
+
+// handed says that all that was added was handed to pebble, and may be written behind it. The store's lock is held.
+func (x *index) handed() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.logged = x.young.end() - 1
+	x.turn()
+}
+
+// spend notes what a transaction spends.
+func (x *index) spend(s *spend, seq uint64) {
+	maker, made := x.maker(s.outpoint.Tx)
+	if maker != nil {
+		if maker.spentBy == nil {
+			maker.spentBy = make([]uint64, len(maker.outputs))
+		}
+		maker.spentBy[s.outpoint.Index], s.made = seq, made
+	}
+	if made < x.young.first {
+		x.young.spent[s.outpoint] = seq
+	}
+}
+
+// turn begins a new generation where the young one is full and the old one written.
+func (x *index) turn() {
+	if !x.full(x.young) || x.written() < x.old.end()-1 {
+		return
+	}
+	x.old, x.young = x.young, newGeneration(x.young.end())
+	x.want(x.old.end() - 1)
+}
+
+// waits reports whether nothing should be added before the old generation, which ends with a place, is written.
+func (x *index) waits() (old uint64, full bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	old = x.old.end() - 1
+	return old, x.full(x.young) && x.written() < old
+}
+
+// last is the newest place that may be written.
+func (x *index) last() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.logged
+}
+
+// size is about what it takes in memory, in bytes.
+func (x *index) size() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return uint64(x.young.bytes + x.old.bytes)
+}
+
+// live reports whether an output is in memory and not spent; false says nothing.
+func (x *index) live(o utxo.Outpoint) bool {
+	e, ok := x.entry(o)
+	return ok && e.SpentBy.IsZero()
+}
+
+// touches reports whether a change that is not written made or spent an output of an address.
+func (x *index) touches(a utxo.Address) bool {
+	x.mu.RLock()
+	parts := [...]struct {
+		g       *generation
+		changes []change
+	}{{x.young, x.young.changes}, {x.old, x.old.changes}}
+	x.mu.RUnlock()
+	written := x.written()
+	for _, p := range parts {
+		if p.g.first+uint64(len(p.changes)) > written+1 && p.g.touch(a, p.changes) > written {
+			return true
+		}
+	}
+	return false
+}
+
+// touch is the last place among the first changes of a generation that made or spent an output of an address; 0 where none did.
+func (g *generation) touch(a utxo.Address, changes []change) uint64 {
+	g.touchMu.Lock()
+	defer g.touchMu.Unlock()
+	if g.touched == nil {
+		g.touched = map[utxo.Address]uint64{}
+	}
+	for ; g.seen < len(changes); g.seen++ {
+		c, seq := &changes[g.seen], g.first+uint64(g.seen)
+		for i := range c.outputs {
+			g.touched[c.outputs[i].Address] = seq
+		}
+		for i := range c.spends {
+			if s := &c.spends[i]; !s.origin {
+				g.touched[s.address] = seq
+			}
+		}
+	}
+	return g.touched[a]
+}
