@@ -126,9 +126,10 @@ func (n *Network) measure(ctx context.Context, live, offered int, c Ceilings, re
 	return nil
 }
 
-// settled waits until every node holds as many finals, which a client of another has seen already.
+// settled waits until every node holds as many finals, which a client of another has seen already. What a node missed
+// under load it finds out when it compares with others, every 30 s.
 func (n *Network) settled(ctx context.Context, finals float64) (u Usage, err error) {
-	for range 300 {
+	for range 900 {
 		if u, err = n.Usage(ctx); err != nil || u.Finals >= finals {
 			return u, err
 		}
