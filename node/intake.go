@@ -148,14 +148,15 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 		return there, nil
 	}
 	sh.metrics.received[origin.kind].Inc()
-	sh.join(ctx, f)
+	sh.join(f)
 	return f, nil
 }
 
-// join has a flight told of what was counted before it came, which launches it.
-func (sh *shell) join(ctx context.Context, f *flight) {
+// join has a flight told of what was counted before it came, which launches it. That is not left to the patience of who
+// brought it: a flight that is in the directory and has not joined would never end, nor would what spends from it.
+func (sh *shell) join(f *flight) {
 	sh.metrics.inFlight.Inc()
-	sh.counting.join(ctx, f)
+	sh.counting.join(sh.ctx, f)
 	if sh.ctx.Err() != nil { // nobody counts any more, and ground may not have found it
 		sh.launch(f)
 		f.box.nudge()

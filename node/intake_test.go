@@ -233,3 +233,45 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestImpatientIntake: a transaction that is taken in begins, though whoever brought it goes away while the tallies are
+// behind: neighbours' deadlines pass when a node is paused or overloaded, and what spends from it waits for it.
+func TestImpatientIntake(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		running, end := context.WithCancel(t.Context())
+		defer end()
+		began := make(chan *flight, 1)
+		m := NewMetrics(prometheus.NewRegistry())
+		sh := &shell{
+			ctx: running, flights: newDirectory(), graves: newGraveyard(1), space: &space{}, metrics: m,
+			admission: newAdmission(10, time.Second),
+		}
+		sh.counting = newCounting(1, nil, newLately(), 0, sh.flights, func(f *flight) { began <- f }, m, nil, nil)
+		shard := sh.counting.shards[0]
+		for range cap(shard.queue) { // others' transactions are on their way to the tally
+			shard.queue <- knowing{}
+		}
+		asked, leave := context.WithCancel(running)
+		taken := make(chan *flight, 1)
+		go func() {
+			f, err := sh.intake(asked, bare("a", "x").tx, Origin{kind: fromGossip, name: "neighbour"}, true)
+			if err != nil {
+				t.Error(err)
+			}
+			taken <- f
+		}()
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		go shard.run(running)
+		f := <-taken
+		select {
+		case first := <-began:
+			if first != f {
+				t.Error("another flight began")
+			}
+		case <-time.After(time.Minute):
+			t.Error("a flight that is in the directory did not begin")
+		}
+	})
+}

@@ -59,7 +59,7 @@ func (n *Node) restore(ctx context.Context, u undecided) error {
 			sh.admission.leave(f.origin, f.aside)
 			continue
 		}
-		sh.join(ctx, f)
+		sh.join(f)
 	}
 	sh.log.Info("took up undecided transactions", "n", len(u.flights))
 	return nil

@@ -378,7 +378,7 @@ func (sh *shell) keep(ctx context.Context, list []*observation.Observation, tx d
 	}
 	for _, o := range others {
 		if g, voter := sh.groupOf(&o.Header); g != nil {
-			sh.counting.countOn(ctx, ballotsOn{tx, ballots{o, g, voter}})
+			sh.counting.countOn(sh.ctx, ballotsOn{tx, ballots{o, g, voter}}) // they are stored, and ctx may have little left
 		}
 		sh.observer.offer(o)
 	}
