@@ -2,6 +2,7 @@ package conflict
 
 import (
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 )
 
@@ -59,6 +60,11 @@ func (b *ballot) of(s observation.State) *count { return &b.counts[s-observation
 
 // certified reports whether the ballot holds a certificate: PENDING from more than 2/3 of the weight.
 func (b *ballot) certified() bool { return quorum(b.of(observation.Pending).weight) }
+
+// milestone is one that stands by the votes of a state, of which there are some.
+func (b *ballot) milestone(tx domain.Hash, k MilestoneKind, c *count) Milestone {
+	return Milestone{Tx: tx, Kind: k, Round: b.round, Group: b.group, Weight: c.weight, Voter: int(c.places[0].voter)}
+}
 
 // quorum is what makes certificates and finality. The whole is no multiple of 3, so that >= for > makes no difference
 // unless the division is carried out.

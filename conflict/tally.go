@@ -180,7 +180,7 @@ func (t *Tally) Weights(tx, link domain.Hash, round uint32) (pending, accepted g
 }
 
 // Standing is what the votes on a transaction amount to: a third of the weight above round 0, the certificate of the highest
-// round and the finality of the lowest. Their Group is nil where there is none.
+// round and the finality of the lowest. Their Group is nil where there is none; their Voter is one of those behind them.
 func (t *Tally) Standing(tx domain.Hash) (third, certificate, final Milestone) {
 	e := t.entries[tx]
 	if e == nil {
@@ -188,14 +188,15 @@ func (t *Tally) Standing(tx domain.Hash) (third, certificate, final Milestone) {
 	}
 	for i := range e.ballots {
 		b := &e.ballots[i]
-		if w := b.of(observation.Pending).weight; group.Third(w) && b.round > 0 {
-			third = Milestone{Tx: tx, Kind: Third, Round: b.round, Group: b.group, Weight: w}
+		pending, accepted := b.of(observation.Pending), b.of(observation.Accepted)
+		if group.Third(pending.weight) && b.round > 0 {
+			third = b.milestone(tx, Third, pending)
 		}
-		if w := b.of(observation.Pending).weight; quorum(w) && (certificate.Group == nil || b.round > certificate.Round) {
-			certificate = Milestone{Tx: tx, Kind: Certificate, Round: b.round, Group: b.group, Weight: w}
+		if quorum(pending.weight) && (certificate.Group == nil || b.round > certificate.Round) {
+			certificate = b.milestone(tx, Certificate, pending)
 		}
-		if w := b.of(observation.Accepted).weight; quorum(w) && final.Group == nil {
-			final = Milestone{Tx: tx, Kind: Final, Round: b.round, Group: b.group, Weight: w}
+		if quorum(accepted.weight) && final.Group == nil {
+			final = b.milestone(tx, Final, accepted)
 		}
 	}
 	return third, certificate, final

@@ -100,7 +100,10 @@ const (
 	// Of what is final here each shard keeps the votes on so many: of what every voter accepted, whose votes nobody
 	// lacks, and of what somebody may still want the certificate of. Of more the oldest give way.
 	unanimousKept = 1 << 13
-	endedKept     = 1 << 15
+	// askedAgain is how many transactions that are not here each shard asks for again at once, those named first first: they
+	// have fewer parents that are not here either.
+	askedAgain = 1 << 10
+	endedKept  = 1 << 15
 )
 
 // newCounting makes so many shards, a power of two. The votes on what is final stay for linger at least.
@@ -336,7 +339,7 @@ func (s *countingShard) join(f *flight) {
 
 // forgetOld drops the votes of transactions that ended, or never came, a while ago.
 func (s *countingShard) forgetOld(now time.Time) {
-	keep := s.recent[:0]
+	keep, asked := s.recent[:0], 0
 	for i, c := range s.recent {
 		age := now.Sub(c.since)
 		if age < tallyTick {
@@ -355,6 +358,9 @@ func (s *countingShard) forgetOld(now time.Time) {
 			s.tally.Forget(c.tx)
 		case !s.lately.holds(c.tx):
 			keep = append(keep, c)
+			if asked < askedAgain && s.askAgain(c.tx) {
+				asked++
+			}
 		case s.tally.Unanimous(c.tx):
 			s.ended[0] = append(s.ended[0], dated{c.tx, now})
 		default:
@@ -365,6 +371,21 @@ func (s *countingShard) forgetOld(now time.Time) {
 	s.recent = keep
 	s.ended[0] = s.forgetEnded(s.ended[0], unanimousKept, now)
 	s.ended[1] = s.forgetEnded(s.ended[1], endedKept, now)
+}
+
+// askAgain asks for a transaction that the network has certified and that is not here: it was not found, or gave way where
+// there was no room. It reports whether there is such a certificate.
+func (s *countingShard) askAgain(tx domain.Hash) bool {
+	_, certificate, final := s.tally.Standing(tx)
+	m := certificate
+	if m.Group == nil {
+		m = final
+	}
+	if m.Group == nil {
+		return false
+	}
+	s.unknown(tx, m.Group.Voters()[m.Voter].Key)
+	return true
 }
 
 // forgetEnded drops the votes of what ended first, and returns the rest.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,6 +101,36 @@ func TestLateVotesLeadToNothing(t *testing.T) {
 	}
 	if len(b.asked) != 1 || b.asked[0] != unknown {
 		t.Errorf("asked for %v, want %s alone", b.asked, unknown)
+	}
+}
+
+// TestCertifiedIsAskedForAgain: a transaction that the network has certified and that is not here, since it was not found or
+// had to give way, is asked for until it is, those named first first and not all at once; one that a liar names is not.
+func TestCertifiedIsAskedForAgain(t *testing.T) {
+	b := newBooth(0)
+	ids := numbered(0, askedAgain+2)
+	lie, certified := ids[0], ids[1:]
+	b.say(0, observation.Pending, lie)
+	for i := 0; i < len(certified); i += 100 {
+		for voter := range 3 {
+			b.say(voter, observation.Pending, certified[i:min(i+100, len(certified))]...)
+		}
+	}
+	b.asked = nil
+	now := time.Now().Add(tallyTick)
+	b.forgetOld(now)
+	if !slices.Equal(b.asked, certified[:askedAgain]) {
+		t.Fatalf("asked for %d, want the %d that were named first", len(b.asked), askedAgain)
+	}
+	b.asked = nil
+	for _, f := range b.fly(certified[:askedAgain]...) {
+		if len(f.got()) == 0 {
+			t.Fatal("a flight is not told what was counted before it came")
+		}
+	}
+	b.forgetOld(now)
+	if !slices.Equal(b.asked, certified[askedAgain:]) {
+		t.Errorf("asked for %d, want the one that is left", len(b.asked))
 	}
 }
 

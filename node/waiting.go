@@ -9,6 +9,10 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
+// certifiedRoom is how many times the room of others there is for what the network has certified. Beyond that it gives way
+// too, and is asked for again (counting): on a node that is far behind, what waits for parents would leave these no room.
+const certifiedRoom = 2
+
 // waiting holds flights until a parent is final or a time comes, bounded in number, per origin and in
 // time.
 type waiting struct {
@@ -36,7 +40,7 @@ func newWaiting(c Config, a *alarms, fetch func([]domain.Hash, Origin)) *waiting
 func (w *waiting) hold(f *flight, e lifecycle.Hold) {
 	first, fresh, room := w.register(f, e)
 	if !room {
-		f.box.post(lifecycle.Expired{})
+		f.box.post(lifecycle.Crowded{})
 		return
 	}
 	if first || e.Anew {
@@ -62,7 +66,11 @@ func (w *waiting) register(f *flight, e lifecycle.Hold) (first, fresh, room bool
 	defer w.mu.Unlock()
 	origin := f.origin.key()
 	if !w.held[f] {
-		if !e.Certified && (len(w.held) >= w.most || w.byOrigin[origin] >= w.mostPerOrigin) {
+		most, own := w.most, w.mostPerOrigin
+		if e.Certified {
+			most, own = certifiedRoom*most, certifiedRoom*own
+		}
+		if len(w.held) >= most || w.byOrigin[origin] >= own {
 			return false, false, false
 		}
 		w.byOrigin[origin]++

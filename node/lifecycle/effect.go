@@ -32,14 +32,14 @@ type (
 		// Certificate is what justifies the vote, where rules N2 and N3 ask for one.
 		Certificate conflict.CertRound
 	}
-	// Hold asks for Woken when one of Parents is final or NowMS reaches UntilMS (0: no time), and for
-	// Expired when neither comes within the shell's patience or there is no room for it. Parents that
-	// nobody here knows are fetched.
+	// Hold asks for Woken when one of Parents is final or NowMS reaches UntilMS (0: no time), for Expired
+	// when neither comes within the shell's patience, and for Crowded where there is no room for it. Parents
+	// that nobody here knows are fetched.
 	Hold struct {
 		Parents []domain.Hash
 		UntilMS uint64
 		Err     error
-		// Certified says that the network has taken the transaction up: there is always room for it.
+		// Certified says that the network has taken the transaction up: there is more room for it.
 		Certified bool
 		// Anew says that the patience begins again, and that parents are fetched again.
 		Anew bool

@@ -58,6 +58,8 @@ type (
 	Displaced struct{ Err error }
 	// Expired says that a held transaction has waited as long as it may.
 	Expired struct{}
+	// Crowded says that there is no room to hold a transaction.
+	Crowded struct{}
 	// Restored tells a machine, before Begin, what this node voted in an earlier life.
 	Restored struct {
 		Pending  bool
@@ -83,4 +85,5 @@ func (Stalled) input()   {}
 func (Supported) input() {}
 func (Displaced) input() {}
 func (Expired) input()   {}
+func (Crowded) input()   {}
 func (Restored) input()  {}
