@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/notarynet/notaryd/bench"
 )
@@ -32,6 +33,7 @@ func run() error {
 		check    = flag.String("check", "", "file of kept figures: fail where ratios or allocations are worse")
 		settings = flag.String("set", "", "settings for every node, key=value, separated by commas")
 	)
+	still := flag.Duration("still", 0, "in place of all that, for how long the last node of each network stands still in a closed loop at the others")
 	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
 	flag.IntVar(&plan.Live, "live", 100_000, "outputs at the start")
 	flag.IntVar(&plan.Seconds, "seconds", 30, "length of the closed loop; 0 for none")
@@ -52,6 +54,9 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *still > 0 {
+		return runLag(ctx, plan, sizes, *still)
+	}
 	var before, figures []bench.Figure
 	if *out != "" {
 		if before, err = bench.Load(*out); err != nil {
@@ -86,4 +91,17 @@ func run() error {
 		return err
 	}
 	return bench.Save(*out, figures)
+}
+
+// runLag says how nodes catch up that stood still.
+func runLag(ctx context.Context, plan bench.Plan, sizes []int, still time.Duration) error {
+	for _, n := range sizes {
+		plan.Nodes = n
+		lag, err := bench.RunLag(ctx, plan, still)
+		if err != nil {
+			return fmt.Errorf("%d nodes, one of them still for %v: %w", n, still, err)
+		}
+		fmt.Println(lag)
+	}
+	return nil
 }
