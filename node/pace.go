@@ -5,8 +5,9 @@ import "time"
 // pace says how many transactions of clients may be on their way at once, and how many may wait for that. Past what a
 // node, or the network behind it, can finish, more of them only make all of them wait: so the number falls while they take
 // longer than is wanted, and rises again while they do not and there are takers (additive increase, multiplicative
-// decrease: Chiu and Jain 1989). What nobody takes is given up again, so that a sudden crowd comes in as fast as it gets
-// on and not all at once (congestion window validation: RFC 2861). It is a pure function of what it is told; admission owns it.
+// decrease: Chiu and Jain 1989), fast while they take a small part of that (slow start: Jacobson 1988). What nobody takes is
+// given up again, so that a sudden crowd comes in as fast as it gets on and not all at once (congestion window validation:
+// RFC 2861). It is a pure function of what it is told; admission owns it.
 type pace struct {
 	most, least, first int64
 	limit              int64
@@ -50,6 +51,8 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 	switch {
 	case p.mean > p.wanted() && p.limit > p.least:
 		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
+	case atOnce >= p.limit*3/4 && p.mean < p.wanted()/4:
+		p.limit = min(p.most, p.limit+p.limit/2)
 	case atOnce >= p.limit*3/4:
 		p.limit = min(p.most, p.limit+p.limit/16+4)
 	case atOnce < p.limit/4:

@@ -67,6 +67,20 @@ func TestPaceForgets(t *testing.T) {
 	}
 }
 
+// TestPaceRises: a crowd on a node that had little to do has most of what it can be given within a second, and no more than
+// once and a half of that.
+func TestPaceRises(t *testing.T) {
+	for _, rate := range []float64{2500, 20_000} {
+		now := time.Now()
+		p := newPace(20_000, 150*time.Millisecond, 300*time.Millisecond)
+		station(p, &now, rate, 5*time.Millisecond, 10, 5)
+		n := station(p, &now, rate, 5*time.Millisecond, 1_000_000, 1)
+		if best := int64(rate * p.long.Seconds()); n < best/2 || n > best*3/2 {
+			t.Errorf("at %v a second %d at once after a second, the best are %d", rate, n, best)
+		}
+	}
+}
+
 // TestPaceRecovers: once the crowd has gone, or the network is faster again, there is room again.
 func TestPaceRecovers(t *testing.T) {
 	now := time.Now()
