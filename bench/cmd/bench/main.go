@@ -69,6 +69,7 @@ func run() error {
 		}
 	}
 	var worse []error
+	var failed error
 	for _, n := range sizes {
 		plan.Nodes = n
 		err := bench.Run(ctx, plan, func(f bench.Figure) {
@@ -80,17 +81,19 @@ func run() error {
 			}
 		})
 		if err != nil {
-			return fmt.Errorf("%d nodes: %w", n, err)
+			failed = fmt.Errorf("%d nodes: %w", n, err)
+			break // what was measured before is kept all the same
 		}
 	}
 	if len(figures) > 0 {
 		c := figures[len(figures)-1].Ceilings
 		fmt.Printf("ceilings of the last run, us of processor a transaction: signature %.1f, hashing %.2f, decoding %.2f, synced commit %.1f\n", c.VerifyUS, c.HashUS, c.DecodeUS, c.CommitUS)
 	}
-	if err := errors.Join(worse...); err != nil || *out == "" {
-		return err
+	failed = errors.Join(append(worse, failed)...)
+	if *out == "" || len(figures) == 0 {
+		return failed
 	}
-	return bench.Save(*out, figures)
+	return errors.Join(failed, bench.Save(*out, figures))
 }
 
 // runLag says how nodes catch up that stood still.
