@@ -183,7 +183,7 @@ func (a *attacker) gossip(ctx context.Context, rate int) error {
 		draft := observation.Seal(head, genesis.Group, leaves, leaves[0].TimeMS)
 		o := draft.Signed(domain.Sign(key, domain.TagObservation, genesis.ID, draft.HeaderHash()))
 		head = o.Head()
-		_ = peer.PublishObservation(o.Raw) // a full queue loses it: the flood is what the node takes
+		_ = peer.PublishObservation(observation.EncodeRuns([]*observation.Observation{o})[0]) // a full queue loses it: the flood is what the node takes
 		return true
 	})
 	return peer.Close()

@@ -47,7 +47,7 @@ type batcher struct {
 	config Config
 	most   int // leaves in one observation, by the rules of the network
 
-	publish func(raw []byte)
+	publish func(signed []*observation.Observation)
 	count   func(ctx context.Context, o *observation.Observation)
 	freed   func(conflict.Freed) // tells the contests of locks that were released; must not block
 	fail    func(error)
@@ -56,12 +56,16 @@ type batcher struct {
 	log     *slog.Logger
 	refused quota // of lines of the log about refused votes
 
-	rhythm  rhythm
-	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
-	proven  []domain.Hash                         // evidence to be listed
-	leaves  []observation.Leaf
-	batch   store.VoteBatch
-	answers []cast // those of the batch, to be answered
+	rhythm rhythm
+	heads  map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
+	proven []domain.Hash                         // evidence to be listed
+	// first and later are the leaves of the next observations, as observation.Pieces has them; piece is how many of the later
+	// ones one of these holds.
+	first, later []observation.Leaf
+	piece        int
+	batch        store.VoteBatch
+	signed       []*observation.Observation
+	answers      []cast // those of the batch, to be answered
 }
 
 // cast is a vote that is asked for, by a flight or by the contests.
@@ -302,40 +306,46 @@ func (b *batcher) forget(final *utxo.Tx) {
 	}
 }
 
-// flush signs and saves one observation: the votes that the guard has let through since the last one,
-// and what was seen of peers.
+// flush signs and saves the votes that the guard has let through since the last time, and what was seen of peers.
 func (b *batcher) flush(ctx context.Context) error {
 	now := nowMS()
 	for key, h := range b.heads {
-		if len(b.leaves) >= b.most {
+		if len(b.first) >= b.most {
 			break // the next one lists it
 		}
-		b.leaves = append(b.leaves, observation.Leaf{
+		b.first = append(b.first, observation.Leaf{
 			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: now,
 		})
 		delete(b.heads, key)
 	}
 	b.listEvidence(now)
-	return b.write(ctx, now)
+	return b.write(ctx, observation.Pieces(b.first, b.later, b.piece, b.most), now)
 }
 
-// write seals the leaves that are gathered, saves them, and only then tells anybody.
-func (b *batcher) write(ctx context.Context, now uint64) error {
-	o := b.seal(now)
-	b.batch.Observation = o
+// write seals an observation of each piece, saves them, and only then tells anybody.
+func (b *batcher) write(ctx context.Context, pieces [][]observation.Leaf, now uint64) error {
+	signed, head, leaves := b.signed[:0], b.head, 0
+	for _, piece := range pieces {
+		o := b.seal(head, piece, now)
+		signed, head, leaves = append(signed, o), o.Head(), leaves+len(piece)
+	}
+	b.batch.Observations = signed
 	if err := b.space.write(ctx, func() error { return b.store.SaveVotes(b.batch) }); err != nil {
 		return err
 	}
-	b.head = o.Head()
-	b.publish(o.Raw)
-	b.count(ctx, o)
+	b.head = head
+	b.publish(signed)
+	for _, o := range signed {
+		b.count(ctx, o)
+	}
 	for i := range b.answers {
 		b.answers[i].done()
 	}
-	b.metrics.flushed(len(b.leaves))
+	b.metrics.flushed(len(signed), leaves)
+	clear(signed)
 	clear(b.answers)
 	clear(b.batch.Transactions)
-	b.leaves, b.answers = b.leaves[:0], b.answers[:0]
+	b.first, b.later, b.signed, b.answers = b.first[:0], b.later[:0], signed[:0], b.answers[:0]
 	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
 	return nil
 }
@@ -345,9 +355,9 @@ const maxProven = 64
 
 // listEvidence says which evidence is new here, so that anyone can prove that this node knew.
 func (b *batcher) listEvidence(now uint64) {
-	n := max(0, min(len(b.proven), maxProven, b.most-len(b.leaves)))
+	n := max(0, min(len(b.proven), maxProven, b.most-len(b.first)))
 	for _, hash := range b.proven[:n] {
-		b.leaves = append(b.leaves, observation.Leaf{
+		b.first = append(b.first, observation.Leaf{
 			Subject: hash, Type: observation.SubjectEvidence, State: observation.Seen, TimeMS: now,
 		})
 	}
@@ -397,9 +407,12 @@ func (b *batcher) admit(c cast) error {
 		b.batch.Records = b.guard.AppendRecord(b.batch.Records, vote)
 		b.batch.Transactions = append(b.batch.Transactions, c.tx)
 	}
-	b.leaves = append(b.leaves, observation.Leaf{
-		Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS(),
-	})
+	leaf := observation.Leaf{Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS()}
+	if c.state == observation.Pending && c.round == 0 {
+		b.first = append(b.first, leaf)
+	} else {
+		b.later = append(b.later, leaf)
+	}
 	b.answers = append(b.answers, c)
 	return nil
 }
@@ -450,7 +463,7 @@ func (b *batcher) spent(tx *utxo.Tx) (bool, error) {
 }
 
 // seal signs the next header of this node's chain.
-func (b *batcher) seal(now uint64) *observation.Observation {
-	draft := observation.Seal(b.head, b.group, b.leaves, now)
+func (b *batcher) seal(head observation.Head, leaves []observation.Leaf, now uint64) *observation.Observation {
+	draft := observation.Seal(head, b.group, leaves, now)
 	return draft.Signed(domain.Sign(b.key, domain.TagObservation, b.group.Network(), draft.HeaderHash()))
 }

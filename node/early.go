@@ -10,7 +10,7 @@ import (
 // earlyMost and earlyOfOne bound the observations that wait for their link, of all and of one chain.
 const (
 	earlyMost  = 1024
-	earlyOfOne = 32
+	earlyOfOne = 64
 )
 
 // early keeps observations under a link that is not final here yet, of keys that count now: when the link comes they are

@@ -113,7 +113,7 @@ func TestClearChainsAreNotWalkedAgain(t *testing.T) {
 	eventually(t, "this node's last vote", func() bool {
 		accepted = n.sh.store.Head(chain).Height
 		o, _, err := n.sh.store.Observation(chain, accepted)
-		return err == nil && o.Len() > 0 && o.Leaf(0).State == observation.Accepted
+		return err == nil && o.Len() > 0 && o.Leaf(o.Len()-1).State == observation.Accepted
 	})
 	eventually(t, "its chain to be clear", func() bool {
 		c, _, err := n.sh.store.Clear()

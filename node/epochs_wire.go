@@ -81,7 +81,7 @@ func (sh *shell) wireEpochs() {
 	ep.enter, ep.behind = sh.enterEpoch, sh.early.behind
 	ep.linked = func(ctx context.Context, next *group.Group) {
 		for _, o := range sh.early.take(next.Link()) {
-			if err := sh.observe(ctx, o.Raw); err != nil {
+			if err := sh.observe(ctx, o); err != nil {
 				sh.log.Debug("an observation that came before its link is refused", "key", o.Header.Key, "err", err)
 			}
 		}
@@ -180,13 +180,7 @@ func (b *batcher) closeEpoch(ctx context.Context, c conflict.Close) error {
 	}
 	b.closed = true
 	clear(b.heads)
-	for _, leaves := range conflict.ClosingLeaves(c.Stated, c.Next.Link(), nowMS(), b.most) {
-		b.leaves = append(b.leaves[:0], leaves...)
-		if err := b.write(ctx, nowMS()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.write(ctx, conflict.ClosingLeaves(c.Stated, c.Next.Link(), nowMS(), b.most), nowMS())
 }
 
 // enterEpoch goes on under the next link, if this node votes there, with the votes that were asked for meanwhile.
@@ -198,7 +192,8 @@ func (b *batcher) enterEpoch(ctx context.Context, e conflict.Enter) error {
 	if err := b.freeInherited(ctx, e.Records); err != nil {
 		return err
 	}
-	b.group, b.closed, b.rhythm = e.Group, false, newRhythm(len(e.Group.Voters()))
+	b.group, b.closed = e.Group, false
+	b.rhythm, b.piece = newRhythm(len(e.Group.Voters())), observation.PieceLeaves(len(e.Group.Voters()))
 	signing := b.store.Signing()
 	may, why := maySign(e.Group, b.key.Public(), signing)
 	if why != "" {

@@ -201,7 +201,7 @@ func (l *live) lie(leaves ...observation.Leaf) {
 func (l *live) publish(o *observation.Observation) {
 	l.t.Helper()
 	l.said = append(l.said, o)
-	if err := l.liar.PublishObservation(o.Raw); err != nil {
+	if err := l.liar.PublishObservation(observation.EncodeRuns([]*observation.Observation{o})[0]); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -60,45 +60,72 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 	return verdict
 }
 
-// ValidateObservation checks the signature, the root and the weight behind an observation and hands it to
+// ValidateObservation checks the signatures, the roots and the weight behind a run of observations and hands them to
 // the observer.
 func (h handlers) ValidateObservation(ctx context.Context, from domain.PublicKey, raw []byte) gossip.Verdict {
-	switch err := h.sh.observe(ctx, raw); {
+	list, err := observation.DecodeRun(raw, h.sh.obsRules)
+	if err == nil {
+		err = h.sh.observe(ctx, list...)
+	}
+	switch {
 	case err == nil:
 		return gossip.Take
 	case refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNSPECIFIED || refusal.ReasonOf(err) == notaryv1.Reason_REASON_OVERLOADED,
 		refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT:
 		return gossip.Ignore
 	default:
-		h.sh.log.Debug("gossiped observation refused", "from", from, "err", err)
+		h.sh.log.Debug("gossiped observations refused", "from", from, "err", err)
 		return gossip.Reject
 	}
 }
 
-// observe takes an observation in, from gossip or a pull.
-func (sh *shell) observe(ctx context.Context, raw []byte) error {
+// observed takes an observation in that was pulled.
+func (sh *shell) observed(ctx context.Context, raw []byte) error {
 	o, err := observation.Decode(raw, sh.obsRules)
 	if err != nil {
 		return err
 	}
-	if err := sh.weighs(o); err != nil {
-		if sh.early.keep(o, sh.follows) {
-			sh.epochs.ring()
+	return sh.observe(ctx, o)
+}
+
+// observe takes observations of one chain in, all of them or none, but for those that the observer has no room for.
+func (sh *shell) observe(ctx context.Context, list ...*observation.Observation) error {
+	var light error
+	for _, o := range list {
+		if err := sh.weighs(o); err != nil {
+			light = err
+			if sh.early.keep(o, sh.follows) {
+				sh.epochs.ring()
+			}
 		}
-		return err
 	}
-	if sh.signs(o.Header.Chain()) {
-		return sh.recognise(ctx, o)
+	if light != nil {
+		return light
 	}
-	bad, err := sh.verifier.verify(ctx, []domain.Check{o.Check()})
+	if sh.signs(list[0].Header.Chain()) {
+		for _, o := range list {
+			if err := sh.recognise(ctx, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	checks := make([]domain.Check, len(list))
+	for i, o := range list {
+		checks[i] = o.Check()
+	}
+	bad, err := sh.verifier.verify(ctx, checks)
 	if err != nil {
 		return err
 	}
 	if bad >= 0 {
-		return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", o.Header.Height, o.Header.Key)
+		h := &list[bad].Header
+		return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", h.Height, h.Key)
 	}
-	if !sh.observer.offer(o) {
-		return refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too many observations wait")
+	for _, o := range list {
+		if !sh.observer.offer(o) {
+			return refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too many observations wait")
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
@@ -43,4 +44,41 @@ func TestFinalGossipedAgain(t *testing.T) {
 	if err != nil || status.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
 		t.Errorf("%s, %v", status.GetState(), err)
 	}
+}
+
+// TestRunOfObservations: what a member signed at once is taken in whole, or refused whole: a message with one bad signature, or
+// with a gap, leaves nothing here and is held against its sender.
+func TestRunOfObservations(t *testing.T) {
+	v := newVillage(t, nil)
+	n := v.start(0)
+	signer := v.signers[1]
+	var row []*observation.Observation
+	for range 3 {
+		row = append(row, signer.Observe(v.genesis.Group, kit.StartMS))
+	}
+	forged := *row[1]
+	forged.Raw = append([]byte(nil), row[1].Raw...)
+	forged.Raw[len(forged.Raw)-1] ^= 1
+	message := func(list ...*observation.Observation) []byte {
+		runs := observation.EncodeRuns(list)
+		if len(runs) != 1 {
+			t.Fatalf("%d messages", len(runs))
+		}
+		return runs[0]
+	}
+	chain := observation.ChainID{Key: signer.Key.Public()}
+	for name, raw := range map[string][]byte{
+		"a bad signature": message(row[0], &forged, row[2]), "a gap": message(row[0], row[2]), "no run": row[0].Raw,
+	} {
+		if got := (handlers{n.sh}).ValidateObservation(t.Context(), signer.Key.Public(), raw); got != gossip.Reject {
+			t.Errorf("%s: verdict %d", name, got)
+		}
+	}
+	if head := n.sh.store.Head(chain); head.Height != 0 {
+		t.Errorf("%d observations are here of messages that were refused", head.Height)
+	}
+	if got := (handlers{n.sh}).ValidateObservation(t.Context(), signer.Key.Public(), message(row...)); got != gossip.Take {
+		t.Errorf("verdict %d", got)
+	}
+	eventually(t, "all to be here", func() bool { return n.sh.store.Head(chain) == row[2].Head() })
 }

@@ -30,7 +30,7 @@ func (h *history) final(tx *utxo.Tx, delta utxo.Delta) {
 			if err := h.store.SaveObservations([]*observation.Observation{o}); err != nil {
 				h.t.Fatal(err)
 			}
-		} else if err := h.store.SaveVotes(store.VoteBatch{Observation: o}); err != nil {
+		} else if err := h.store.SaveVotes(store.VoteBatch{Observations: []*observation.Observation{o}}); err != nil {
 			h.t.Fatal(err)
 		}
 		f.Edges = append(f.Edges, store.EdgeRef{Key: s.Head.Key, SigningEpoch: s.Head.SigningEpoch, Height: o.Header.Height, Leaf: 1})

@@ -187,6 +187,6 @@ func (sh *shell) resend() {
 		return
 	}
 	if found {
-		sh.publishObservation(o.Raw)
+		sh.publishObservations([]*observation.Observation{o})
 	}
 }

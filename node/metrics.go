@@ -99,8 +99,8 @@ func (m *Metrics) verified(n int, d time.Duration) {
 	m.signatureSeconds.Add(d.Seconds())
 }
 
-func (m *Metrics) flushed(leaves int) {
-	m.flushes.Inc()
+func (m *Metrics) flushed(observations, leaves int) {
+	m.flushes.Add(float64(observations))
 	m.flushLeaves.Observe(float64(leaves))
 }
 

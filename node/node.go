@@ -77,7 +77,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.space.look()
 	sh.fetcher = newFetcher(sh.alarms, p.Log)
 	sh.fetcher.known, sh.fetcher.check, sh.fetcher.intake = sh.settled, sh.pulledID, sh.pulled
-	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observe
+	sh.fetcher.height, sh.fetcher.take = sh.pulledHeight, sh.observed
 	sh.waiting = newWaiting(c, sh.alarms, func(ids []domain.Hash, from Origin) {
 		for _, id := range ids {
 			sh.fetcher.want(wanted{id: id, from: from.peers()})
@@ -151,8 +151,9 @@ func (n *Node) wireBatcher(p Parts) error {
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan []*utxo.Tx, 64), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
-		key: p.Key, group: present, rhythm: newRhythm(len(present.Voters())), head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
-		publish: sh.publishObservation,
+		key: p.Key, group: present, rhythm: newRhythm(len(present.Voters())), piece: observation.PieceLeaves(len(present.Voters())),
+		head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
+		publish: sh.publishObservations,
 		count: func(ctx context.Context, o *observation.Observation) {
 			sh.epochs.heard(o)
 			if g, voter := sh.groupOf(&o.Header); g != nil {

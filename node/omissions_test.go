@@ -34,7 +34,7 @@ func (l *live) lieAt(timeMS uint64, leaves ...observation.Leaf) {
 	l.publish(o)
 	// A busy machine may drop gossip, of what was said before too, and nobody would ask the liar again.
 	for _, o := range l.said {
-		if err := l.nodes[0].sh.observe(l.t.Context(), o.Raw); err != nil {
+		if err := l.nodes[0].sh.observe(l.t.Context(), o); err != nil {
 			l.t.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ func TestPrune(t *testing.T) {
 				}
 			}
 			// Whoever sends the node what it signed long ago does not make it think that its key signs elsewhere.
-			if err := n.sh.observe(t.Context(), early.Raw); err != nil {
+			if err := n.sh.observe(t.Context(), early); err != nil {
 				t.Errorf("its own pruned observation: %v", err)
 			}
 			raw, err := n.Proof(t.Context(), first.ID, true, 0)

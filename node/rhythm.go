@@ -2,16 +2,16 @@ package node
 
 import "time"
 
-// rhythm says when the next observation may be signed. A few may follow each other at once, so that a node with little to
-// do waits for nothing; in the long run there is one every so often, since most of what an observation costs is paid by
-// the others, each of whom verifies, stores and counts it (a bucket of tokens, as the theoretical arrival time of ATM's
+// rhythm says when the next message with observations may be sent. A few may follow each other at once, so that a node
+// with little to do waits for nothing; in the long run there is one every so often, since most of what a message costs is
+// paid by the others, each of whom verifies, stores and counts it (a bucket of tokens, as the theoretical arrival time of ATM's
 // generic cell rate algorithm: ITU-T I.371). It is a pure function of what it is told; the batcher owns it.
 type rhythm struct {
 	every time.Duration // between two, in the long run
 	due   time.Time     // when the next one would come at that rate
 }
 
-// Settings of the rhythm: an observation takes each of the others about 0.2 ms, so that all observations of a group take a
+// Settings of the rhythm: a message takes each of the others about 0.2 ms, so that all messages of a group take a
 // node a tenth of a processor, as far as that makes no vote wait for long.
 const (
 	everyVoter = 2 * time.Millisecond // between two of a group
@@ -24,7 +24,7 @@ func newRhythm(voters int) rhythm {
 	return rhythm{every: min(time.Duration(max(voters, 1))*everyVoter, everyMost)}
 }
 
-// signed notes an observation and returns how long to wait for the next.
+// signed notes a message and returns how long to wait for the next.
 func (r *rhythm) signed(now time.Time) time.Duration {
 	if r.due.Before(now) {
 		r.due = now

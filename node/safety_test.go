@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func newSigner(t *testing.T) *signerAt {
 	s.batcher = &batcher{
 		casts: make(chan cast, 16), key: v.signers[0].Key, group: v.genesis.Group, head: v.signers[0].Head,
 		guard: conflict.NewGuard(), store: st, config: DefaultConfig(), most: 20, space: &space{room: st.Room, log: log, tell: func(string) {}}, signs: true, log: log,
-		publish: func([]byte) {},
+		publish: func([]*observation.Observation) {}, piece: observation.PieceLeaves(4),
 		count:   func(_ context.Context, o *observation.Observation) { s.published = append(s.published, o) },
 		freed:   func(in conflict.Freed) { s.freed = append(s.freed, in) },
 		fail:    func(err error) { t.Error(err) },
@@ -50,6 +51,9 @@ func newSigner(t *testing.T) *signerAt {
 	}
 	return s
 }
+
+// unsigned is how many leaves wait to be signed.
+func (s *signerAt) unsigned() int { return len(s.first) + len(s.later) }
 
 // ask has the batcher judge one vote; answers collects what it says.
 func (s *signerAt) ask(t *testing.T, tx *utxo.Tx, state observation.State, round uint32, answers *[]error) {
@@ -97,8 +101,66 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 		t.Fatalf("%d leaves for one vote", n)
 	}
 	s.ask(t, tx, observation.Accepted, 0, &answers)
-	if len(answers) != 3 || answers[2] != nil || len(s.leaves) != 0 {
-		t.Fatalf("a vote on disk: answers %v, %d leaves", answers, len(s.leaves))
+	if len(answers) != 3 || answers[2] != nil || s.unsigned() != 0 {
+		t.Fatalf("a vote on disk: answers %v, %d leaves", answers, s.unsigned())
+	}
+}
+
+// What is signed at once becomes a row of observations, ACCEPTED in small ones, in one message and one write. PENDING of round 0
+// goes first; but an ACCEPTED never comes to stand behind a PENDING for a rival in a higher round that was let through
+// after it, for that is evidence.
+func TestFlushIsARow(t *testing.T) {
+	s := newSigner(t)
+	s.most = 200
+	var runs [][]*observation.Observation
+	s.publish = func(signed []*observation.Observation) { runs = append(runs, slices.Clone(signed)) }
+	tx, rival := s.v.pay(0, "a"), s.v.pay(0, "b")
+	var answers []error
+	other := s.v.pay(1, "c")
+	s.ask(t, tx, observation.Accepted, 0, &answers)
+	if err := s.admit(cast{
+		tx: rival, state: observation.Pending, round: 2, certificate: conflict.CertAt(0, 1),
+		answer: func(err error, _ []conflict.Record) { answers = append(answers, err) },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.ask(t, other, observation.Pending, 0, &answers)
+	s.ask(t, other, observation.Accepted, 0, &answers)
+	s.piece = 2
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(answers...); err != nil || len(answers) != 4 {
+		t.Fatalf("%d answers: %v", len(answers), err)
+	}
+	if len(runs) != 1 || len(runs[0]) != 2 || len(s.published) != 2 {
+		t.Fatalf("%d messages, %d observations", len(runs), len(s.published))
+	}
+	type vote struct {
+		tx    domain.Hash
+		state observation.State
+		round uint32
+	}
+	var votes []vote
+	head := s.v.signers[0].Head
+	for _, o := range runs[0] {
+		if o.Header.Previous != head.Hash || o.Header.Height != head.Height+1 {
+			t.Errorf("height %d does not follow %d", o.Header.Height, head.Height)
+		}
+		head = o.Head()
+		for i := range o.Len() {
+			l := o.Leaf(i)
+			votes = append(votes, vote{l.Subject, l.State, l.Round})
+		}
+	}
+	want := []vote{
+		{other.ID, observation.Pending, 0}, {tx.ID, observation.Accepted, 0}, {rival.ID, observation.Pending, 2}, {other.ID, observation.Accepted, 0},
+	}
+	if !slices.Equal(votes, want) {
+		t.Errorf("%v, want %v", votes, want)
+	}
+	if stored := s.store.Head(observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}); stored != head {
+		t.Errorf("the store's head is %v, want %v", stored, head)
 	}
 }
 
@@ -253,8 +315,8 @@ func TestUnknownOutpointIsRefused(t *testing.T) {
 	}
 	var answers []error
 	s.ask(t, child, observation.Pending, 0, &answers)
-	if len(answers) != 1 || answers[0] == nil || len(s.leaves) != 0 {
-		t.Fatalf("answers %v, %d leaves", answers, len(s.leaves))
+	if len(answers) != 1 || answers[0] == nil || s.unsigned() != 0 {
+		t.Fatalf("answers %v, %d leaves", answers, s.unsigned())
 	}
 }
 

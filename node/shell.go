@@ -76,11 +76,13 @@ type shell struct {
 	fail  func(error)
 }
 
-// publishObservation passes an observation of this node on. What the network's queue has no room for
-// leaves a gap in the chain, which others pull.
-func (sh *shell) publishObservation(raw []byte) {
-	if err := sh.net.PublishObservation(raw); err != nil {
-		sh.log.Debug("observation not passed on", "err", err)
+// publishObservations passes what this node signed at once on. What the network's queue has no room for leaves a gap in the
+// chain, which others pull.
+func (sh *shell) publishObservations(signed []*observation.Observation) {
+	for _, run := range observation.EncodeRuns(signed) {
+		if err := sh.net.PublishObservation(run); err != nil {
+			sh.log.Debug("observations not passed on", "err", err)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func TestOwnSignatureNotOnRecord(t *testing.T) {
 	first := signer.Observe(v.genesis.Group, kit.StartMS)
 	unknown := signer.Observe(v.genesis.Group, kit.StartMS+1)
 	n := v.idle(func(s *store.Store) {
-		if err := s.SaveVotes(store.VoteBatch{Observation: first}); err != nil {
+		if err := s.SaveVotes(store.VoteBatch{Observations: []*observation.Observation{first}}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -88,20 +88,20 @@ func TestOwnSignatureNotOnRecord(t *testing.T) {
 			return nil
 		}
 	}
-	if err := sh.observe(t.Context(), first.Raw); err != nil || halted() != nil {
+	if err := sh.observe(t.Context(), first); err != nil || halted() != nil {
 		t.Errorf("what it signed itself: %v", err)
 	}
 	forged := append([]byte(nil), unknown.Raw...)
 	forged[len(forged)-1] ^= 1
-	if err := sh.observe(t.Context(), forged); err == nil || halted() != nil {
+	if err := sh.observed(t.Context(), forged); err == nil || halted() != nil {
 		t.Errorf("a forged signature: %v", err)
 	}
 	other := kit.Signer{Key: v.signers[0].Key, Head: observation.Head{Key: v.signers[0].Head.Key, SigningEpoch: 4}}
-	if err := sh.observe(t.Context(), other.Observe(v.genesis.Group, kit.StartMS).Raw); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT || halted() != nil {
+	if err := sh.observe(t.Context(), other.Observe(v.genesis.Group, kit.StartMS)); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT || halted() != nil {
 		t.Errorf("another signing epoch: %v", err)
 	}
 	for name, take := range map[string]func() error{
-		"gossip, a pull of a range": func() error { return sh.observe(t.Context(), unknown.Raw) },
+		"gossip, a pull of a range": func() error { return sh.observe(t.Context(), unknown) },
 		"a pull of a fork":          func() error { return sh.takeFork(t.Context(), unknown.Raw) },
 		"a pull of votes": func() error {
 			return sh.keep(t.Context(), []*observation.Observation{unknown}, domain.Hash{})
@@ -149,7 +149,7 @@ func TestSilentBatcher(t *testing.T) {
 	if err := s.gather(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if len(answers) != 0 || len(s.leaves) != 0 || len(s.answers) != 0 {
-		t.Errorf("%d answers, %d leaves", len(answers), len(s.leaves))
+	if len(answers) != 0 || s.unsigned() != 0 || len(s.answers) != 0 {
+		t.Errorf("%d answers, %d leaves", len(answers), s.unsigned())
 	}
 }

@@ -196,7 +196,7 @@ func (n *villager) submit(t *testing.T, tx *utxo.Tx) {
 func (n *villager) hear(t *testing.T, list ...*observation.Observation) {
 	t.Helper()
 	for _, o := range list {
-		if err := n.sh.observe(t.Context(), o.Raw); err != nil {
+		if err := n.sh.observe(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,7 +10,12 @@ type Budget struct {
 	// Wire is what comes in, each message once. Kept is what is on disk in the end, nothing pruned, Written what goes
 	// there on the way: log, first tables, compactions.
 	Wire, Kept, Written float64
+	// Proof is the largest acceptance proof of one transaction, without its bytes and links; 0 is none.
+	Proof float64
 }
+
+// proven is how many peers there are at most where proofs by edges have a budget: beyond, the compact form is the small one.
+const proven = 20
 
 // budgeted is from how many transactions an observation on the budget holds. A network with less to do has smaller
 // batches, dearer ones, and room for them.
@@ -23,7 +28,11 @@ const rewrites = 3.5
 // BudgetOf is that of a group of some peers.
 func BudgetOf(peers int) Budget {
 	kept := 900 + 120*float64(peers)
-	return Budget{Wire: 400 + 150*float64(peers), Kept: kept, Written: rewrites * kept}
+	b := Budget{Wire: 400 + 150*float64(peers), Kept: kept, Written: rewrites * kept}
+	if peers <= proven {
+		b.Proof = 250 + 237.5*float64(peers)
+	}
+	return b
 }
 
 // CheckBudget reports what a group takes beyond its budget.
@@ -33,6 +42,9 @@ func CheckBudget(g *Group) error {
 	}
 	b := BudgetOf(g.Peers)
 	var over []error
+	if g.Proofs != nil && b.Proof > 0 && g.Proofs.Most > b.Proof {
+		over = append(over, fmt.Errorf("growth: %d peers: an acceptance proof of %.0f bytes, the budget is %.0f", g.Peers, g.Proofs.Most, b.Proof))
+	}
 	for _, part := range []struct {
 		name        string
 		takes, most float64

@@ -52,6 +52,23 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestProofsStaySmall: however many transactions a flush holds, an acceptance proof takes at most 1.2 kB at 4 peers and 5 kB at
+// 20, and where these come in between it is in proportion.
+func TestProofsStaySmall(t *testing.T) {
+	for peers, most := range map[int]float64{4: 1200, 7: 1912, 10: 2625, 20: 5000} {
+		g, err := MeasureGroup(Plan{Peers: peers, Rate: 8000, Flush: 50 * time.Millisecond, Transactions: 800, Proofs: 400, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Proofs.Most > most || g.Proofs.Most < most*3/4 {
+			t.Errorf("%d peers, %d transactions a flush: a proof of %.0f bytes, want at most %.0f", peers, g.PerFlush, g.Proofs.Most, most)
+		}
+		if b := BudgetOf(peers); b.Proof < most || b.Proof > most+1 {
+			t.Errorf("%d peers: the budget is %.1f", peers, b.Proof)
+		}
+	}
+}
+
 // TestLive goes the whole way with small live sets, and takes up one that was loaded before.
 func TestLive(t *testing.T) {
 	dir := t.TempDir()

@@ -191,31 +191,40 @@ func (m *member) flush() error {
 	casts := m.casts
 	m.casts = nil
 	var batch store.VoteBatch
-	leaves := make([]observation.Leaf, 0, len(casts)+len(m.seen))
+	var first, later []observation.Leaf
 	for _, c := range casts {
 		leaf, err := m.admit(c, &batch)
 		if err != nil {
 			return err
 		}
-		leaves = append(leaves, leaf)
+		if c.State == observation.Pending && c.Round == 0 {
+			first = append(first, leaf)
+		} else {
+			later = append(later, leaf)
+		}
 	}
 	for _, h := range m.seen {
-		leaves = append(leaves, observation.Leaf{
+		first = append(first, observation.Leaf{
 			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: m.nowMS,
 		})
 	}
 	m.seen = m.seen[:0]
-	draft := observation.Seal(m.head, m.group, leaves, m.nowMS)
-	o := draft.Signed(domain.Sign(m.key, domain.TagObservation, m.group.Network(), draft.HeaderHash()))
-	batch.Observation = o
+	head := m.head
+	for _, leaves := range observation.Pieces(first, later, observation.PieceLeaves(len(m.group.Voters())), observation.MaxLeaves) {
+		draft := observation.Seal(head, m.group, leaves, m.nowMS)
+		o := draft.Signed(domain.Sign(m.key, domain.TagObservation, m.group.Network(), draft.HeaderHash()))
+		batch.Observations, head = append(batch.Observations, o), o.Head()
+		m.voted += len(o.Raw)
+	}
 	if err := m.store.SaveVotes(batch); err != nil {
 		return err
 	}
-	m.head = o.Head()
-	m.voted += len(o.Raw)
+	m.head = head
 	m.meter.to(Count)
-	if err := m.count(o, m.voter); err != nil {
-		return err
+	for _, o := range batch.Observations {
+		if err := m.count(o, m.voter); err != nil {
+			return err
+		}
 	}
 	m.meter.to(Vote)
 	for _, c := range casts {
@@ -291,7 +300,11 @@ func (m *member) hearSome(raws [][]byte) error {
 		if out := m.chains.Follow(&o.Header, o.Hash); out.Standing != observation.Extends {
 			return fmt.Errorf("growth: observation %d of %s: %s", o.Header.Height, o.Header.Key, out.Standing)
 		}
-		m.seen = append(m.seen, o.Head())
+		if last := len(m.seen) - 1; last >= 0 && m.seen[last].Key == o.Header.Key {
+			m.seen[last] = o.Head()
+		} else {
+			m.seen = append(m.seen, o.Head())
+		}
 	}
 	if err := m.store.SaveObservations(list); err != nil {
 		return err

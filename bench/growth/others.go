@@ -15,8 +15,8 @@ type others struct {
 	heads []observation.Head // of the last round, by signer
 }
 
-// speak is the observation of each other in one round: votes on
-// transactions in an order of its own, as they come to it, and the newest observation of everybody else.
+// speak are the observations of all others in one round: votes on
+// transactions in an order of each one's own, as they come to it, and the newest observation of everybody else.
 func (o *others) speak(round int, nowMS uint64, pending, accepted []domain.Hash) [][]byte {
 	raws := make([][]byte, 0, len(o.net.Signers)-1)
 	heads := make([]observation.Head, len(o.net.Signers))
@@ -26,26 +26,25 @@ func (o *others) speak(round int, nowMS uint64, pending, accepted []domain.Hash)
 			heads[0] = observation.Head{Key: s.Head.Key, Hash: domain.Sum(domain.TagObservation, binary.BigEndian.AppendUint64(nil, uint64(round)))}
 			continue
 		}
-		leaves := make([]observation.Leaf, 0, len(pending)+len(accepted)+len(o.heads))
-		for _, id := range pending {
-			leaves = append(leaves, kit.Vote(id, observation.Pending, 0, nowMS))
-		}
-		for _, id := range accepted {
-			leaves = append(leaves, kit.Vote(id, observation.Accepted, 0, nowMS))
-		}
 		mix := rand.New(rand.NewPCG(uint64(round), uint64(i)))
-		mix.Shuffle(len(leaves), func(a, b int) { leaves[a], leaves[b] = leaves[b], leaves[a] })
-		for j := range leaves {
-			leaves[j].TimeMS += mix.Uint64N(8)
+		votes := func(ids []domain.Hash, state observation.State) []observation.Leaf {
+			leaves := make([]observation.Leaf, 0, len(ids)+len(o.heads))
+			for _, at := range mix.Perm(len(ids)) {
+				leaves = append(leaves, kit.Vote(ids[at], state, 0, nowMS+mix.Uint64N(8)))
+			}
+			return leaves
 		}
+		first, later := votes(pending, observation.Pending), votes(accepted, observation.Accepted)
 		for j, h := range o.heads {
 			if j != i {
-				leaves = append(leaves, observation.Leaf{
+				first = append(first, observation.Leaf{
 					Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: nowMS + 8,
 				})
 			}
 		}
-		raws = append(raws, s.Observe(o.net.Group, nowMS+8, leaves...).Raw)
+		for _, leaves := range observation.Pieces(first, later, observation.PieceLeaves(len(o.net.Signers)), observation.MaxLeaves) {
+			raws = append(raws, s.Observe(o.net.Group, nowMS+8, leaves...).Raw)
+		}
 		heads[i] = s.Head
 	}
 	o.heads = heads

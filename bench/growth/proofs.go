@@ -15,10 +15,11 @@ import (
 // Proofs are what acceptance proofs of one transaction cost, without links and without the transaction's bytes. Times
 // are microseconds of processor, sizes bytes.
 type Proofs struct {
-	// Edges is how many votes a proof holds. Bytes of a proof of one transaction, Shared of a proof of all that
+	// Edges is how many votes a proof holds. Bytes of a proof of one transaction, Most of the largest, Shared of a proof of all that
 	// became final by the same observations, for each of them.
 	Edges  float64 `json:"edges"`
 	Bytes  float64 `json:"bytes"`
+	Most   float64 `json:"most_bytes"`
 	Shared float64 `json:"shared_bytes"`
 	MakeUS float64 `json:"make_us"`
 	// Compact is the bytes of a compact proof, SignUS what each signer spends on it, FoldUS what it costs to fold and
@@ -61,7 +62,7 @@ func (p *prover) measure(proofs, compacts int) (*Proofs, error) {
 		return nil, err
 	}
 	var items []observation.Item
-	start, edges, bytes := threadCPU(), 0, 0
+	start, edges, bytes, most := threadCPU(), 0, 0, 0
 	for _, e := range log {
 		item, err := p.item(e.Tx)
 		if err != nil {
@@ -72,10 +73,11 @@ func (p *prover) measure(proofs, compacts int) (*Proofs, error) {
 			return nil, err
 		}
 		p.proofs = append(p.proofs, proof.Encode())
-		items, edges, bytes = append(items, item), edges+len(item.Edges), bytes+len(p.proofs[len(p.proofs)-1])
+		size := len(p.proofs[len(p.proofs)-1])
+		items, edges, bytes, most = append(items, item), edges+len(item.Edges), bytes+size, max(most, size)
 	}
 	n := float64(len(log))
-	r := &Proofs{MakeUS: microseconds(threadCPU()-start) / n, Edges: float64(edges) / n, Bytes: float64(bytes) / n}
+	r := &Proofs{MakeUS: microseconds(threadCPU()-start) / n, Edges: float64(edges) / n, Bytes: float64(bytes) / n, Most: float64(most)}
 	if r.Shared, err = p.share(items); err != nil {
 		return nil, err
 	}

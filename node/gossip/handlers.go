@@ -28,7 +28,7 @@ const (
 type Handlers interface {
 	// ValidateTransactions judges a batch of 1 to 1024 canonical Transactions, none empty.
 	ValidateTransactions(ctx context.Context, from domain.PublicKey, raws [][]byte) Verdict
-	// ValidateObservation judges an Observation of at most MaxObservation bytes.
+	// ValidateObservation judges an ObservationRun of at most MaxObservation bytes.
 	ValidateObservation(ctx context.Context, from domain.PublicKey, raw []byte) Verdict
 	// ValidatePeer judges peer metadata of at most MaxPeer bytes.
 	ValidatePeer(ctx context.Context, from domain.PublicKey, raw []byte) Verdict

@@ -13,7 +13,7 @@ const (
 	MaxBatchItems = 1024
 	// MaxTransaction bounds one Transaction.
 	MaxTransaction = 256 << 10
-	// MaxObservation bounds one Observation.
+	// MaxObservation bounds one Observation, and one ObservationRun.
 	MaxObservation = 1 << 20
 	// MaxPeer bounds one message of the topic peer.
 	MaxPeer = 256 << 10

@@ -288,7 +288,7 @@ func (n *Net) PublishTransactions(raws [][]byte) error {
 	return nil
 }
 
-// PublishObservation sends a canonical observation to all neighbours. Like PublishTransactions it never
+// PublishObservation sends a canonical ObservationRun to all neighbours. Like PublishTransactions it never
 // waits and keeps the bytes.
 func (n *Net) PublishObservation(raw []byte) error { return n.enqueue(topicObs, raw) }
 

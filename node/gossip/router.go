@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -28,19 +29,20 @@ const (
 	numTopics
 )
 
-// topics: their names on the wire, the largest message, how many handlers may run at once (which also
+// topics: their names on the wire and the versions of what they carry, the largest message, how many handlers may run at once (which also
 // bounds the memory that messages under validation hold: 96 MiB), and how much each weighs when the
 // gater, under overload, chooses whom to hear.
 var topics = [numTopics]struct {
 	name       string
+	version    int
 	maxBytes   int
 	validators int
 	weight     float64
 }{
-	topicTx:       {"tx", MaxBatch, 64, 1},
-	topicObs:      {"obs", MaxObservation, 64, 2}, // votes finish what transactions begin
-	topicPeer:     {"peer", MaxPeer, 8, 0.5},
-	topicEvidence: {"evidence", MaxEvidence, 8, 0.5},
+	topicTx:       {"tx", 1, MaxBatch, 64, 1},
+	topicObs:      {"obs", 2, MaxObservation, 64, 2}, // votes finish what transactions begin
+	topicPeer:     {"peer", 1, MaxPeer, 8, 0.5},
+	topicEvidence: {"evidence", 1, MaxEvidence, 8, 0.5},
 }
 
 // String is the topic's label in metrics and its part of the name on the wire.
@@ -48,7 +50,12 @@ func (t topic) String() string { return topics[t].name }
 
 // Topic is the full name on the wire of one of tx, obs, peer, evidence.
 func Topic(network domain.Hash, name string) string {
-	return "/notary/" + network.String() + "/" + name + "/1"
+	for _, t := range topics {
+		if t.name == name {
+			return fmt.Sprintf("/notary/%s/%s/%d", network, name, t.version)
+		}
+	}
+	panic("gossip: no topic " + name)
 }
 
 // routerProtocol keeps networks apart: the public GossipSub networks have another message limit, and

@@ -20,7 +20,7 @@ func TestSignsInOneEpoch(t *testing.T) {
 	o.SigningEpoch = 3
 	s := mustOpen(t, o)
 	for epoch := range uint32(6) {
-		err := s.SaveVotes(VoteBatch{Observation: seal(own, observation.Head{SigningEpoch: epoch}, now)})
+		err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{seal(own, observation.Head{SigningEpoch: epoch}, now)}})
 		if want := epoch == 3; (err == nil) != want || err != nil && !errors.Is(err, ErrMayNotSign) {
 			t.Errorf("signing in epoch %d of a store that signs in 3: %v", epoch, err)
 		}
@@ -39,7 +39,7 @@ func TestSigningNotOnRecord(t *testing.T) {
 	o := testOptions(vfs.NewMem())
 	o.SigningEpoch = 2
 	s := mustOpen(t, o)
-	if err := s.SaveVotes(VoteBatch{Observation: seal(own, observation.Head{SigningEpoch: 2}, now)}); err != nil {
+	if err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{seal(own, observation.Head{SigningEpoch: 2}, now)}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.db.Delete(appendMetaKey(nil, metaSigning), pebble.Sync); err != nil {
@@ -102,7 +102,7 @@ func TestOldBackupNeverSigns(t *testing.T) {
 	}
 	rival := seal(own, first.Head(), now+9, voteLeaf(gold, observation.Pending, 0))
 	for _, o := range []*observation.Observation{rival, second, seal(own, observation.Head{SigningEpoch: 1}, now)} {
-		if err := old.SaveVotes(VoteBatch{Observation: o}); !errors.Is(err, ErrMayNotSign) {
+		if err := old.SaveVotes(VoteBatch{Observations: []*observation.Observation{o}}); !errors.Is(err, ErrMayNotSign) {
 			t.Errorf("a backup signs in epoch %d: %v", o.Header.SigningEpoch, err)
 		}
 	}
@@ -119,7 +119,7 @@ func TestOldBackupNeverSigns(t *testing.T) {
 	if got := old.Signing(); got != (Signing{Epoch: 1000, RestoredMS: now}) {
 		t.Errorf("restored: %+v", got)
 	}
-	if err := old.SaveVotes(VoteBatch{Observation: rival}); !errors.Is(err, ErrMayNotSign) {
+	if err := old.SaveVotes(VoteBatch{Observations: []*observation.Observation{rival}}); !errors.Is(err, ErrMayNotSign) {
 		t.Errorf("a restored store signs in the old epoch: %v", err)
 	}
 	if err := old.SaveObservations([]*observation.Observation{second}); err != nil {
@@ -132,7 +132,7 @@ func TestOldBackupNeverSigns(t *testing.T) {
 	if err := old.SaveObservations([]*observation.Observation{fresh}); !errors.Is(err, ErrInconsistent) {
 		t.Errorf("an observation of the new epoch among those of others: %v", err)
 	}
-	if err := old.SaveVotes(VoteBatch{Observation: fresh}); err != nil {
+	if err := old.SaveVotes(VoteBatch{Observations: []*observation.Observation{fresh}}); err != nil {
 		t.Errorf("the new epoch: %v", err)
 	}
 	mustClose(t, old)

@@ -104,7 +104,7 @@ func saveVotes(b *testing.B, s *Store, finals []Final, state observation.State) 
 		batch.Records = append(batch.Records, recordsOf(f.Tx, state, 0)...)
 		leaves = append(leaves, voteLeaf(f.Tx.ID, state, 0))
 	}
-	batch.Observation = seal(own, s.Head(ownChain(0)), now, leaves...)
+	batch.Observations = []*observation.Observation{seal(own, s.Head(ownChain(0)), now, leaves...)}
 	if err := s.SaveVotes(batch); err != nil {
 		b.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func TestRivalsInTheSameBatch(t *testing.T) {
 	v.State, v.Certificate = observation.Accepted, conflict.CertAt(0, 0)
 	records = append(records, guard.Record(v)...)
 	if err := s.SaveVotes(VoteBatch{
-		Records: records, Transactions: []*utxo.Tx{loser}, Observation: seal(own, observation.Head{}, now),
+		Records: records, Transactions: []*utxo.Tx{loser}, Observations: []*observation.Observation{seal(own, observation.Head{}, now)},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestConcurrentCalls(t *testing.T) {
 		for range each {
 			o := seal(own, head, now)
 			head = o.Head()
-			if err := s.SaveVotes(VoteBatch{Observation: o}); err != nil {
+			if err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{o}}); err != nil {
 				report("votes: %v", err)
 			}
 		}

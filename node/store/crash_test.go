@@ -35,7 +35,7 @@ func script(t testing.TB, rounds int) []step {
 			return s.SaveVotes(VoteBatch{
 				Records:      recordsOf(a, observation.Pending, 0),
 				Transactions: []*utxo.Tx{a, rival},
-				Observation:  seal(own, s.Head(ownChain(0)), now, voteLeaf(a.ID, observation.Pending, 0)),
+				Observations: sealRow(own, s.Head(ownChain(0)), now, 3, voteLeaf(a.ID, observation.Pending, 0)),
 			})
 		}})
 		for j, p := range peers {

@@ -44,7 +44,7 @@ func writers(t *testing.T) map[string]func(*Store) error {
 		"SaveVotes": func(s *Store) error {
 			return s.SaveVotes(VoteBatch{
 				Records: recordsOf(tx, observation.Pending, 0), Transactions: []*utxo.Tx{tx},
-				Observation: seal(own, s.Head(ownChain(0)), now, voteLeaf(tx.ID, observation.Pending, 0)),
+				Observations: sealRow(own, s.Head(ownChain(0)), now, 2, voteLeaf(tx.ID, observation.Pending, 0)),
 			})
 		},
 	}

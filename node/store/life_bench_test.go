@@ -141,7 +141,7 @@ func (l *lives) step(next, before []Final, list []*observation.Observation) {
 			}
 		}
 	}
-	batch := VoteBatch{Observation: list[len(list)-1]}
+	batch := VoteBatch{Observations: []*observation.Observation{list[len(list)-1]}}
 	for i := range next {
 		batch.Transactions = append(batch.Transactions, next[i].Tx)
 		batch.Records = append(batch.Records, recordsOf(next[i].Tx, observation.Pending, 0)...)

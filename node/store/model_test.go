@@ -195,7 +195,7 @@ func (m *machine) vote(t *rapid.T) {
 		b.Records = append(b.Records, recordsOf(tx, state, 0)...)
 	}
 	time := rapid.SampledFrom([]uint64{0, now, now + 3, now + 5}).Draw(t, "time")
-	b.Observation = seal(own, m.s.Head(ownChain(0)), time)
+	b.Observations = sealRow(own, m.s.Head(ownChain(0)), time, rapid.IntRange(1, 3).Draw(t, "observations"))
 	if err := m.s.SaveVotes(b); err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestPrune(t *testing.T) {
 		}
 		last = seal(own, head, uint64(now+i*step))
 		head = last.Head()
-		if err := s.SaveVotes(VoteBatch{Observation: last}); err != nil {
+		if err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{last}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +106,7 @@ func TestPrune(t *testing.T) {
 	mustClose(t, s)
 	s = mustOpen(t, o)
 	check(10)
-	if err := s.SaveVotes(VoteBatch{Observation: seal(own, s.Head(ownChain(0)), now)}); err != nil {
+	if err := s.SaveVotes(VoteBatch{Observations: sealRow(own, s.Head(ownChain(0)), now, 1)}); err != nil {
 		t.Errorf("the own chain does not go on: %v", err)
 	}
 }

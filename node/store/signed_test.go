@@ -16,7 +16,7 @@ func TestVotesAreHiddenUntilSynced(t *testing.T) {
 	first := vote(t, s, observation.Pending, 0, tx)
 	id := ownChain(0)
 	next := seal(own, first.Head(), now+1, voteLeaf(tx.ID, observation.Accepted, 0))
-	batch := VoteBatch{Transactions: []*utxo.Tx{tx}, Records: recordsOf(tx, observation.Accepted, 0), Observation: next}
+	batch := VoteBatch{Transactions: []*utxo.Tx{tx}, Records: recordsOf(tx, observation.Accepted, 0), Observations: []*observation.Observation{next}}
 
 	wait, err := s.startVotes(&batch)
 	if err != nil {

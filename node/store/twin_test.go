@@ -141,7 +141,7 @@ func (w *twin) vote(b VoteBatch) {
 		if pending || w.final(tx.ID) != nil {
 			continue
 		}
-		w.raw[tx.ID], w.pending[tx.ID] = tx.Raw, b.Observation.Header.TimeMS
+		w.raw[tx.ID], w.pending[tx.ID] = tx.Raw, b.Observations[0].Header.TimeMS
 	}
 	for _, r := range b.Records {
 		e, _ := w.set.Lookup(r.Outpoint)
@@ -149,7 +149,9 @@ func (w *twin) vote(b VoteBatch) {
 			w.records[slot(r)] = r
 		}
 	}
-	w.see(b.Observation)
+	for _, o := range b.Observations {
+		w.see(o)
+	}
 }
 
 func (w *twin) see(o *observation.Observation) {

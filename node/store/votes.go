@@ -96,16 +96,16 @@ type VoteBatch struct {
 	Records []conflict.Record
 	// Transactions are those voted on. They are pending from now on, unless they are final.
 	Transactions []*utxo.Tx
-	// Observation holds the votes. It follows the newest one of this node's chain.
-	Observation *observation.Observation
+	// Observations hold the votes. They follow each other, and the first the newest one of this node's chain.
+	Observations []*observation.Observation
 }
 
-// SaveVotes writes vote records, the transactions voted on, the observation and the new head of this
-// node's chain: one synced batch. Only then may the observation leave the node.
+// SaveVotes writes vote records, the transactions voted on, the observations and the new head of this
+// node's chain: one synced batch. Only then may they leave the node.
 //
-// The observation must be of this store's key, and follow the head without a gap: else ErrInconsistent; and
+// Observations must be of this store's key, and follow the head without a gap: else ErrInconsistent; and
 // of the signing epoch in which this store signs: else ErrMayNotSign. ErrFull means that nothing was written and
-// that the vote must not be cast.
+// that the votes must not be cast.
 func (s *Store) SaveVotes(b VoteBatch) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (s *Store) SaveVotes(b VoteBatch) error {
 	if err := wait(); err != nil {
 		return err
 	}
-	s.nowSigned(b.Observation.Head())
+	s.nowSigned(b.Observations[len(b.Observations)-1].Head())
 	return nil
 }
 
@@ -149,7 +149,8 @@ func (s *Store) shown(id observation.ChainID) uint64 {
 func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.checkOwn(b.Observation); err != nil {
+	id, head, err := s.checkOwn(b.Observations)
+	if err != nil {
 		return nil, err
 	}
 	probe, err := s.newProbe()
@@ -162,11 +163,11 @@ func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 	if err = probe.close(p.add(b)); err != nil {
 		return nil, err
 	}
-	o := b.Observation
-	id, head := o.Header.Chain(), headValue{o.Header.Height, o.Hash}
-	w.key = appendObservationKey(w.key[:0], id, o.Header.Height)
-	w.value = appendObservation(w.value[:0], o.Hash, o.Raw)
-	w.set(w.key, w.value)
+	for _, o := range b.Observations {
+		w.key = appendObservationKey(w.key[:0], id, o.Header.Height)
+		w.value = appendObservation(w.value[:0], o.Hash, o.Raw)
+		w.set(w.key, w.value)
+	}
 	setHead(w, id, head)
 	if wait, err = s.commit(w, true); err != nil {
 		return nil, err
@@ -176,23 +177,32 @@ func (s *Store) startVotes(b *VoteBatch) (wait func() error, err error) {
 	return wait, nil
 }
 
-// checkOwn refuses an observation that would fork this node's own chain.
-func (s *Store) checkOwn(o *observation.Observation) error {
-	if o == nil || len(o.Raw) == 0 {
-		return inconsistent("votes without an observation")
+// checkOwn refuses observations that would fork this node's own chain, and returns the chain and its head after them.
+func (s *Store) checkOwn(list []*observation.Observation) (id observation.ChainID, head headValue, err error) {
+	for i, o := range list {
+		if o == nil || len(o.Raw) == 0 {
+			return id, head, inconsistent("votes without an observation")
+		}
+		h := &o.Header
+		if h.Key != s.options.Key || h.Network != s.options.Network {
+			return id, head, inconsistent("own observation of key %s on network %s", h.Key, h.Network)
+		}
+		if !s.mine(h.Chain()) {
+			return id, head, fmt.Errorf("%w: %d; %s", ErrMayNotSign, h.SigningEpoch, s.signing)
+		}
+		if i == 0 {
+			id = h.Chain()
+			head = s.heads[id]
+		}
+		if h.Chain() != id || h.Height != head.Height+1 || h.Previous != head.Hash {
+			return id, head, inconsistent("own observation at height %d on %s, the head is %d, %s", h.Height, h.Previous, head.Height, head.Hash)
+		}
+		head = headValue{h.Height, o.Hash}
 	}
-	h := &o.Header
-	if h.Key != s.options.Key || h.Network != s.options.Network {
-		return inconsistent("own observation of key %s on network %s", h.Key, h.Network)
+	if len(list) == 0 {
+		return id, head, inconsistent("votes without an observation")
 	}
-	if !s.mine(h.Chain()) {
-		return fmt.Errorf("%w: %d; %s", ErrMayNotSign, h.SigningEpoch, s.signing)
-	}
-	head := s.heads[h.Chain()]
-	if h.Height != head.Height+1 || h.Previous != head.Hash {
-		return inconsistent("own observation at height %d on %s, the head is %d, %s", h.Height, h.Previous, head.Height, head.Hash)
-	}
-	return nil
+	return id, head, nil
 }
 
 // votePlan is what a batch of votes adds, in the making.
@@ -220,7 +230,7 @@ func (p *votePlan) add(b *VoteBatch) (err error) {
 		}
 	}
 	p.at = make(map[voteKey]int, len(b.Records))
-	p.sheaf = sheaf{TimeMS: b.Observation.Header.TimeMS, Records: make([]conflict.Record, 0, len(b.Records))}
+	p.sheaf = sheaf{TimeMS: b.Observations[0].Header.TimeMS, Records: make([]conflict.Record, 0, len(b.Records))}
 	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
 	for _, tx := range b.Transactions {
 		if p.s.isPending(tx.ID, batch) {

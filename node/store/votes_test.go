@@ -30,15 +30,31 @@ func TestSaveVotesRefuses(t *testing.T) {
 		"another network":       elsewhere,
 	} {
 		before := dump(t, s)
-		if err := s.SaveVotes(VoteBatch{Observation: o}); !errors.Is(err, ErrInconsistent) || errors.Is(err, ErrStoreFailed) {
+		if err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{o}}); !errors.Is(err, ErrInconsistent) || errors.Is(err, ErrStoreFailed) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if dump(t, s) != before {
 			t.Errorf("%s: something was written", name)
 		}
 	}
-	if err := s.SaveVotes(VoteBatch{Observation: seal(own, first.Head(), now)}); err != nil {
+	row := sealRow(own, first.Head(), now, 3)
+	for name, list := range map[string][]*observation.Observation{
+		"no list": nil, "a gap within": {row[0], row[2]}, "backwards": {row[1], row[0]}, "twice the same": {row[0], row[0]},
+		"of two keys": {row[0], seal(peers[0], observation.Head{Height: 2, Hash: row[0].Hash}, now)},
+	} {
+		before := dump(t, s)
+		if err := s.SaveVotes(VoteBatch{Observations: list}); !errors.Is(err, ErrInconsistent) || errors.Is(err, ErrStoreFailed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if dump(t, s) != before {
+			t.Errorf("%s: something was written", name)
+		}
+	}
+	if err := s.SaveVotes(VoteBatch{Observations: row}); err != nil {
 		t.Errorf("what follows: %v", err)
+	}
+	if head := s.Head(ownChain(0)); head != row[2].Head() {
+		t.Errorf("the head is %v, want the last of what follows", head)
 	}
 }
 
@@ -101,7 +117,7 @@ func TestRestart(t *testing.T) {
 	tx := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0), genesisOutpoint(4)}, payment(owners[0], 1))
 	v := conflict.OwnVote{Tx: tx.ID, Spends: tx.Spends(), State: observation.Pending, Round: 2, Epoch: 7}
 	o := seal(own, observation.Head{}, now, voteLeaf(tx.ID, observation.Pending, 2))
-	if err := s.SaveVotes(VoteBatch{Records: guard.Record(v), Transactions: []*utxo.Tx{tx}, Observation: o}); err != nil {
+	if err := s.SaveVotes(VoteBatch{Records: guard.Record(v), Transactions: []*utxo.Tx{tx}, Observations: []*observation.Observation{o}}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, s)

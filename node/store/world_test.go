@@ -135,6 +135,15 @@ func seal(key domain.PrivateKey, head observation.Head, timeMS uint64, leaves ..
 	return observation.Seal(head, seeds, leaves, timeMS).Sign(key)
 }
 
+// sealRow makes so many observations that follow each other; the last has the leaves.
+func sealRow(key domain.PrivateKey, head observation.Head, timeMS uint64, n int, leaves ...observation.Leaf) (row []*observation.Observation) {
+	for range n - 1 {
+		row = append(row, seal(key, head, timeMS))
+		head = row[len(row)-1].Head()
+	}
+	return append(row, seal(key, head, timeMS, leaves...))
+}
+
 // voteLeaf is a vote on a transaction.
 func voteLeaf(id domain.Hash, state observation.State, round uint32) observation.Leaf {
 	return observation.Leaf{Subject: id, Type: observation.SubjectTx, State: state, Round: round, TimeMS: now}
@@ -162,11 +171,11 @@ func vote(t testing.TB, s *Store, state observation.State, round uint32, txs ...
 		leaves = append(leaves, voteLeaf(tx.ID, state, round))
 		b.Records = append(b.Records, recordsOf(tx, state, round)...)
 	}
-	b.Observation = seal(own, s.Head(ownChain(0)), now, leaves...)
+	b.Observations = []*observation.Observation{seal(own, s.Head(ownChain(0)), now, leaves...)}
 	if err := s.SaveVotes(b); err != nil {
 		t.Fatal(err)
 	}
-	return b.Observation
+	return b.Observations[0]
 }
 
 func ownChain(epoch uint32) observation.ChainID {

@@ -67,6 +67,52 @@ func (x *TransactionBatch) GetTransactions() [][]byte {
 	return nil
 }
 
+// ObservationRun is a message of the topic /notary/<network id>/obs/2: what a node signed at once. At most 1 MiB.
+type ObservationRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical Observations of one chain, each of which names the one before it; at least one.
+	Observations  [][]byte `protobuf:"bytes,1,rep,name=observations,proto3" json:"observations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObservationRun) Reset() {
+	*x = ObservationRun{}
+	mi := &file_notary_v1_gossip_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObservationRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObservationRun) ProtoMessage() {}
+
+func (x *ObservationRun) ProtoReflect() protoreflect.Message {
+	mi := &file_notary_v1_gossip_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObservationRun.ProtoReflect.Descriptor instead.
+func (*ObservationRun) Descriptor() ([]byte, []int) {
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ObservationRun) GetObservations() [][]byte {
+	if x != nil {
+		return x.Observations
+	}
+	return nil
+}
+
 // PullTransactionsRequest asks a peer for transactions by id, on the stream protocol
 // /notary/<network id>/pull/tx/1. Messages on streams are preceded by their length as a varint.
 type PullTransactionsRequest struct {
@@ -81,7 +127,7 @@ type PullTransactionsRequest struct {
 
 func (x *PullTransactionsRequest) Reset() {
 	*x = PullTransactionsRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[1]
+	mi := &file_notary_v1_gossip_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -93,7 +139,7 @@ func (x *PullTransactionsRequest) String() string {
 func (*PullTransactionsRequest) ProtoMessage() {}
 
 func (x *PullTransactionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[1]
+	mi := &file_notary_v1_gossip_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -106,7 +152,7 @@ func (x *PullTransactionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullTransactionsRequest.ProtoReflect.Descriptor instead.
 func (*PullTransactionsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{1}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PullTransactionsRequest) GetIds() [][]byte {
@@ -133,7 +179,7 @@ type PullTransactionsResponse struct {
 
 func (x *PullTransactionsResponse) Reset() {
 	*x = PullTransactionsResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[2]
+	mi := &file_notary_v1_gossip_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -145,7 +191,7 @@ func (x *PullTransactionsResponse) String() string {
 func (*PullTransactionsResponse) ProtoMessage() {}
 
 func (x *PullTransactionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[2]
+	mi := &file_notary_v1_gossip_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -158,7 +204,7 @@ func (x *PullTransactionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullTransactionsResponse.ProtoReflect.Descriptor instead.
 func (*PullTransactionsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{2}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PullTransactionsResponse) GetTransactions() []*PulledTransaction {
@@ -180,7 +226,7 @@ type PulledTransaction struct {
 
 func (x *PulledTransaction) Reset() {
 	*x = PulledTransaction{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[3]
+	mi := &file_notary_v1_gossip_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -192,7 +238,7 @@ func (x *PulledTransaction) String() string {
 func (*PulledTransaction) ProtoMessage() {}
 
 func (x *PulledTransaction) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[3]
+	mi := &file_notary_v1_gossip_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -205,7 +251,7 @@ func (x *PulledTransaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PulledTransaction.ProtoReflect.Descriptor instead.
 func (*PulledTransaction) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{3}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PulledTransaction) GetTransaction() []byte {
@@ -237,7 +283,7 @@ type PullObservationsRequest struct {
 
 func (x *PullObservationsRequest) Reset() {
 	*x = PullObservationsRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[4]
+	mi := &file_notary_v1_gossip_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -249,7 +295,7 @@ func (x *PullObservationsRequest) String() string {
 func (*PullObservationsRequest) ProtoMessage() {}
 
 func (x *PullObservationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[4]
+	mi := &file_notary_v1_gossip_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -262,7 +308,7 @@ func (x *PullObservationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullObservationsRequest.ProtoReflect.Descriptor instead.
 func (*PullObservationsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{4}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PullObservationsRequest) GetNodeKey() []byte {
@@ -303,7 +349,7 @@ type PullObservationsResponse struct {
 
 func (x *PullObservationsResponse) Reset() {
 	*x = PullObservationsResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[5]
+	mi := &file_notary_v1_gossip_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +361,7 @@ func (x *PullObservationsResponse) String() string {
 func (*PullObservationsResponse) ProtoMessage() {}
 
 func (x *PullObservationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[5]
+	mi := &file_notary_v1_gossip_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +374,7 @@ func (x *PullObservationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullObservationsResponse.ProtoReflect.Descriptor instead.
 func (*PullObservationsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{5}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PullObservationsResponse) GetObservations() [][]byte {
@@ -348,7 +394,7 @@ type PullHeadsRequest struct {
 
 func (x *PullHeadsRequest) Reset() {
 	*x = PullHeadsRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[6]
+	mi := &file_notary_v1_gossip_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +406,7 @@ func (x *PullHeadsRequest) String() string {
 func (*PullHeadsRequest) ProtoMessage() {}
 
 func (x *PullHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[6]
+	mi := &file_notary_v1_gossip_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +419,7 @@ func (x *PullHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullHeadsRequest.ProtoReflect.Descriptor instead.
 func (*PullHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{6}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{7}
 }
 
 type PullHeadsResponse struct {
@@ -385,7 +431,7 @@ type PullHeadsResponse struct {
 
 func (x *PullHeadsResponse) Reset() {
 	*x = PullHeadsResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[7]
+	mi := &file_notary_v1_gossip_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +443,7 @@ func (x *PullHeadsResponse) String() string {
 func (*PullHeadsResponse) ProtoMessage() {}
 
 func (x *PullHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[7]
+	mi := &file_notary_v1_gossip_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +456,7 @@ func (x *PullHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullHeadsResponse.ProtoReflect.Descriptor instead.
 func (*PullHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{7}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PullHeadsResponse) GetHeads() []*ChainHead {
@@ -434,7 +480,7 @@ type ChainHead struct {
 
 func (x *ChainHead) Reset() {
 	*x = ChainHead{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[8]
+	mi := &file_notary_v1_gossip_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +492,7 @@ func (x *ChainHead) String() string {
 func (*ChainHead) ProtoMessage() {}
 
 func (x *ChainHead) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[8]
+	mi := &file_notary_v1_gossip_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +505,7 @@ func (x *ChainHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChainHead.ProtoReflect.Descriptor instead.
 func (*ChainHead) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{8}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ChainHead) GetNodeKey() []byte {
@@ -508,7 +554,7 @@ type PullVotesRequest struct {
 
 func (x *PullVotesRequest) Reset() {
 	*x = PullVotesRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[9]
+	mi := &file_notary_v1_gossip_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +566,7 @@ func (x *PullVotesRequest) String() string {
 func (*PullVotesRequest) ProtoMessage() {}
 
 func (x *PullVotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[9]
+	mi := &file_notary_v1_gossip_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +579,7 @@ func (x *PullVotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullVotesRequest.ProtoReflect.Descriptor instead.
 func (*PullVotesRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{9}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PullVotesRequest) GetTransactionId() []byte {
@@ -579,7 +625,7 @@ type FinalHint struct {
 
 func (x *FinalHint) Reset() {
 	*x = FinalHint{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[10]
+	mi := &file_notary_v1_gossip_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +637,7 @@ func (x *FinalHint) String() string {
 func (*FinalHint) ProtoMessage() {}
 
 func (x *FinalHint) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[10]
+	mi := &file_notary_v1_gossip_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +650,7 @@ func (x *FinalHint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinalHint.ProtoReflect.Descriptor instead.
 func (*FinalHint) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{10}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FinalHint) GetTransactionId() []byte {
@@ -643,7 +689,7 @@ type PullFinalRequest struct {
 
 func (x *PullFinalRequest) Reset() {
 	*x = PullFinalRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[11]
+	mi := &file_notary_v1_gossip_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +701,7 @@ func (x *PullFinalRequest) String() string {
 func (*PullFinalRequest) ProtoMessage() {}
 
 func (x *PullFinalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[11]
+	mi := &file_notary_v1_gossip_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +714,7 @@ func (x *PullFinalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullFinalRequest.ProtoReflect.Descriptor instead.
 func (*PullFinalRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{11}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PullFinalRequest) GetTransactionId() []byte {
@@ -702,7 +748,7 @@ type PullFinalResponse struct {
 
 func (x *PullFinalResponse) Reset() {
 	*x = PullFinalResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[12]
+	mi := &file_notary_v1_gossip_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +760,7 @@ func (x *PullFinalResponse) String() string {
 func (*PullFinalResponse) ProtoMessage() {}
 
 func (x *PullFinalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[12]
+	mi := &file_notary_v1_gossip_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +773,7 @@ func (x *PullFinalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullFinalResponse.ProtoReflect.Descriptor instead.
 func (*PullFinalResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{12}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PullFinalResponse) GetSignature() []byte {
@@ -748,7 +794,7 @@ type PullSetRequest struct {
 
 func (x *PullSetRequest) Reset() {
 	*x = PullSetRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[13]
+	mi := &file_notary_v1_gossip_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +806,7 @@ func (x *PullSetRequest) String() string {
 func (*PullSetRequest) ProtoMessage() {}
 
 func (x *PullSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[13]
+	mi := &file_notary_v1_gossip_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +819,7 @@ func (x *PullSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullSetRequest.ProtoReflect.Descriptor instead.
 func (*PullSetRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{13}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PullSetRequest) GetRanges() []*SetRange {
@@ -798,7 +844,7 @@ type SetRange struct {
 
 func (x *SetRange) Reset() {
 	*x = SetRange{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[14]
+	mi := &file_notary_v1_gossip_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +856,7 @@ func (x *SetRange) String() string {
 func (*SetRange) ProtoMessage() {}
 
 func (x *SetRange) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[14]
+	mi := &file_notary_v1_gossip_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +869,7 @@ func (x *SetRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRange.ProtoReflect.Descriptor instead.
 func (*SetRange) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{14}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetRange) GetFrom() []byte {
@@ -866,7 +912,7 @@ type PullSetResponse struct {
 
 func (x *PullSetResponse) Reset() {
 	*x = PullSetResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[15]
+	mi := &file_notary_v1_gossip_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +924,7 @@ func (x *PullSetResponse) String() string {
 func (*PullSetResponse) ProtoMessage() {}
 
 func (x *PullSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[15]
+	mi := &file_notary_v1_gossip_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +937,7 @@ func (x *PullSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullSetResponse.ProtoReflect.Descriptor instead.
 func (*PullSetResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{15}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PullSetResponse) GetAnswered() uint32 {
@@ -924,7 +970,7 @@ type SetAnswer struct {
 
 func (x *SetAnswer) Reset() {
 	*x = SetAnswer{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[16]
+	mi := &file_notary_v1_gossip_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +982,7 @@ func (x *SetAnswer) String() string {
 func (*SetAnswer) ProtoMessage() {}
 
 func (x *SetAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[16]
+	mi := &file_notary_v1_gossip_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +995,7 @@ func (x *SetAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAnswer.ProtoReflect.Descriptor instead.
 func (*SetAnswer) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{16}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetAnswer) GetFrom() []byte {
@@ -1003,7 +1049,7 @@ type PullSnapshotsRequest struct {
 
 func (x *PullSnapshotsRequest) Reset() {
 	*x = PullSnapshotsRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[17]
+	mi := &file_notary_v1_gossip_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1061,7 @@ func (x *PullSnapshotsRequest) String() string {
 func (*PullSnapshotsRequest) ProtoMessage() {}
 
 func (x *PullSnapshotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[17]
+	mi := &file_notary_v1_gossip_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1074,7 @@ func (x *PullSnapshotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullSnapshotsRequest.ProtoReflect.Descriptor instead.
 func (*PullSnapshotsRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{17}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{18}
 }
 
 type PullSnapshotsResponse struct {
@@ -1043,7 +1089,7 @@ type PullSnapshotsResponse struct {
 
 func (x *PullSnapshotsResponse) Reset() {
 	*x = PullSnapshotsResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[18]
+	mi := &file_notary_v1_gossip_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1101,7 @@ func (x *PullSnapshotsResponse) String() string {
 func (*PullSnapshotsResponse) ProtoMessage() {}
 
 func (x *PullSnapshotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[18]
+	mi := &file_notary_v1_gossip_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1114,7 @@ func (x *PullSnapshotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullSnapshotsResponse.ProtoReflect.Descriptor instead.
 func (*PullSnapshotsResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{18}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PullSnapshotsResponse) GetSnapshots() []*SnapshotOffer {
@@ -1101,7 +1147,7 @@ type SnapshotOffer struct {
 
 func (x *SnapshotOffer) Reset() {
 	*x = SnapshotOffer{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[19]
+	mi := &file_notary_v1_gossip_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1159,7 @@ func (x *SnapshotOffer) String() string {
 func (*SnapshotOffer) ProtoMessage() {}
 
 func (x *SnapshotOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[19]
+	mi := &file_notary_v1_gossip_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1172,7 @@ func (x *SnapshotOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotOffer.ProtoReflect.Descriptor instead.
 func (*SnapshotOffer) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{19}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SnapshotOffer) GetManifest() []byte {
@@ -1170,7 +1216,7 @@ type PullPieceRequest struct {
 
 func (x *PullPieceRequest) Reset() {
 	*x = PullPieceRequest{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[20]
+	mi := &file_notary_v1_gossip_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1228,7 @@ func (x *PullPieceRequest) String() string {
 func (*PullPieceRequest) ProtoMessage() {}
 
 func (x *PullPieceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[20]
+	mi := &file_notary_v1_gossip_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1241,7 @@ func (x *PullPieceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullPieceRequest.ProtoReflect.Descriptor instead.
 func (*PullPieceRequest) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{20}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PullPieceRequest) GetManifest() []byte {
@@ -1222,7 +1268,7 @@ type PullPieceResponse struct {
 
 func (x *PullPieceResponse) Reset() {
 	*x = PullPieceResponse{}
-	mi := &file_notary_v1_gossip_proto_msgTypes[21]
+	mi := &file_notary_v1_gossip_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1280,7 @@ func (x *PullPieceResponse) String() string {
 func (*PullPieceResponse) ProtoMessage() {}
 
 func (x *PullPieceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_notary_v1_gossip_proto_msgTypes[21]
+	mi := &file_notary_v1_gossip_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1293,7 @@ func (x *PullPieceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullPieceResponse.ProtoReflect.Descriptor instead.
 func (*PullPieceResponse) Descriptor() ([]byte, []int) {
-	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{21}
+	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PullPieceResponse) GetPiece() []byte {
@@ -1263,7 +1309,10 @@ const file_notary_v1_gossip_proto_rawDesc = "" +
 	"\n" +
 	"\x16notary/v1/gossip.proto\x12\tnotary.v1\x1a\x15notary/v1/bound.proto\"C\n" +
 	"\x10TransactionBatch\x12/\n" +
-	"\ftransactions\x18\x01 \x03(\fB\v\xe2\xe0\x18\a\x10\x80\x80\x10\x18\x80\bR\ftransactions\"W\n" +
+	"\ftransactions\x18\x01 \x03(\fB\v\xe2\xe0\x18\a\x10\x80\x80\x10\x18\x80\bR\ftransactions\"@\n" +
+	"\x0eObservationRun\x12.\n" +
+	"\fobservations\x18\x01 \x03(\fB\n" +
+	"\xe2\xe0\x18\x06\x10\x80\x80@\x18@R\fobservations\"W\n" +
 	"\x17PullTransactionsRequest\x12\x1b\n" +
 	"\x03ids\x18\x01 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80\x02R\x03ids\x12\x1f\n" +
 	"\vwith_proofs\x18\x02 \x01(\bR\n" +
@@ -1349,37 +1398,38 @@ func file_notary_v1_gossip_proto_rawDescGZIP() []byte {
 	return file_notary_v1_gossip_proto_rawDescData
 }
 
-var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_notary_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_notary_v1_gossip_proto_goTypes = []any{
 	(*TransactionBatch)(nil),         // 0: notary.v1.TransactionBatch
-	(*PullTransactionsRequest)(nil),  // 1: notary.v1.PullTransactionsRequest
-	(*PullTransactionsResponse)(nil), // 2: notary.v1.PullTransactionsResponse
-	(*PulledTransaction)(nil),        // 3: notary.v1.PulledTransaction
-	(*PullObservationsRequest)(nil),  // 4: notary.v1.PullObservationsRequest
-	(*PullObservationsResponse)(nil), // 5: notary.v1.PullObservationsResponse
-	(*PullHeadsRequest)(nil),         // 6: notary.v1.PullHeadsRequest
-	(*PullHeadsResponse)(nil),        // 7: notary.v1.PullHeadsResponse
-	(*ChainHead)(nil),                // 8: notary.v1.ChainHead
-	(*PullVotesRequest)(nil),         // 9: notary.v1.PullVotesRequest
-	(*FinalHint)(nil),                // 10: notary.v1.FinalHint
-	(*PullFinalRequest)(nil),         // 11: notary.v1.PullFinalRequest
-	(*PullFinalResponse)(nil),        // 12: notary.v1.PullFinalResponse
-	(*PullSetRequest)(nil),           // 13: notary.v1.PullSetRequest
-	(*SetRange)(nil),                 // 14: notary.v1.SetRange
-	(*PullSetResponse)(nil),          // 15: notary.v1.PullSetResponse
-	(*SetAnswer)(nil),                // 16: notary.v1.SetAnswer
-	(*PullSnapshotsRequest)(nil),     // 17: notary.v1.PullSnapshotsRequest
-	(*PullSnapshotsResponse)(nil),    // 18: notary.v1.PullSnapshotsResponse
-	(*SnapshotOffer)(nil),            // 19: notary.v1.SnapshotOffer
-	(*PullPieceRequest)(nil),         // 20: notary.v1.PullPieceRequest
-	(*PullPieceResponse)(nil),        // 21: notary.v1.PullPieceResponse
+	(*ObservationRun)(nil),           // 1: notary.v1.ObservationRun
+	(*PullTransactionsRequest)(nil),  // 2: notary.v1.PullTransactionsRequest
+	(*PullTransactionsResponse)(nil), // 3: notary.v1.PullTransactionsResponse
+	(*PulledTransaction)(nil),        // 4: notary.v1.PulledTransaction
+	(*PullObservationsRequest)(nil),  // 5: notary.v1.PullObservationsRequest
+	(*PullObservationsResponse)(nil), // 6: notary.v1.PullObservationsResponse
+	(*PullHeadsRequest)(nil),         // 7: notary.v1.PullHeadsRequest
+	(*PullHeadsResponse)(nil),        // 8: notary.v1.PullHeadsResponse
+	(*ChainHead)(nil),                // 9: notary.v1.ChainHead
+	(*PullVotesRequest)(nil),         // 10: notary.v1.PullVotesRequest
+	(*FinalHint)(nil),                // 11: notary.v1.FinalHint
+	(*PullFinalRequest)(nil),         // 12: notary.v1.PullFinalRequest
+	(*PullFinalResponse)(nil),        // 13: notary.v1.PullFinalResponse
+	(*PullSetRequest)(nil),           // 14: notary.v1.PullSetRequest
+	(*SetRange)(nil),                 // 15: notary.v1.SetRange
+	(*PullSetResponse)(nil),          // 16: notary.v1.PullSetResponse
+	(*SetAnswer)(nil),                // 17: notary.v1.SetAnswer
+	(*PullSnapshotsRequest)(nil),     // 18: notary.v1.PullSnapshotsRequest
+	(*PullSnapshotsResponse)(nil),    // 19: notary.v1.PullSnapshotsResponse
+	(*SnapshotOffer)(nil),            // 20: notary.v1.SnapshotOffer
+	(*PullPieceRequest)(nil),         // 21: notary.v1.PullPieceRequest
+	(*PullPieceResponse)(nil),        // 22: notary.v1.PullPieceResponse
 }
 var file_notary_v1_gossip_proto_depIdxs = []int32{
-	3,  // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
-	8,  // 1: notary.v1.PullHeadsResponse.heads:type_name -> notary.v1.ChainHead
-	14, // 2: notary.v1.PullSetRequest.ranges:type_name -> notary.v1.SetRange
-	16, // 3: notary.v1.PullSetResponse.ranges:type_name -> notary.v1.SetAnswer
-	19, // 4: notary.v1.PullSnapshotsResponse.snapshots:type_name -> notary.v1.SnapshotOffer
+	4,  // 0: notary.v1.PullTransactionsResponse.transactions:type_name -> notary.v1.PulledTransaction
+	9,  // 1: notary.v1.PullHeadsResponse.heads:type_name -> notary.v1.ChainHead
+	15, // 2: notary.v1.PullSetRequest.ranges:type_name -> notary.v1.SetRange
+	17, // 3: notary.v1.PullSetResponse.ranges:type_name -> notary.v1.SetAnswer
+	20, // 4: notary.v1.PullSnapshotsResponse.snapshots:type_name -> notary.v1.SnapshotOffer
 	5,  // [5:5] is the sub-list for method output_type
 	5,  // [5:5] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
@@ -1399,7 +1449,7 @@ func file_notary_v1_gossip_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_notary_v1_gossip_proto_rawDesc), len(file_notary_v1_gossip_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,41 @@
+package observation_test
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+)
+
+// TestPieces: every leaf stands once, those that may come first before all others, the order of the others is kept, and no
+// observation holds more than it may. Few share one; none are an empty one.
+func TestPieces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		first, later := make([]observation.Leaf, rapid.IntRange(0, 200).Draw(t, "first")), make([]observation.Leaf, rapid.IntRange(0, 200).Draw(t, "later"))
+		for i := range first {
+			first[i] = kit.Vote(domain.Hash{1, byte(i)}, observation.Pending, 0, 1)
+		}
+		for i := range later {
+			later[i] = kit.Vote(domain.Hash{2, byte(i)}, observation.Accepted, 0, 1)
+		}
+		want := slices.Concat(first, later)
+		piece, most := rapid.IntRange(1, 64).Draw(t, "piece"), rapid.IntRange(1, 100).Draw(t, "most")
+		pieces := observation.Pieces(slices.Clone(first), later, piece, most)
+		if got := slices.Concat(pieces...); !slices.Equal(got, want) {
+			t.Fatalf("%d leaves of %d, or in another order", len(got), len(want))
+		}
+		if len(want) <= min(piece, most) && len(pieces) != 1 {
+			t.Fatalf("%d observations of %d leaves", len(pieces), len(want))
+		}
+		for _, p := range pieces {
+			accepted := slices.ContainsFunc(p, func(l observation.Leaf) bool { return l.State == observation.Accepted })
+			if len(p) > most || accepted && len(p) > piece || len(p) == 0 && len(want) > 0 {
+				t.Fatalf("an observation of %d leaves, ACCEPTED among them: %v; %d and %d are the most", len(p), accepted, most, piece)
+			}
+		}
+	})
+}
