@@ -5,12 +5,18 @@ import "slices"
 // PieceLeaves is how many leaves an observation may have whose ACCEPTED leaves are meant to be proven, in a group of so many
 // voters: with equal weights an acceptance proof then takes at most 1.2 kB at 4 voters and 5 kB at 20, each level of the tree
 // being 32 bytes in each edge of a quorum (docs/spec/proof.md, section 6). Every further observation costs every other
-// voter a signature and 260 bytes, so beyond 20 voters they are larger again: there the compact form is the small one.
+// voter a signature and 260 bytes. So beyond 20 voters, where the compact form is the small one, they grow with the number of
+// voters, and what they take of a node for each transaction does not.
 func PieceLeaves(voters int) int {
-	if voters > 7 && voters <= 20 {
-		return 32
+	const many, small = 20, 32
+	if voters <= 7 {
+		return 64
 	}
-	return 64
+	leaves := small
+	for leaves*(many-1) < small*(voters-1) {
+		leaves *= 2
+	}
+	return leaves
 }
 
 // Pieces divides the leaves that are to be signed at once into the leaves of consecutive observations, of which the first may

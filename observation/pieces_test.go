@@ -39,3 +39,12 @@ func TestPieces(t *testing.T) {
 		}
 	})
 }
+
+// TestPieceLeaves: a power of two, of which the others of a large group hear no more for each transaction than those of one of 20.
+func TestPieceLeaves(t *testing.T) {
+	for voters, want := range map[int]int{1: 64, 4: 64, 7: 64, 8: 32, 20: 32, 21: 64, 25: 64, 50: 128, 100: 256, 1000: 2048} {
+		if got := observation.PieceLeaves(voters); got != want {
+			t.Errorf("%d voters: %d leaves, want %d", voters, got, want)
+		}
+	}
+}

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
@@ -34,22 +36,28 @@ type Plan struct {
 // perFlush is how many transactions an observation speaks of.
 func (p *Plan) perFlush() int { return max(1, int(float64(p.Rate)*p.Flush.Seconds()+0.5)) }
 
-// Together is how much comes within the same millisecond, which is what node's verifier and observer take at once.
+// Together is how much node's verifier and observer take at once.
 type Together struct {
 	Signatures   int `json:"signatures"`
 	Observations int `json:"observations"`
 }
 
-// together follows node's verifier: signatures wait for company, up to a millisecond and 256 of them, where more than
-// four come in one; fewer are verified as they come.
+// row is how many observations a node signs at once.
+func (p *Plan) row() int {
+	votes := make([]observation.Leaf, p.perFlush())
+	return len(observation.Pieces(slices.Clone(votes), votes, observation.PieceLeaves(p.Peers), observation.MaxLeaves))
+}
+
+// together follows node's verifier: where signatures come faster than every half millisecond they wait 3 ms for company, up to
+// 512 of them; else those of one message are taken alone.
 func (p *Plan) together() Together {
-	observations := float64(p.Peers-1) / float64(max(p.Flush.Milliseconds(), 1))
+	row := p.row()
+	observations := float64(row*(p.Peers-1)) / float64(max(p.Flush.Milliseconds(), 1))
 	signatures := float64(p.Rate)/1000 + observations
-	t := Together{Signatures: 1, Observations: max(1, int(observations+0.5))}
-	if signatures > 4 {
-		t.Signatures = min(256, int(signatures+0.5))
+	if signatures < 2 {
+		return Together{Signatures: row, Observations: row}
 	}
-	return t
+	return Together{Signatures: min(512, int(3*signatures+0.5)), Observations: max(row, int(3*observations+0.5))}
 }
 
 // Group is what a transaction costs one node of a group. Times are microseconds of processor, sizes bytes, both for one
