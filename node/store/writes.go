@@ -19,7 +19,7 @@ type writes struct {
 
 // write is one entry; a deletion has no value.
 type write struct {
-	head            uint64 // the first bytes of the key, big-endian: nearly always enough to order by
+	head            uint64 // the first bytes of the key, big-endian, to order by; when that is done, any of its bytes
 	key, value, end uint32 // where key and value start in the arena, and where the value ends
 	kind            writeKind
 }
