@@ -172,6 +172,9 @@ func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 			WriteStallEnd:   log.stallEnd,
 		},
 	}
+	// Coins that go round leave as many marks of deletion as outputs. Pebble would carry each table of the index down to the last level
+	// for it, though the next compaction of L0, which takes eight of them, is not far.
+	p.Experimental.TombstoneDenseCompactionThreshold = -1
 	for i := range p.Levels {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		p.Levels[i].BlockSize = 8 << 10
