@@ -82,8 +82,11 @@ const maxChanges = 1 << 16
 // full reports whether a generation takes in no more.
 func (x *index) full(g *generation) bool { return g.bytes >= x.limit || len(g.changes) >= maxChanges }
 
-func newGeneration(first uint64) *generation {
-	return &generation{first: first, at: map[domain.Hash]uint32{}, spent: map[utxo.Outpoint]uint64{}}
+// newGeneration makes an empty one with room for so many transactions, and outpoints that others made.
+func newGeneration(first uint64, changes, spent int) *generation {
+	return &generation{
+		first: first, changes: make([]change, 0, changes), at: make(map[domain.Hash]uint32, changes), spent: make(map[utxo.Outpoint]uint64, spent),
+	}
 }
 
 // end is the place after the last.
@@ -93,7 +96,7 @@ func (g *generation) end() uint64 { return g.first + uint64(len(g.changes)) }
 func (x *index) reset(seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.old, x.young, x.logged = newGeneration(seq+1), newGeneration(seq+1), seq
+	x.old, x.young, x.logged = newGeneration(seq+1, 0, 0), newGeneration(seq+1, 0, 0), seq
 	x.start(seq)
 }
 
@@ -195,7 +198,7 @@ func (x *index) turn() {
 	if !x.full(x.young) || x.written() < x.old.end()-1 {
 		return
 	}
-	x.old, x.young = x.young, newGeneration(x.young.end())
+	x.old, x.young = x.young, newGeneration(x.young.end(), len(x.young.changes), len(x.young.spent))
 	x.want(x.old.end() - 1)
 }
 

@@ -304,12 +304,11 @@ func notLive(id domain.Hash, o utxo.Outpoint, by domain.Hash) error {
 	return &NotLiveError{Tx: id, Outpoint: o, SpentBy: by}
 }
 
-// describe keeps what the issuer of a product calls it.
+// describe keeps what the issuer of a product calls it. What may be issued is a hash, which most transactions need not be asked for.
 func (p *plan) describe(tx *utxo.Tx) {
-	issues := tx.Issues()
 	for i := range tx.Outputs {
-		if tx.Outputs[i].Product == issues {
-			p.describeOutput(&tx.Outputs[i])
+		if o := &tx.Outputs[i]; o.Data != nil && o.Product == tx.Issues() {
+			p.describeOutput(o)
 		}
 	}
 }
