@@ -78,7 +78,7 @@ func RunLag(ctx context.Context, p Plan, still time.Duration) (lag Lag, err erro
 			return err
 		}()
 	}()
-	out, err := others.Closed(ctx, txs, p.Live, p.Window, length)
+	out, err := others.Closed(ctx, txs, p.Live, p.Window/p.Nodes, length)
 	if err = errors.Join(err, <-on); err != nil {
 		return lag, err
 	}

@@ -17,7 +17,7 @@ type Plan struct {
 	Notaryd string // the program
 	Nodes   int
 	Live    int
-	// Seconds of the closed loop, and Window transactions under way at each node in it; 0 seconds leave it out.
+	// Seconds of the closed loop, and Window transactions under way in it, at all nodes together; 0 seconds leave it out.
 	Seconds, Window int
 	// Rates are open loops of OpenSeconds each.
 	Rates       []int
@@ -87,7 +87,7 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	}
 	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
 		return net.profiled(ctx, p.profile(0), p.Seconds, func() (*Outcome, error) {
-			return net.Closed(ctx, txs, p.Live, p.Window, time.Duration(p.Seconds)*time.Second)
+			return net.Closed(ctx, txs, p.Live, p.Window/p.Nodes, time.Duration(p.Seconds)*time.Second)
 		})
 	})
 }

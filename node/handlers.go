@@ -88,7 +88,7 @@ func (sh *shell) observed(ctx context.Context, raw []byte) error {
 	return sh.observe(ctx, o)
 }
 
-// observe takes observations of one chain in, all of them or none, but for those that the observer has no room for.
+// observe takes observations of one chain in, all of them or none.
 func (sh *shell) observe(ctx context.Context, list ...*observation.Observation) error {
 	var light error
 	for _, o := range list {
@@ -122,10 +122,8 @@ func (sh *shell) observe(ctx context.Context, list ...*observation.Observation) 
 		h := &list[bad].Header
 		return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", h.Height, h.Key)
 	}
-	for _, o := range list {
-		if !sh.observer.offer(o) {
-			return refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too many observations wait")
-		}
+	if !sh.observer.offer(list...) {
+		return refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too many observations wait")
 	}
 	return nil
 }

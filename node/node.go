@@ -187,7 +187,7 @@ func (n *Node) wireKeeper(p Parts) error {
 func (n *Node) wireObserver() {
 	sh := n.sh
 	sh.observer = &observer{
-		queue: make(chan *observation.Observation, 1024), group: sh.group, groupOf: sh.groupOf, self: sh.self, space: sh.space,
+		queue: make(chan []*observation.Observation, 1024), group: sh.group, groupOf: sh.groupOf, self: sh.self, space: sh.space,
 		chains: observation.NewChains(chainWindow, chainLimit),
 		ahead:  make(map[observation.ChainID]map[uint64]*observation.Observation),
 		asked:  make(map[observation.ChainID]time.Time), heard: make(map[domain.PublicKey]time.Time),

@@ -25,7 +25,7 @@ const (
 // observer owns what is known of peers' chains: it follows them, stores what they signed, hands votes to
 // the tallies, and has gaps filled. Observations reach it decoded and with their signatures checked.
 type observer struct {
-	queue   chan *observation.Observation
+	queue   chan []*observation.Observation
 	group   func() *group.Group                           // the present one
 	groupOf func(*observation.Header) (*group.Group, int) // by the link of a header
 	self    domain.PublicKey
@@ -55,14 +55,14 @@ type observer struct {
 	forks   []forked
 }
 
-// offer queues an observation; false says that the queue is full and the observation is left to a later
+// offer queues observations that came together; false says that the queue is full and they are left to a later
 // pull.
-func (ob *observer) offer(o *observation.Observation) bool {
+func (ob *observer) offer(list ...*observation.Observation) bool {
 	select {
-	case ob.queue <- o:
+	case ob.queue <- list:
 		return true
 	default:
-		ob.metrics.droppedObservations.Inc()
+		ob.metrics.droppedObservations.Add(float64(len(list)))
 		return false
 	}
 }
@@ -75,17 +75,11 @@ func (ob *observer) run(ctx context.Context) {
 		case reply := <-ob.hearing:
 			reply <- ob.heardNow()
 			continue
-		case o := <-ob.queue:
-			ob.take(o)
+		case list := <-ob.queue:
+			ob.take(list)
 		}
-		for range cap(ob.queue) {
-			select {
-			case o := <-ob.queue:
-				ob.take(o)
-				continue
-			default:
-			}
-			break
+		for range len(ob.queue) { // there at the least: nobody else takes
+			ob.take(<-ob.queue)
 		}
 		// Votes count only once they are stored: what becomes final by them must be provable.
 		for {
@@ -129,8 +123,15 @@ func (ob *observer) linger(ctx context.Context) bool {
 	}
 }
 
-// take follows one observation. Its votes count whatever its place in the chain.
-func (ob *observer) take(o *observation.Observation) {
+// take follows observations.
+func (ob *observer) take(list []*observation.Observation) {
+	for _, o := range list {
+		ob.follow(o)
+	}
+}
+
+// follow follows one observation. Its votes count whatever its place in the chain.
+func (ob *observer) follow(o *observation.Observation) {
 	g, voter := ob.groupOf(&o.Header)
 	if g == nil {
 		return

@@ -37,7 +37,7 @@ func run() error {
 	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
 	flag.IntVar(&plan.Live, "live", 100_000, "outputs at the start")
 	flag.IntVar(&plan.Seconds, "seconds", 30, "length of the closed loop; 0 for none")
-	flag.IntVar(&plan.Window, "window", 2000, "transactions under way at each node in the closed loop")
+	flag.IntVar(&plan.Window, "window", 6000, "transactions under way in the closed loop, at all nodes together")
 	flag.StringVar(&plan.Profile, "profile", "", "file for a processor profile of the first node in the closed loop")
 	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
 	flag.Parse()
