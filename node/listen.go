@@ -3,9 +3,11 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -177,16 +179,30 @@ func (sh *shell) demand(ctx context.Context, peer domain.PublicKey, chain observ
 	return nil
 }
 
-// resend publishes the newest observation again, the same bytes: the life before may have ended between
-// saving and sending it. Who knows it does not look at it twice.
+// resend publishes what was signed last again, the same bytes: the life before may have ended between saving and sending
+// it. Who knows it does not look at it twice.
 func (sh *shell) resend() {
-	head := sh.batcher.head
-	o, found, err := sh.store.Observation(observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}, head.Height)
+	row, err := lastRow(sh.store, sh.batcher.head)
 	if err != nil {
 		sh.fail(err)
 		return
 	}
-	if found {
-		sh.publishObservations([]*observation.Observation{o})
+	sh.publishObservations(row)
+}
+
+// lastRow are the newest observations of a chain that were sealed at one time, as those of one flush are.
+func lastRow(s *store.Store, head observation.Head) (row []*observation.Observation, err error) {
+	chain := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}
+	for height := head.Height; height > 0 && len(row) < observation.MaxRun; height-- {
+		o, found, err := s.Observation(chain, height)
+		if err != nil {
+			return nil, err
+		}
+		if !found || len(row) > 0 && o.Header.TimeMS != row[0].Header.TimeMS {
+			break
+		}
+		row = append(row, o)
 	}
+	slices.Reverse(row)
+	return row, nil
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,5 +152,27 @@ func TestSilentBatcher(t *testing.T) {
 	}
 	if len(answers) != 0 || s.unsigned() != 0 || len(s.answers) != 0 {
 		t.Errorf("%d answers, %d leaves", len(answers), s.unsigned())
+	}
+}
+
+// What a node publishes again after a crash is all that it signed at once the last time, and nothing before.
+func TestLastRow(t *testing.T) {
+	v := newVillage(t, nil)
+	signer := *v.signers[0]
+	var all []*observation.Observation
+	for _, timeMS := range []uint64{1, 1, 2, 2, 2} {
+		all = append(all, signer.Observe(v.genesis.Group, kit.StartMS+timeMS))
+	}
+	n := v.idle(func(s *store.Store) {
+		if err := s.SaveVotes(store.VoteBatch{Observations: all}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for height, want := range map[int][]*observation.Observation{0: nil, 1: all[:1], 2: all[:2], 3: all[2:3], 5: all[2:]} {
+		head := observation.Head{Key: v.signers[0].Head.Key, Height: uint64(height)}
+		row, err := lastRow(n.sh.store, head)
+		if err != nil || !slices.EqualFunc(row, want, func(a, b *observation.Observation) bool { return a.Hash == b.Hash }) {
+			t.Errorf("up to height %d: %d observations, %v, want %d", height, len(row), err, len(want))
+		}
 	}
 }
