@@ -39,7 +39,7 @@ type flight struct {
 	changed chan struct{}    // closed at the next change; nil while nobody watches
 	vigils  []vigil
 	watch   [1]vigil // room of vigils, mostly
-	slim    bool     // its goroutine is the second one, with a stack as small as they come
+	slim    bool     // its goroutine has done nothing yet and has a stack as small as they come
 }
 
 // vigil is somebody who waits until a flight is at a level or beyond.
@@ -171,13 +171,17 @@ func (d *workbench) give(in lifecycle.Input) {
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
 // Looking and judging take a stack that has grown; one that has waited for long is asked to go on in a
-// goroutine whose stack has not.
-func (f *flight) run(ctx context.Context, sh *shell, d *workbench) {
+// goroutine whose stack has not, as slim says of this one.
+func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
 	f.box.attend(d.wake)
 	for {
 		inputs := f.box.take()
 		if ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
 			break
+		}
+		if slim && len(inputs) > 0 {
+			slim = false
+			f.grows()
 		}
 		if f.box.worn && f.slims() {
 			sh.hands.fresh(ctx, f, sh, &workbench{wake: d.wake})
@@ -190,7 +194,14 @@ func (f *flight) run(ctx context.Context, sh *shell, d *workbench) {
 	sh.landed(f)
 }
 
-// slims says that the goroutine is the second one from now on; false says that it is already.
+// grows says that the goroutine has worked, and that its stack may have grown.
+func (f *flight) grows() {
+	f.mu.Lock()
+	f.slim = false
+	f.mu.Unlock()
+}
+
+// slims says that the goroutine is one that has done nothing from now on; false says that it is already.
 func (f *flight) slims() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -29,7 +29,7 @@ func (h *hands) fresh(ctx context.Context, f *flight, sh *shell, d *workbench) {
 
 func (h *hands) alone(ctx context.Context, f *flight, sh *shell, d *workbench) {
 	defer h.running.Done()
-	f.run(ctx, sh, d)
+	f.run(ctx, sh, d, true)
 }
 
 // take runs a flight on a goroutine that is lent to it.
@@ -45,7 +45,7 @@ func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
 	d := newWorkbench()
 	for f != nil {
-		f.run(ctx, sh, d)
+		f.run(ctx, sh, d, false)
 		f = nil
 		if h.idle.Add(1) <= idleHands {
 			f = <-h.next

@@ -131,7 +131,7 @@ func TestFitLine(t *testing.T) {
 	}
 }
 
-// TestTogether: as in node's verifier, few signatures are not kept waiting for company.
+// TestTogether: as in node's verifier, few signatures are not kept waiting for company, but for those that a node signed at once.
 func TestTogether(t *testing.T) {
 	for _, c := range []struct {
 		peers, rate  int
@@ -139,11 +139,12 @@ func TestTogether(t *testing.T) {
 		signatures   int
 		observations int
 	}{
-		{4, 2000, 50 * time.Millisecond, 1, 1},
-		{100, 2000, 50 * time.Millisecond, 1, 2},
-		{100, 2000, 10 * time.Millisecond, 12, 10},
-		{1000, 100_000, 50 * time.Millisecond, 120, 20},
-		{100, 1_000_000, 50 * time.Millisecond, 256, 2},
+		{4, 200, 50 * time.Millisecond, 1, 1},
+		{4, 1000, 100 * time.Millisecond, 3, 3},
+		{4, 2000, 50 * time.Millisecond, 7, 3},
+		{100, 2000, 50 * time.Millisecond, 12, 6},
+		{100, 2000, 10 * time.Millisecond, 36, 30},
+		{1000, 100_000, 50 * time.Millisecond, 512, 240},
 	} {
 		p := Plan{Peers: c.peers, Rate: c.rate, Flush: c.flush}
 		if got := p.together(); got.Signatures != c.signatures || got.Observations != c.observations {
