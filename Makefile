@@ -61,7 +61,7 @@ bench: build ## Networks of 1, 4 and 10 real nodes beside the ceilings of their 
 bench-check: build ## Fail where a transaction costs more, against ceilings of the same run, than bench/results/check.json says
 	$(GO) run ./bench/cmd/bench -nodes 1 -live 20000 -seconds 8 -rates "" -check bench/results/check.json
 
-GROWTH ?= -live 100000,1000000,10000000 -peers 4,10,20,25,50,100 -batches 4,25,100
+GROWTH ?= -live 100000,1000000,10000000 -payments 1000000 -peers 4,10,20,25,50,100 -batches 4,25,100
 .PHONY: growth
 growth: ## What a transaction costs a node beside 1e5 to 1e7 outputs, and in groups of 4 to 100: GROWTH="-peers 4,100"
 	@mkdir -p docs/scale
