@@ -17,7 +17,7 @@ type Budget struct {
 // proven is how many peers there are at most where proofs by edges have a budget: beyond, the compact form is the small one.
 const proven = 20
 
-// budgeted is from how many transactions an observation on the budget holds. A network with less to do has smaller
+// budgeted is from how many transactions a flush on the budget holds. A network with less to do has smaller
 // batches, dearer ones, and room for them.
 const budgeted = 100
 

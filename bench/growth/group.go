@@ -21,7 +21,7 @@ import (
 type Plan struct {
 	Peers int
 	// Rate is transactions a second that the network finalises, Flush how often each node says something: together
-	// they are how many transactions an observation speaks of.
+	// they are how many transactions a flush speaks of.
 	Rate  int
 	Flush time.Duration
 	// Transactions is how many are measured.
@@ -33,7 +33,7 @@ type Plan struct {
 	Dir string
 }
 
-// perFlush is how many transactions an observation speaks of.
+// perFlush is how many transactions a flush speaks of, with PENDING and with ACCEPTED.
 func (p *Plan) perFlush() int { return max(1, int(float64(p.Rate)*p.Flush.Seconds()+0.5)) }
 
 // Together is how much node's verifier and observer take at once.

@@ -243,7 +243,7 @@ func (r *Results) plots(perFlush int, groups []*Group) map[string]plot.Plot {
 	return all
 }
 
-// batches is processor time by how many transactions an observation speaks of, beside that of the most, a line for each
+// batches is processor time by how many transactions a flush speaks of, beside that of the most, a line for each
 // group that was measured with several.
 func (r *Results) batches() (p plot.Plot, some bool) {
 	p = plot.Plot{Title: "What batches save", X: "transactions an observation", Y: "times the processor time at the right", Every: true}

@@ -133,7 +133,7 @@ func (m *Machine) Step(in Input) []Effect {
 		if !m.writing {
 			m.reject(refusal.New(notaryv1.Reason_REASON_DOUBLE_SPEND, "inputs", "rival %s is final", in.Rival))
 		}
-	case Crowded: // whoever needs it brings it again: one that is certified is asked for as long as it is not final
+	case Crowded: // whoever needs it brings it again: one that is certified is asked for while its votes are remembered
 		if m.state == Held {
 			m.reject(refusal.New(notaryv1.Reason_REASON_WAIT_EXPIRED, "", "too many transactions wait for others"))
 		}
