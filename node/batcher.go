@@ -56,16 +56,14 @@ type batcher struct {
 	log     *slog.Logger
 	refused quota // of lines of the log about refused votes
 
-	rhythm rhythm
-	heads  map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
-	proven []domain.Hash                         // evidence to be listed
-	// first and later are the leaves of the next observations, as observation.Pieces has them; piece is how many of the later
-	// ones one of these holds.
-	first, later []observation.Leaf
-	piece        int
-	batch        store.VoteBatch
-	signed       []*observation.Observation
-	answers      []cast // those of the batch, to be answered
+	rhythm  rhythm
+	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
+	proven  []domain.Hash                         // evidence to be listed
+	row     observation.Row                       // the leaves of the next observations
+	piece   int                                   // how many leaves one of these holds, as observation.Row has it
+	batch   store.VoteBatch
+	signed  []*observation.Observation
+	answers []cast // those of the batch, to be answered
 }
 
 // cast is a vote that is asked for, by a flight or by the contests.
@@ -310,16 +308,14 @@ func (b *batcher) forget(final *utxo.Tx) {
 func (b *batcher) flush(ctx context.Context) error {
 	now := nowMS()
 	for key, h := range b.heads {
-		if len(b.first) >= b.most {
+		if b.row.First() >= b.most {
 			break // the next one lists it
 		}
-		b.first = append(b.first, observation.Leaf{
-			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: now,
-		})
+		b.row.Add(observation.Leaf{Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: now})
 		delete(b.heads, key)
 	}
 	b.listEvidence(now)
-	return b.write(ctx, observation.Pieces(b.first, b.later, b.piece, b.most), now)
+	return b.write(ctx, b.row.Pieces(b.piece, b.most), now)
 }
 
 // write seals an observation of each piece, saves them, and only then tells anybody.
@@ -345,7 +341,8 @@ func (b *batcher) write(ctx context.Context, pieces [][]observation.Leaf, now ui
 	clear(signed)
 	clear(b.answers)
 	clear(b.batch.Transactions)
-	b.first, b.later, b.signed, b.answers = b.first[:0], b.later[:0], signed[:0], b.answers[:0]
+	b.row.Reset()
+	b.signed, b.answers = signed[:0], b.answers[:0]
 	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
 	return nil
 }
@@ -355,11 +352,9 @@ const maxProven = 64
 
 // listEvidence says which evidence is new here, so that anyone can prove that this node knew.
 func (b *batcher) listEvidence(now uint64) {
-	n := max(0, min(len(b.proven), maxProven, b.most-len(b.first)))
+	n := max(0, min(len(b.proven), maxProven, b.most-b.row.First()))
 	for _, hash := range b.proven[:n] {
-		b.first = append(b.first, observation.Leaf{
-			Subject: hash, Type: observation.SubjectEvidence, State: observation.Seen, TimeMS: now,
-		})
+		b.row.Add(observation.Leaf{Subject: hash, Type: observation.SubjectEvidence, State: observation.Seen, TimeMS: now})
 	}
 	b.proven = append(b.proven[:0], b.proven[n:]...)
 }
@@ -407,12 +402,7 @@ func (b *batcher) admit(c cast) error {
 		b.batch.Records = b.guard.AppendRecord(b.batch.Records, vote)
 		b.batch.Transactions = append(b.batch.Transactions, c.tx)
 	}
-	leaf := observation.Leaf{Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS()}
-	if c.state == observation.Pending && c.round == 0 {
-		b.first = append(b.first, leaf)
-	} else {
-		b.later = append(b.later, leaf)
-	}
+	b.row.Add(observation.Leaf{Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS()})
 	b.answers = append(b.answers, c)
 	return nil
 }

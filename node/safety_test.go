@@ -53,7 +53,7 @@ func newSigner(t *testing.T) *signerAt {
 }
 
 // unsigned is how many leaves wait to be signed.
-func (s *signerAt) unsigned() int { return len(s.first) + len(s.later) }
+func (s *signerAt) unsigned() int { return s.row.Len() }
 
 // ask has the batcher judge one vote; answers collects what it says.
 func (s *signerAt) ask(t *testing.T, tx *utxo.Tx, state observation.State, round uint32, answers *[]error) {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +43,12 @@ type Together struct {
 
 // row is how many observations a node signs at once.
 func (p *Plan) row() int {
-	votes := make([]observation.Leaf, p.perFlush())
-	return len(observation.Pieces(slices.Clone(votes), votes, observation.PieceLeaves(p.Peers), observation.MaxLeaves))
+	var row observation.Row
+	for range p.perFlush() {
+		row.Add(observation.Leaf{State: observation.Pending})
+		row.Add(observation.Leaf{State: observation.Accepted})
+	}
+	return len(row.Pieces(observation.PieceLeaves(p.Peers), observation.MaxLeaves))
 }
 
 // together follows node's verifier: where signatures come faster than every half millisecond they wait 3 ms for company, up to

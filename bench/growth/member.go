@@ -191,26 +191,20 @@ func (m *member) flush() error {
 	casts := m.casts
 	m.casts = nil
 	var batch store.VoteBatch
-	var first, later []observation.Leaf
+	var row observation.Row
 	for _, c := range casts {
 		leaf, err := m.admit(c, &batch)
 		if err != nil {
 			return err
 		}
-		if c.State == observation.Pending && c.Round == 0 {
-			first = append(first, leaf)
-		} else {
-			later = append(later, leaf)
-		}
+		row.Add(leaf)
 	}
 	for _, h := range m.seen {
-		first = append(first, observation.Leaf{
-			Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: m.nowMS,
-		})
+		row.Add(observation.Leaf{Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: m.nowMS})
 	}
 	m.seen = m.seen[:0]
 	head := m.head
-	for _, leaves := range observation.Pieces(first, later, observation.PieceLeaves(len(m.group.Voters())), observation.MaxLeaves) {
+	for _, leaves := range row.Pieces(observation.PieceLeaves(len(m.group.Voters())), observation.MaxLeaves) {
 		draft := observation.Seal(head, m.group, leaves, m.nowMS)
 		o := draft.Signed(domain.Sign(m.key, domain.TagObservation, m.group.Network(), draft.HeaderHash()))
 		batch.Observations, head = append(batch.Observations, o), o.Head()

@@ -27,22 +27,21 @@ func (o *others) speak(round int, nowMS uint64, pending, accepted []domain.Hash)
 			continue
 		}
 		mix := rand.New(rand.NewPCG(uint64(round), uint64(i)))
-		votes := func(ids []domain.Hash, state observation.State) []observation.Leaf {
-			leaves := make([]observation.Leaf, 0, len(ids)+len(o.heads))
-			for _, at := range mix.Perm(len(ids)) {
-				leaves = append(leaves, kit.Vote(ids[at], state, 0, nowMS+mix.Uint64N(8)))
+		var row observation.Row
+		for _, v := range []struct {
+			ids   []domain.Hash
+			state observation.State
+		}{{pending, observation.Pending}, {accepted, observation.Accepted}} {
+			for _, at := range mix.Perm(len(v.ids)) {
+				row.Add(kit.Vote(v.ids[at], v.state, 0, nowMS+mix.Uint64N(8)))
 			}
-			return leaves
 		}
-		first, later := votes(pending, observation.Pending), votes(accepted, observation.Accepted)
 		for j, h := range o.heads {
 			if j != i {
-				first = append(first, observation.Leaf{
-					Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: nowMS + 8,
-				})
+				row.Add(observation.Leaf{Subject: h.Hash, Type: observation.SubjectObservation, State: observation.Seen, TimeMS: nowMS + 8})
 			}
 		}
-		for _, leaves := range observation.Pieces(first, later, observation.PieceLeaves(len(o.net.Signers)), observation.MaxLeaves) {
+		for _, leaves := range row.Pieces(observation.PieceLeaves(len(o.net.Signers)), observation.MaxLeaves) {
 			raws = append(raws, s.Observe(o.net.Group, nowMS+8, leaves...).Raw)
 		}
 		heads[i] = s.Head
