@@ -71,6 +71,7 @@ type cast struct {
 	tx    *utxo.Tx
 	state observation.State
 	round uint32
+	coins []store.Coin // where what tx spends was found, as far as that is known
 	// certificate justifies the vote where rules N2 and N3 ask for one.
 	certificate conflict.CertRound
 	// flight, or whoever waits for answer where there is none, is told once, on the batcher's goroutine, when the vote is
@@ -341,9 +342,10 @@ func (b *batcher) write(ctx context.Context, pieces [][]observation.Leaf, now ui
 	clear(signed)
 	clear(b.answers)
 	clear(b.batch.Transactions)
+	clear(b.batch.Coins)
 	b.row.Reset()
 	b.signed, b.answers = signed[:0], b.answers[:0]
-	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0]}
+	b.batch = store.VoteBatch{Records: b.batch.Records[:0], Transactions: b.batch.Transactions[:0], Coins: b.batch.Coins[:0]}
 	return nil
 }
 
@@ -388,7 +390,7 @@ func (b *batcher) admit(c cast) error {
 	}
 	// The guard forgets outpoints that are spent for good; what it does not know must be live, or spent
 	// by this very transaction, which needs no guarding any more.
-	spent, err := b.spent(c.tx)
+	spent, err := b.spent(c.tx, c.coins)
 	switch {
 	case errors.Is(err, errSpentByRival):
 		b.refuse(c, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "%v", err))
@@ -400,7 +402,7 @@ func (b *batcher) admit(c cast) error {
 		return err
 	case !spent:
 		b.batch.Records = b.guard.AppendRecord(b.batch.Records, vote)
-		b.batch.Transactions = append(b.batch.Transactions, c.tx)
+		b.batch.Transactions, b.batch.Coins = append(b.batch.Transactions, c.tx), append(b.batch.Coins, c.coins)
 	}
 	b.row.Add(observation.Leaf{Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS()})
 	b.answers = append(b.answers, c)
@@ -430,12 +432,12 @@ var (
 // spent reports whether the outpoints are spent for good by the transaction itself. One that a rival spent
 // outweighs others that are not known: contests may hold such a transaction for the votes that it has. The
 // origin of a peer is live until the store has it spent.
-func (b *batcher) spent(tx *utxo.Tx) (bool, error) {
+func (b *batcher) spent(tx *utxo.Tx, coins []store.Coin) (bool, error) {
 	all := true
 	origin, starts := tx.Origin()
 	var unknown error
-	for _, o := range tx.Spends() {
-		entry, found, err := b.store.Lookup(o)
+	for i, o := range tx.Spends() {
+		by, found, err := b.store.SpentBy(o, store.CoinAt(coins, i))
 		switch {
 		case err != nil:
 			return false, err
@@ -443,10 +445,10 @@ func (b *batcher) spent(tx *utxo.Tx) (bool, error) {
 			all = false
 		case !found:
 			unknown = fmt.Errorf("outpoint %v: %w", o, errUnknownOutpoint)
-		case entry.SpentBy.IsZero():
+		case by.IsZero():
 			all = false
-		case entry.SpentBy != tx.ID:
-			return false, fmt.Errorf("outpoint %v: %w %s", o, errSpentByRival, entry.SpentBy)
+		case by != tx.ID:
+			return false, fmt.Errorf("outpoint %v: %w %s", o, errSpentByRival, by)
 		}
 	}
 	return all && unknown == nil, unknown

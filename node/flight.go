@@ -25,6 +25,8 @@ type flight struct {
 	box        mailbox
 	machine    lifecycle.Machine
 	edges      []conflict.Vote   // the quorum that made it final
+	coins      []store.Coin      // where what it spends was found; what others have of it does not change
+	coin       [1]store.Coin     // room of coins, once
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
 	launched   atomic.Bool       // it has been given a goroutine
@@ -262,7 +264,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 	case lifecycle.Wait:
 		sh.alarms.set(sh.config.MempoolDelay, f)
 	case lifecycle.Cast:
-		return sh.batcher.send(ctx, cast{tx: f.tx, flight: f, state: e.State, round: e.Round, certificate: e.Certificate})
+		return sh.batcher.send(ctx, cast{tx: f.tx, flight: f, coins: f.coins, state: e.State, round: e.Round, certificate: e.Certificate})
 	case lifecycle.Hold:
 		f.stepAside(sh)
 		sh.waiting.hold(f, e)
@@ -292,11 +294,18 @@ func (f *flight) stepAside(sh *shell) {
 func (f *flight) look(sh *shell, d *workbench) bool {
 	in := d.looked
 	in.NowMS, d.looked = nowMS(), lifecycle.Looked{}
+	coins := f.coin[:0]
+	if f.coins != nil {
+		coins = make([]store.Coin, 0, len(f.coins))
+	}
 	for i := range f.tx.Inputs {
-		entry, found, err := sh.store.Lookup(f.tx.Inputs[i].Outpoint)
+		entry, coin, found, err := sh.store.Find(f.tx.Inputs[i].Outpoint)
 		if err != nil {
 			sh.fail(err)
 			return false
+		}
+		if f.tx.Inputs[i].Kind == notaryv1.InputKind_INPUT_KIND_SPEND {
+			coins = append(coins, coin)
 		}
 		if entry.SpentBy == f.tx.ID { // became final while this copy was on its way
 			d.answers = append(d.answers, committed)
@@ -304,6 +313,7 @@ func (f *flight) look(sh *shell, d *workbench) bool {
 		}
 		in.Entries, in.Found = append(in.Entries, entry), append(in.Found, found)
 	}
+	f.coins = coins
 	d.answers = append(d.answers, in)
 	return true
 }
@@ -331,7 +341,7 @@ func final(f *flight, e lifecycle.Commit) store.Final {
 	}
 	return store.Final{
 		Tx: f.tx, Delta: e.Delta, FinalMS: nowMS(), Round: e.Round,
-		GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs,
+		GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs, Coins: f.coins,
 	}
 }
 

@@ -21,6 +21,7 @@ type flight struct {
 	tx      *utxo.Tx
 	machine *lifecycle.Machine
 	edges   []conflict.Vote
+	coins   []store.Coin // where what it spends was found
 }
 
 // cast is a vote that a machine asks for.
@@ -130,7 +131,7 @@ func (m *member) step(f *flight, in lifecycle.Input) error {
 		for _, effect := range f.machine.Step(inputs[0]) {
 			switch e := effect.(type) {
 			case lifecycle.Look:
-				looked, err := m.look(f.tx)
+				looked, err := m.look(f)
 				if err != nil {
 					return err
 				}
@@ -162,10 +163,12 @@ func (m *member) step(f *flight, in lifecycle.Input) error {
 	return nil
 }
 
-func (m *member) look(tx *utxo.Tx) (in lifecycle.Looked, err error) {
+func (m *member) look(f *flight) (in lifecycle.Looked, err error) {
+	tx := f.tx
+	f.coins = make([]store.Coin, len(tx.Inputs)) // all are spent
 	in = lifecycle.Looked{Entries: make([]utxo.Entry, len(tx.Inputs)), Found: make([]bool, len(tx.Inputs)), NowMS: m.nowMS}
 	for i := range tx.Inputs {
-		if in.Entries[i], in.Found[i], err = m.store.Lookup(tx.Inputs[i].Outpoint); err != nil {
+		if in.Entries[i], f.coins[i], in.Found[i], err = m.store.Find(tx.Inputs[i].Outpoint); err != nil {
 			return in, err
 		}
 	}
@@ -179,7 +182,7 @@ func (m *member) final(f *flight, e lifecycle.Commit) store.Final {
 		refs[i] = store.EdgeRef{Key: v.Key(), SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf}
 	}
 	return store.Final{
-		Tx: f.tx, Delta: e.Delta, FinalMS: m.nowMS, Round: e.Round, GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs,
+		Tx: f.tx, Delta: e.Delta, FinalMS: m.nowMS, Round: e.Round, GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs, Coins: f.coins,
 	}
 }
 
@@ -239,19 +242,19 @@ func (m *member) admit(c cast, batch *store.VoteBatch) (leaf observation.Leaf, e
 		return leaf, err
 	}
 	spent := false
-	for _, o := range vote.Spends {
-		entry, found, err := m.store.Lookup(o)
+	for i, o := range vote.Spends {
+		by, found, err := m.store.SpentBy(o, store.CoinAt(c.flight.coins, i))
 		switch {
 		case err != nil:
 			return leaf, err
-		case !found || !entry.SpentBy.IsZero() && entry.SpentBy != tx.ID:
+		case !found || !by.IsZero() && by != tx.ID:
 			return leaf, fmt.Errorf("growth: %s spends what is not live", tx.ID)
 		}
-		spent = !entry.SpentBy.IsZero()
+		spent = !by.IsZero()
 	}
 	if !spent {
 		batch.Records = append(batch.Records, m.guard.Record(vote)...)
-		batch.Transactions = append(batch.Transactions, tx)
+		batch.Transactions, batch.Coins = append(batch.Transactions, tx), append(batch.Coins, c.flight.coins)
 	}
 	return observation.Leaf{Subject: tx.ID, Type: observation.SubjectTx, State: c.State, Round: c.Round, TimeMS: m.nowMS}, nil
 }

@@ -19,6 +19,16 @@ type Final struct {
 	Edges      []EdgeRef
 	// Rivals are rejected in the same batch.
 	Rivals []Rejected
+	// Coins are where what it spends was found, in that order, as far as that is known.
+	Coins []Coin
+}
+
+// CoinAt is that at a place, or the zero Coin where that is not known.
+func CoinAt(coins []Coin, i int) (c Coin) {
+	if i >= 0 && i < len(coins) {
+		c = coins[i]
+	}
+	return c
 }
 
 // Rejected is a rejection with the vote records that it changes: the locks that no longer hold

@@ -183,7 +183,7 @@ func TestOptionsValidate(t *testing.T) {
 		"cache below zero":   func(o *Options) { o.CacheBytes = -1 },
 		"bound below zero":   func(o *Options) { o.MaxRejected = -1 },
 		"tiny memtables":     func(o *Options) { o.MemBytes = 1 << 19 },
-		"huge memtables":     func(o *Options) { o.MemBytes = 17 << 30 },
+		"huge memtables":     func(o *Options) { o.MemBytes = (memShares*4 + 1) << 30 },
 		"a stranger's coins": func(o *Options) { o.Genesis.Tx = gold },
 	} {
 		o := testOptions(vfs.NewMem())

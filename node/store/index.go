@@ -17,9 +17,10 @@ type index struct {
 	limit int64 // of a generation, in bytes
 
 	mu sync.RWMutex
-	// young takes in what becomes final. old is the one before, which is kept for look-ups after it was written too, until young is full.
-	young, old *generation
-	logged     uint64 // the newest place that was handed to pebble
+	// young takes in what becomes final. old is the one before, which is being written or was. older was written before it, and is kept
+	// for look-ups: what was made lately is what is spent next.
+	young, old, older *generation
+	logged            uint64 // the newest place that was handed to pebble
 
 	indexer
 }
@@ -96,7 +97,7 @@ func (g *generation) end() uint64 { return g.first + uint64(len(g.changes)) }
 func (x *index) reset(seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.old, x.young, x.logged = newGeneration(seq+1, 0, 0), newGeneration(seq+1, 0, 0), seq
+	x.older, x.old, x.young, x.logged = newGeneration(seq+1, 0, 0), newGeneration(seq+1, 0, 0), newGeneration(seq+1, 0, 0), seq
 	x.start(seq)
 }
 
@@ -104,49 +105,92 @@ func (x *index) reset(seq uint64) {
 func (x *index) change(seq uint64) *change {
 	g := x.young
 	if seq < g.first {
-		g = x.old
+		if g = x.old; seq < g.first {
+			g = x.older
+		}
 	}
 	return &g.changes[seq-g.first]
 }
 
-// maker is what made an outpoint, with its place; nil where that is not in memory.
-func (x *index) maker(id domain.Hash) (*change, uint64) {
-	for _, g := range [...]*generation{x.young, x.old} {
+// generations are those in memory, the youngest first.
+func (x *index) generations() [3]*generation { return [...]*generation{x.young, x.old, x.older} }
+
+// maker is the transaction that made an outpoint; its zero value where that is not in memory.
+func (x *index) maker(id domain.Hash) made {
+	for _, g := range x.generations() {
 		if i, ok := g.at[id]; ok {
-			return &g.changes[i], g.first + uint64(i)
+			return made{g, i}
 		}
 	}
-	return nil, 0
+	return made{}
+}
+
+// made is where a transaction in memory is.
+type made struct {
+	in *generation // nil for none
+	at uint32      // in its changes
+}
+
+func (m made) change() *change { return &m.in.changes[m.at] }
+func (m made) place() uint64   { return m.in.first + uint64(m.at) }
+
+// holds reports whether a transaction that was found in memory before is there still.
+func (x *index) holds(m made) bool {
+	return m.in != nil && (m.in == x.young || m.in == x.old || m.in == x.older)
 }
 
 // place is that of a final transaction in memory.
 func (x *index) place(id domain.Hash) (seq uint64, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	c, seq := x.maker(id)
-	return seq, c != nil
+	m := x.maker(id)
+	if m.in == nil {
+		return 0, false
+	}
+	return m.place(), true
 }
 
-// entry is an output that was made by a transaction in memory.
-func (x *index) entry(o utxo.Outpoint) (e utxo.Entry, ok bool) {
+// entry is an output that was made by a transaction in memory, and which.
+func (x *index) entry(o utxo.Outpoint) (e utxo.Entry, m made, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	c, _ := x.maker(o.Tx)
-	if c == nil || uint64(o.Index) >= uint64(len(c.outputs)) {
-		return utxo.Entry{}, false
+	if m = x.maker(o.Tx); m.in == nil {
+		return utxo.Entry{}, made{}, false
 	}
-	e = utxo.Entry{Output: c.outputs[o.Index], FinalMS: c.finalMS}
-	if c.spentBy != nil && c.spentBy[o.Index] != 0 {
-		e.SpentBy = x.change(c.spentBy[o.Index]).tx
+	c := m.change()
+	if uint64(o.Index) >= uint64(len(c.outputs)) {
+		return utxo.Entry{}, made{}, false
 	}
-	return e, true
+	return utxo.Entry{Output: c.outputs[o.Index], FinalMS: c.finalMS, SpentBy: x.spentBy(c, o.Index)}, m, true
+}
+
+// spentBy is what spent an output of a change; zero where it is live.
+func (x *index) spentBy(c *change, output uint32) (by domain.Hash) {
+	if c.spentBy != nil && c.spentBy[output] != 0 {
+		by = x.change(c.spentBy[output]).tx
+	}
+	return by
+}
+
+// again looks at an output that was found before. It is not ok where that is not in memory any more.
+func (x *index) again(o utxo.Outpoint, m made) (output *utxo.Output, by domain.Hash, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if !x.holds(m) {
+		return nil, by, false
+	}
+	c := m.change()
+	if c.tx != o.Tx || uint64(o.Index) >= uint64(len(c.outputs)) {
+		return nil, by, false
+	}
+	return &c.outputs[o.Index], x.spentBy(c, o.Index), true
 }
 
 // spender is the transaction in memory that spent an outpoint which none in memory made.
 func (x *index) spender(o utxo.Outpoint) (id domain.Hash, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, g := range [...]*generation{x.young, x.old} {
+	for _, g := range x.generations() {
 		if seq, ok := g.spent[o]; ok {
 			return x.change(seq).tx, true
 		}
@@ -154,16 +198,18 @@ func (x *index) spender(o utxo.Outpoint) (id domain.Hash, ok bool) {
 	return id, false
 }
 
-// add takes in what comes next in the ledger, before that is handed to pebble. The store's lock is held.
-func (x *index) add(changes []change) {
+// add takes in what comes next in the ledger, before that is handed to pebble. found is where all that it spends was found, as far as
+// that is known. The store's lock is held.
+func (x *index) add(changes []change, found []Coin) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.turn()
-	g := x.young
+	g, n := x.young, 0
 	for i := range changes {
 		c, seq := &changes[i], g.end()
 		for j := range c.spends {
-			x.spend(&c.spends[j], seq)
+			x.spend(&c.spends[j], CoinAt(found, n).made, seq)
+			n++
 		}
 		g.at[c.tx] = uint32(len(g.changes))
 		g.changes = append(g.changes, *c)
@@ -179,16 +225,19 @@ func (x *index) handed() {
 	x.turn()
 }
 
-// spend notes what a transaction spends.
-func (x *index) spend(s *spend, seq uint64) {
-	maker, made := x.maker(s.outpoint.Tx)
-	if maker != nil {
-		if maker.spentBy == nil {
-			maker.spentBy = make([]uint64, len(maker.outputs))
-		}
-		maker.spentBy[s.outpoint.Index], s.made = seq, made
+// spend notes what a transaction spends, which was found there.
+func (x *index) spend(s *spend, m made, seq uint64) {
+	if !x.holds(m) {
+		m = x.maker(s.outpoint.Tx)
 	}
-	if made < x.young.first {
+	if m.in != nil {
+		c := m.change()
+		if c.spentBy == nil {
+			c.spentBy = make([]uint64, len(c.outputs))
+		}
+		c.spentBy[s.outpoint.Index], s.made = seq, m.place()
+	}
+	if m.in != x.young {
 		x.young.spent[s.outpoint] = seq
 	}
 }
@@ -198,7 +247,7 @@ func (x *index) turn() {
 	if !x.full(x.young) || x.written() < x.old.end()-1 {
 		return
 	}
-	x.old, x.young = x.young, newGeneration(x.young.end(), len(x.young.changes), len(x.young.spent))
+	x.older, x.old, x.young = x.old, x.young, newGeneration(x.young.end(), len(x.young.changes), len(x.young.spent))
 	x.want(x.old.end() - 1)
 }
 
@@ -221,13 +270,7 @@ func (x *index) last() uint64 {
 func (x *index) size() uint64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return uint64(x.young.bytes + x.old.bytes)
-}
-
-// live reports whether an output is in memory and not spent; false says nothing.
-func (x *index) live(o utxo.Outpoint) bool {
-	e, ok := x.entry(o)
-	return ok && e.SpentBy.IsZero()
+	return uint64(x.young.bytes + x.old.bytes + x.older.bytes)
 }
 
 // touches reports whether a change that is not written made or spent an output of an address.

@@ -7,47 +7,91 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
+// Coin says where in memory an output was found: to ask again what became of it takes no search then. The zero Coin says nothing, and one
+// that has been forgotten, or is of another output, costs a search.
+type Coin struct {
+	made made
+	kept *kept
+}
+
 // Lookup finds an output that is or once was final. A spent one names the transaction that spent it;
 // for a READ it is as good as a live one.
 func (s *Store) Lookup(o utxo.Outpoint) (utxo.Entry, bool, error) {
+	e, _, ok, err := s.Find(o)
+	return e, ok, err
+}
+
+// Find is Lookup, with where it was found.
+func (s *Store) Find(o utxo.Outpoint) (utxo.Entry, Coin, bool, error) {
 	if err := s.enter(); err != nil {
-		return utxo.Entry{}, false, err
+		return utxo.Entry{}, Coin{}, false, err
 	}
 	defer s.leave()
-	if e, ok := s.index.entry(o); ok {
-		return e, true, nil
+	if e, m, ok := s.index.entry(o); ok {
+		return e, Coin{made: m}, true, nil
 	}
-	e, turn, ok := s.recent.find(o)
-	if ok {
-		return e, true, nil
+	e, k, turn := s.recent.find(o)
+	if k != nil {
+		return e, Coin{kept: k}, true, nil
 	}
 	// Whoever spends it from here on makes the turn another.
 	by, spent := s.index.spender(o)
 	e, ok, err := s.lookup(s.now(), o)
 	if err != nil {
-		return utxo.Entry{}, false, err
+		return utxo.Entry{}, Coin{}, false, err
 	}
 	switch {
 	case ok && spent:
 		e.SpentBy = by
 	case spent:
 		if e, ok, err = s.origin(s.now(), o, by); err != nil {
-			return utxo.Entry{}, false, err
+			return utxo.Entry{}, Coin{}, false, err
 		}
 	}
 	if ok {
-		s.recent.offer(o, e, turn)
+		k = s.recent.offer(o, e, turn)
 	}
-	return e, ok, nil
+	return e, Coin{kept: k}, ok, nil
+}
+
+// SpentBy is what Lookup says of who spent an output that Find found before, or did not.
+func (s *Store) SpentBy(o utxo.Outpoint, c Coin) (by domain.Hash, ok bool, err error) {
+	if _, by, ok := s.lookAgain(o, c); ok {
+		return by, true, s.failed()
+	}
+	e, ok, err := s.Lookup(o)
+	return e.SpentBy, ok, err
+}
+
+// lookAgain looks at an output that was found before, and by what it is spent now. It is not ok where a search is needed. Under the store's lock
+// it is certain.
+func (s *Store) lookAgain(o utxo.Outpoint, c Coin) (output *utxo.Output, by domain.Hash, ok bool) {
+	if c.made.in != nil {
+		return s.index.again(o, c.made)
+	}
+	return s.recent.again(o, c.kept)
+}
+
+// inMemory finds an output in memory, who spent it, and where it is; of what was spent it may know no more than that. Under the store's lock
+// it is certain; not ok says nothing.
+func (s *Store) inMemory(o utxo.Outpoint, c Coin) (output *utxo.Output, by domain.Hash, at Coin, ok bool) {
+	if output, by, ok = s.lookAgain(o, c); ok {
+		return output, by, c, true
+	}
+	if e, m, ok := s.index.entry(o); ok {
+		return &e.Output, e.SpentBy, Coin{made: m}, true
+	}
+	if by, ok = s.index.spender(o); ok {
+		return nil, by, Coin{}, true
+	}
+	e, k, _ := s.recent.find(o)
+	return &e.Output, e.SpentBy, Coin{kept: k}, k != nil
 }
 
 // liveInMemory reports whether an output is in memory and not spent. Under the store's lock that is certain; false says nothing.
-func (s *Store) liveInMemory(o utxo.Outpoint) bool {
-	if s.index.live(o) {
-		return true
-	}
-	_, spent := s.index.spender(o)
-	return !spent && s.recent.live(o)
+func (s *Store) liveInMemory(o utxo.Outpoint, c Coin) bool {
+	_, by, _, ok := s.inMemory(o, c)
+	return ok && by.IsZero()
 }
 
 // now is the database with what its index lacks.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -26,13 +27,14 @@ type machine struct {
 	txs     []*utxo.Tx // every transaction ever made
 	half    int        // of the outputs kept in memory
 	fs      *vfs.MemFS
+	found   map[utxo.Outpoint]Coin // where outputs were found the last time, in this store or the one before
 }
 
 // forget makes the memory of outputs small, so that they come and go.
 func (m *machine) forget() { m.s.recent.half = m.half }
 
 func newMachine(t testing.TB, o Options) *machine {
-	return &machine{t: t, options: o, s: mustOpen(t, o), w: newTwin(o)}
+	return &machine{t: t, options: o, s: mustOpen(t, o), w: newTwin(o), found: map[utxo.Outpoint]Coin{}}
 }
 
 // pick and pickSome draw places, so that a failure prints numbers and not what is there.
@@ -97,6 +99,7 @@ func (m *machine) commit(t *rapid.T) {
 		for _, c := range f.Delta.Created {
 			live = append(live, c.Outpoint)
 		}
+		f.Coins = m.coins(t, tx)
 		finals = append(finals, f)
 	}
 	if err := m.s.CommitFinal(finals); err != nil {
@@ -105,6 +108,43 @@ func (m *machine) commit(t *rapid.T) {
 	for _, f := range finals {
 		m.w.commit(f)
 	}
+}
+
+// find looks for an output, or asks again what became of one.
+func (m *machine) find(t *rapid.T) {
+	o := genesisOutpoint(rapid.IntRange(0, 3).Draw(t, "genesis"))
+	if len(m.txs) > 0 && rapid.Bool().Draw(t, "made") {
+		o = utxo.Outpoint{Tx: pick(t, m.txs).ID}
+	}
+	want, known := m.w.set.Lookup(o)
+	if rapid.Bool().Draw(t, "again") {
+		if by, ok, err := m.s.SpentBy(o, m.coin(t, o)); err != nil || ok != known || by != want.SpentBy {
+			t.Fatalf("%v is spent by %v, %v, %v, want %v, %v", o, by, ok, err, want.SpentBy, known)
+		}
+		return
+	}
+	e, c, ok, err := m.s.Find(o)
+	if err != nil || ok != known || e.SpentBy != want.SpentBy {
+		t.Fatalf("%v is %+v, %v, %v, want %+v, %v", o, e, ok, err, want, known)
+	}
+	if ok {
+		m.found[o] = c
+	}
+}
+
+// coin is where an output was found, or, which costs no more than a search, where another was.
+func (m *machine) coin(t *rapid.T, o utxo.Outpoint) Coin {
+	if len(m.found) > 0 && rapid.IntRange(0, 3).Draw(t, "another") == 0 {
+		o = pick(t, slices.SortedFunc(maps.Keys(m.found), utxo.Outpoint.Compare))
+	}
+	return m.found[o]
+}
+
+func (m *machine) coins(t *rapid.T, tx *utxo.Tx) (coins []Coin) {
+	for _, o := range tx.Spends() {
+		coins = append(coins, m.coin(t, o))
+	}
+	return coins[:rapid.IntRange(0, len(coins)).Draw(t, "known")]
 }
 
 // voted is a pending or rejected transaction that could become final, or nil.
@@ -171,6 +211,7 @@ func (m *machine) refuse(t *rapid.T) {
 	default:
 		bad = finalOf(m.make(t, []utxo.Outpoint{{Tx: good.Tx.ID, Index: 200}}), now)
 	}
+	good.Coins, bad.Coins = m.coins(t, good.Tx), m.coins(t, bad.Tx)
 	before := dump(m.t, m.s)
 	if err := m.s.CommitFinal([]Final{good, bad}); !errors.Is(err, want) || errors.Is(err, ErrStoreFailed) {
 		t.Fatalf("got %v, want %v", err, want)
@@ -191,7 +232,7 @@ func (m *machine) vote(t *rapid.T) {
 		} else {
 			tx = pick(t, m.txs)
 		}
-		b.Transactions = append(b.Transactions, tx)
+		b.Transactions, b.Coins = append(b.Transactions, tx), append(b.Coins, m.coins(t, tx))
 		b.Records = append(b.Records, recordsOf(tx, state, 0)...)
 	}
 	time := rapid.SampledFrom([]uint64{0, now, now + 3, now + 5}).Draw(t, "time")
@@ -329,7 +370,7 @@ func TestStoreAgainstTwin(t *testing.T) {
 		m.forget()
 		defer func() { mustClose(t, m.s) }()
 		rt.Repeat(map[string]func(*rapid.T){
-			"commit": m.commit, "refuse": m.refuse, "vote": m.vote, "reject": m.reject,
+			"commit": m.commit, "find": m.find, "refuse": m.refuse, "vote": m.vote, "reject": m.reject,
 			"observe": m.observe, "reopen": m.reopen, "crash": m.crash, "flush": m.flush, "compact": m.compact, "": m.check,
 		})
 	})

@@ -26,11 +26,11 @@ const (
 // reads all of them.
 const defaultMaxSheaves = 64
 
-// memTables and the generations of the index share MemBytes, all being of one size: one is filled while another is written. With smaller ones
-// a node under full load stalls while they are flushed.
+// memTables and the generations of the index share MemBytes, all being of one size: one is filled while another is written, and a generation is
+// kept for look-ups. With smaller ones a node under full load stalls while they are flushed.
 const (
 	memTables   = 2
-	generations = 2
+	generations = 3
 	memShares   = memTables + generations
 )
 

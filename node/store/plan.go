@@ -17,8 +17,9 @@ type plan struct {
 	probe  *probe
 	fresh  fresh
 	counts countsValue
-	// changes are what the batch makes of the ledger, finals their positions by id, spent what they spend.
+	// changes are what the batch makes of the ledger, finals their positions by id, spent what they spend, found where that was, in their order.
 	changes []change
+	found   []Coin
 	finals  map[domain.Hash]int
 	spent   map[utxo.Outpoint]domain.Hash
 	// rejected are the transactions that the batch rejects. order are those that it remembers, by their place in the
@@ -34,11 +35,12 @@ type plan struct {
 	spread   []domain.Hash // pending by ClassPending from now on
 }
 
-// liveOutput is what the address index needs of a live output, and its bytes where nothing else holds them.
+// liveOutput is what the address index needs of a live output, its bytes where nothing else holds them, and where it was found.
 type liveOutput struct {
 	Address utxo.Address
 	Product utxo.Product
 	Bytes   []byte
+	At      Coin
 }
 
 func (s *Store) newPlan() (*plan, error) {
@@ -70,8 +72,8 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 	w.key = appendMetaKey(w.key[:0], metaCounts)
 	w.value = p.counts.append(w.value[:0])
 	w.set(w.key, w.value)
-	s.index.add(p.changes)
-	s.recent.spend(p.spent)
+	s.index.add(p.changes, p.found)
+	s.recent.spend(p.changes, p.found)
 	if wait, err = s.commit(w, synced); err != nil {
 		return nil, err
 	}
@@ -130,7 +132,7 @@ func (p *plan) final(f *Final) error {
 		return err
 	}
 	id := f.Tx.ID
-	c, err := p.change(f.Tx, f.FinalMS)
+	c, err := p.change(f)
 	if err != nil {
 		return err
 	}
@@ -186,16 +188,16 @@ func checkFinal(f *Final) error {
 }
 
 // change is what a transaction does. What it spends must be live.
-func (p *plan) change(tx *utxo.Tx, finalMS uint64) (change, error) {
-	spends := tx.Spends()
-	c := change{tx: tx.ID, finalMS: finalMS, outputs: tx.Outputs, spends: make([]spend, len(spends))}
+func (p *plan) change(f *Final) (change, error) {
+	tx, spends := f.Tx, f.Tx.Spends()
+	c := change{tx: tx.ID, finalMS: f.FinalMS, outputs: tx.Outputs, spends: make([]spend, len(spends))}
 	start, first := tx.Origin()
 	for i, o := range spends {
 		var err error
 		if first && o == start {
 			c.spends[i], err = p.begin(tx.ID, o)
 		} else {
-			c.spends[i], err = p.spend(tx.ID, o)
+			c.spends[i], err = p.spend(tx.ID, o, CoinAt(f.Coins, i))
 		}
 		if err != nil {
 			return change{}, err
@@ -205,12 +207,13 @@ func (p *plan) change(tx *utxo.Tx, finalMS uint64) (change, error) {
 }
 
 // spend takes an outpoint out of the live set.
-func (p *plan) spend(id domain.Hash, o utxo.Outpoint) (spend, error) {
-	live, err := p.live(id, o)
+func (p *plan) spend(id domain.Hash, o utxo.Outpoint, c Coin) (spend, error) {
+	live, err := p.live(id, o, c)
 	if err != nil {
 		return spend{}, err
 	}
 	p.spent[o] = id
+	p.found = append(p.found, live.At)
 	p.counts.Live--
 	return spend{outpoint: o, address: live.Address, product: live.Product, kept: live.Bytes}, nil
 }
@@ -218,19 +221,20 @@ func (p *plan) spend(id domain.Hash, o utxo.Outpoint) (spend, error) {
 // begin spends the origin of a peer, which nobody has made, once.
 func (p *plan) begin(id domain.Hash, o utxo.Outpoint) (spend, error) {
 	var gone *NotLiveError
-	switch _, err := p.live(id, o); {
+	switch _, err := p.live(id, o, Coin{}); {
 	case err == nil:
 		return spend{}, inconsistent("%s: an output at the origin of a peer", id)
 	case !errors.As(err, &gone) || !gone.SpentBy.IsZero():
 		return spend{}, err
 	}
 	p.spent[o] = id
+	p.found = append(p.found, Coin{})
 	return spend{outpoint: o, origin: true}, nil
 }
 
 // live finds an output that may be spent, by this store's own account and not by the delta's: by what this batch makes and spends, by what is
 // in memory, and by the database.
-func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
+func (p *plan) live(id domain.Hash, o utxo.Outpoint, c Coin) (liveOutput, error) {
 	if by, twice := p.spent[o]; twice {
 		return liveOutput{}, notLive(id, o, by)
 	}
@@ -239,17 +243,12 @@ func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
 			return liveOutput{Address: outputs[o.Index].Address, Product: outputs[o.Index].Product}, nil
 		}
 	}
-	if e, ok := p.s.index.entry(o); ok {
-		if !e.SpentBy.IsZero() {
-			return liveOutput{}, notLive(id, o, e.SpentBy)
-		}
-		return liveOutput{Address: e.Output.Address, Product: e.Output.Product}, nil
-	}
-	if by, spent := p.s.index.spender(o); spent {
+	output, by, at, ok := p.s.inMemory(o, c)
+	if ok && !by.IsZero() {
 		return liveOutput{}, notLive(id, o, by)
 	}
-	if live, ok := p.kept(o); ok {
-		return live, nil
+	if ok && (at.made.in != nil || p.s.began == nil) { // else its bytes may be needed
+		return liveOutput{Address: output.Address, Product: output.Product, At: at}, nil
 	}
 	var buf [outpointKeyLen]byte
 	value, ok, err := p.probe.get(appendOutpointKey(buf[:0], ClassLive, o))
@@ -262,22 +261,13 @@ func (p *plan) live(id domain.Hash, o utxo.Outpoint) (liveOutput, error) {
 			return liveOutput{}, err
 		}
 		kept, err := p.onlyHere(o, value)
-		return liveOutput{output.Address, output.Product, kept}, err
+		return liveOutput{Address: output.Address, Product: output.Product, Bytes: kept}, err
 	}
-	by, _, err := p.s.spentBy(p.probe, o)
+	by, _, err = p.s.spentBy(p.probe, o)
 	if err != nil {
 		return liveOutput{}, err
 	}
 	return liveOutput{}, notLive(id, o, by)
-}
-
-// kept finds a live output that is in memory. Whoever holds the store's lock knows by it that the output is not spent (recent.live).
-func (p *plan) kept(o utxo.Outpoint) (liveOutput, bool) {
-	if p.s.began != nil {
-		return liveOutput{}, false // its bytes may be needed
-	}
-	e, _, ok := p.s.recent.find(o)
-	return liveOutput{Address: e.Output.Address, Product: e.Output.Product}, ok && e.SpentBy.IsZero()
 }
 
 // onlyHere is a live output, by its record, whose transaction is not here since it was final before this store began.

@@ -8,7 +8,7 @@ import (
 )
 
 // recent keeps decoded outputs that the database was asked for lately: a transaction's inputs are looked at several times on its way. What
-// was made lately is in index. Under the store's lock it is certain of what it holds (recent.live): whether
+// was made lately is in index. Under the store's lock it is certain of what it holds (recent.again): whether
 // an output may be spent, a vote needs a record of its own, and a transaction a look-up, is decided here where it can be.
 //
 // It forgets by halves: what was not entered since the last two turns is gone. A reader that found an output in the
@@ -17,8 +17,20 @@ import (
 type recent struct {
 	mu         sync.RWMutex
 	turn       uint64
-	young, old map[utxo.Outpoint]utxo.Entry
+	young, old *shelf
 	half       int
+}
+
+// shelf is half of what is kept.
+type shelf struct{ at map[utxo.Outpoint]*kept }
+
+func newShelf(size int) *shelf { return &shelf{make(map[utxo.Outpoint]*kept, size)} }
+
+// kept is an output that the database was asked for.
+type kept struct {
+	outpoint utxo.Outpoint
+	entry    utxo.Entry
+	on       *shelf
 }
 
 // recentBytes is about what one output takes, its place in the map included.
@@ -26,23 +38,37 @@ const recentBytes = 384
 
 func newRecent(bytes int64) *recent {
 	half := max(int(bytes/recentBytes/2), 16)
-	return &recent{half: half, young: make(map[utxo.Outpoint]utxo.Entry)}
+	return &recent{half: half, young: newShelf(0), old: newShelf(0)}
 }
 
 // find returns what is kept of an output, and else the turn with which to offer it.
-func (r *recent) find(o utxo.Outpoint) (e utxo.Entry, turn uint64, ok bool) {
+func (r *recent) find(o utxo.Outpoint) (e utxo.Entry, k *kept, turn uint64) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if e, ok = r.young[o]; !ok {
-		e, ok = r.old[o]
+	if k = r.at(o); k != nil {
+		e = k.entry
 	}
-	return e, r.turn, ok
+	return e, k, r.turn
 }
 
-// live reports whether an output is kept and not spent. Under the store's lock that is certain; false says nothing.
-func (r *recent) live(o utxo.Outpoint) bool {
-	e, _, ok := r.find(o)
-	return ok && e.SpentBy.IsZero()
+func (r *recent) at(o utxo.Outpoint) *kept {
+	if k := r.young.at[o]; k != nil {
+		return k
+	}
+	return r.old.at[o]
+}
+
+// holds reports whether what was found before is kept still.
+func (r *recent) holds(k *kept) bool { return k != nil && (k.on == r.young || k.on == r.old) }
+
+// again looks at an output that was found before. It is not ok where that is not kept any more.
+func (r *recent) again(o utxo.Outpoint, k *kept) (output *utxo.Output, by domain.Hash, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.holds(k) || k.outpoint != o {
+		return nil, by, false
+	}
+	return &k.entry.Output, k.entry.SpentBy, true
 }
 
 // forget drops everything.
@@ -50,45 +76,51 @@ func (r *recent) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn++
-	r.young, r.old = make(map[utxo.Outpoint]utxo.Entry), nil
+	r.young, r.old = newShelf(0), newShelf(0)
 }
 
-// offer enters what the database said, unless it may be out of date.
-func (r *recent) offer(o utxo.Outpoint, e utxo.Entry, turn uint64) {
+// offer enters what the database said, unless it may be out of date, and returns what is kept then.
+func (r *recent) offer(o utxo.Outpoint, e utxo.Entry, turn uint64) *kept {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.turn != turn {
-		return
+		return nil
 	}
-	if _, there := r.young[o]; there {
-		return // whoever entered it knew no less
+	if k := r.at(o); k != nil {
+		return k // whoever entered it knew no less
 	}
-	if _, there := r.old[o]; !there {
-		r.enter(o, e)
-	}
+	return r.enter(o, e)
 }
 
-func (r *recent) enter(o utxo.Outpoint, e utxo.Entry) {
-	if len(r.young) >= r.half {
+func (r *recent) enter(o utxo.Outpoint, e utxo.Entry) *kept {
+	if len(r.young.at) >= r.half {
 		r.turn++
-		r.young, r.old = make(map[utxo.Outpoint]utxo.Entry, r.half), r.young
+		r.young, r.old = newShelf(r.half), r.young
 	}
-	r.young[o] = e
+	k := &kept{o, e, r.young}
+	r.young.at[o] = k
+	return k
 }
 
-// spend takes in what final transactions have spent. The store's lock is held, so that they come in order.
-func (r *recent) spend(spent map[utxo.Outpoint]domain.Hash) {
+// spend takes in what final transactions have spent; found is where that was found, as far as that is known. The store's lock is held, so
+// that they come in order.
+func (r *recent) spend(changes []change, found []Coin) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-next:
-	for o, by := range spent {
-		for _, half := range [...]map[utxo.Outpoint]utxo.Entry{r.young, r.old} {
-			if e, ok := half[o]; ok {
-				e.SpentBy = by
-				half[o] = e
-				continue next
+	n := 0
+	for i := range changes {
+		c := &changes[i]
+		for j := range c.spends {
+			k := CoinAt(found, n).kept
+			if !r.holds(k) {
+				k = r.at(c.spends[j].outpoint)
 			}
+			if k != nil {
+				k.entry.SpentBy = c.tx
+			} else {
+				r.turn++ // somebody may just have found it live
+			}
+			n++
 		}
-		r.turn++ // somebody may just have found it live
 	}
 }

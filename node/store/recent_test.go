@@ -23,18 +23,28 @@ func TestRecentNeverStale(t *testing.T) {
 			turn uint64
 		}
 		var pending []look
+		found := map[utxo.Outpoint]*kept{}
 		point := func() utxo.Outpoint { return utxo.Outpoint{Index: rapid.Uint32Range(0, 5).Draw(t, "outpoint")} }
 		for n := range uint64(60) {
 			o := point()
 			entry, known := database[o]
-			switch rapid.SampledFrom([]string{"look", "offer", "commit"}).Draw(t, "act") {
+			switch rapid.SampledFrom([]string{"look", "again", "offer", "commit"}).Draw(t, "act") {
 			case "look":
-				e, turn, ok := r.find(o)
+				e, k, turn := r.find(o)
+				ok := k != nil
 				if ok && (!known || e.SpentBy != entry.SpentBy || e.FinalMS != entry.FinalMS) {
 					t.Fatalf("the cache says %v of %v, the database %v (%v)", e, o, entry, known)
 				}
 				if !ok && known {
 					pending = append(pending, look{o, entry, turn})
+				}
+				if ok {
+					found[o] = k
+				}
+			case "again":
+				from := point() // mostly another
+				if _, by, ok := r.again(o, found[from]); ok && (from != o || by != entry.SpentBy) {
+					t.Fatalf("the cache says of %v, found as %v, that %v spent it, the database %v", o, from, by, entry.SpentBy)
 				}
 			case "offer":
 				if len(pending) > 0 {
@@ -49,7 +59,7 @@ func TestRecentNeverStale(t *testing.T) {
 				case entry.SpentBy.IsZero():
 					entry.SpentBy = domain.Hash(binary.BigEndian.AppendUint64(make([]byte, 24), n+1))
 					database[o] = entry
-					r.spend(map[utxo.Outpoint]domain.Hash{o: entry.SpentBy})
+					r.spend([]change{{tx: entry.SpentBy, spends: []spend{{outpoint: o}}}}, []Coin{{kept: found[o]}})
 				}
 			}
 		}
@@ -61,11 +71,11 @@ func TestRecentBounded(t *testing.T) {
 	r := newRecent(64 * recentBytes)
 	for i := range uint32(1000) {
 		r.offer(utxo.Outpoint{Index: i}, utxo.Entry{}, r.turn)
-		if n := len(r.young) + len(r.old); n > 64 {
+		if n := len(r.young.at) + len(r.old.at); n > 64 {
 			t.Fatalf("%d outputs are kept, want at most 64", n)
 		}
 	}
-	if _, _, ok := r.find(utxo.Outpoint{Index: 999}); !ok {
+	if _, k, _ := r.find(utxo.Outpoint{Index: 999}); k == nil {
 		t.Error("the newest is gone")
 	}
 }

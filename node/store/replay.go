@@ -63,14 +63,14 @@ func (s *Store) replayOne(probe *probe, seq uint64) error {
 		return err
 	}
 	p := plan{s: s, probe: probe, spent: map[utxo.Outpoint]domain.Hash{}}
-	c, err := p.change(tx, f.FinalMS)
+	c, err := p.change(&Final{Tx: tx, FinalMS: f.FinalMS})
 	if errors.Is(err, ErrNotLive) || errors.Is(err, ErrAlreadyFinal) || errors.Is(err, ErrInconsistent) {
 		return s.fail(corrupt("the ledger at place %d: %v", seq, err))
 	}
 	if err != nil {
 		return err
 	}
-	s.index.add([]change{c})
+	s.index.add([]change{c}, p.found)
 	s.index.handed()
 	return nil
 }

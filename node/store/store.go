@@ -24,7 +24,7 @@ type Store struct {
 	lock    *pebble.Lock
 	log     *logger
 	fault   atomic.Pointer[error] // the first failure, for ever
-	users   users
+	users   *users
 
 	// durable is the greatest sequence number of the final log that is known to be on disk.
 	durable atomic.Uint64
@@ -74,6 +74,7 @@ func Open(dir string, options Options) (*Store, error) {
 		heads:   map[observation.ChainID]headValue{},
 		signed:  map[observation.ChainID]headValue{},
 		votes:   voteIndex{},
+		users:   newUsers(),
 		sheaves: map[uint64]int{},
 		taken:   map[uint64]uint64{},
 	}

@@ -96,6 +96,8 @@ type VoteBatch struct {
 	Records []conflict.Record
 	// Transactions are those voted on. They are pending from now on, unless they are final.
 	Transactions []*utxo.Tx
+	// Coins are, for each of these, where what it spends was found (Final.Coins), as far as that is known.
+	Coins [][]Coin
 	// Observations hold the votes. They follow each other, and the first the newest one of this node's chain.
 	Observations []*observation.Observation
 }
@@ -217,6 +219,26 @@ type votePlan struct {
 	alone   []*conflict.Record // vote records of ClassVote
 	again   []domain.Hash      // pending by ClassPending
 	spread  []domain.Hash      // pending by ClassPending from now on
+	of      int                // the transaction of the batch that the record before was of
+}
+
+// coins are where what a transaction of the batch spends was found.
+func (b *VoteBatch) coins(i int) []Coin {
+	if i < len(b.Coins) {
+		return b.Coins[i]
+	}
+	return nil
+}
+
+// coin is where what a record speaks of was found: records come in the order of the transactions, mostly.
+func (p *votePlan) coin(b *VoteBatch, r *conflict.Record) Coin {
+	for ; p.of < len(b.Transactions); p.of++ {
+		if tx := b.Transactions[p.of]; tx.ID == r.Tx {
+			return CoinAt(b.coins(p.of), slices.Index(tx.Spends(), r.Outpoint))
+		}
+	}
+	p.of = 0
+	return Coin{}
 }
 
 // add plans transactions and records. What is decided already leaves nothing behind, unless it was voted against: a node goes
@@ -232,16 +254,16 @@ func (p *votePlan) add(b *VoteBatch) (err error) {
 	p.at = make(map[voteKey]int, len(b.Records))
 	p.sheaf = sheaf{TimeMS: b.Observations[0].Header.TimeMS, Records: make([]conflict.Record, 0, len(b.Records))}
 	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
-	for _, tx := range b.Transactions {
+	for i, tx := range b.Transactions {
 		if p.s.isPending(tx.ID, batch) {
 			continue
 		}
-		if err := p.transaction(tx, batch); err != nil {
+		if err := p.transaction(tx, b.coins(i), batch); err != nil {
 			return err
 		}
 	}
 	for i := range b.Records {
-		if err := p.record(&b.Records[i]); err != nil {
+		if err := p.record(&b.Records[i], p.coin(b, &b.Records[i])); err != nil {
 			return err
 		}
 	}
@@ -255,9 +277,9 @@ func (p *votePlan) add(b *VoteBatch) (err error) {
 }
 
 // transaction plans one that is not pending.
-func (p *votePlan) transaction(tx *utxo.Tx, batch map[domain.Hash]struct{}) error {
+func (p *votePlan) transaction(tx *utxo.Tx, coins []Coin, batch map[domain.Hash]struct{}) error {
 	w := p.w
-	if !slices.ContainsFunc(tx.Spends(), p.s.liveInMemory) {
+	if !p.s.anyLiveInMemory(tx.Spends(), coins) {
 		if final, err := p.s.isFinal(p.probe, tx.ID); final || err != nil {
 			return err
 		}
@@ -280,11 +302,11 @@ func (p *votePlan) transaction(tx *utxo.Tx, batch map[domain.Hash]struct{}) erro
 }
 
 // record plans a vote record: in the sheaf where its outpoint is known not to be spent, and there is none under its key.
-func (p *votePlan) record(r *conflict.Record) error {
+func (p *votePlan) record(r *conflict.Record, c Coin) error {
 	key, slots := r.Key(), p.s.votes[r.Outpoint]
 	known := p.s.votes.find(r)
 	inSheaf := func(s voteSlot) bool { return s.Sheaf != 0 }
-	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.liveInMemory(r.Outpoint))
+	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.liveInMemory(r.Outpoint, c))
 	if !live && len(slots) == 0 {
 		by, spent, err := p.s.spentBy(p.probe, r.Outpoint)
 		if err != nil {
@@ -325,9 +347,19 @@ func (s *Store) isFinal(probe *probe, id domain.Hash) (bool, error) {
 	return probe.has(appendHashKey(nil, ClassFinal, id))
 }
 
+// anyLiveInMemory reports whether one of some outputs is in memory and not spent (liveInMemory).
+func (s *Store) anyLiveInMemory(spends []utxo.Outpoint, coins []Coin) bool {
+	for i, o := range spends {
+		if s.liveInMemory(o, CoinAt(coins, i)) {
+			return true
+		}
+	}
+	return false
+}
+
 // spentBy is what spent an outpoint. The store's lock is held.
 func (s *Store) spentBy(probe *probe, o utxo.Outpoint) (by domain.Hash, spent bool, err error) {
-	if e, ok := s.index.entry(o); ok {
+	if e, _, ok := s.index.entry(o); ok {
 		return e.SpentBy, !e.SpentBy.IsZero(), nil
 	}
 	if by, spent = s.index.spender(o); spent {
