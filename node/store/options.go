@@ -156,7 +156,7 @@ func (c *Cache) Close() { c.cache.Unref() }
 // tuned are the settings of docs/spec/store.md, section 8.
 func tuned(o Options, cache *pebble.Cache, log *logger) *pebble.Options {
 	p := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          bulkFS{o.FS},
 		Cache:                       cache,
 		Logger:                      log,
 		FormatMajorVersion:          pebble.FormatNewest,

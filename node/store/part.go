@@ -70,7 +70,7 @@ func (s *Store) writeTable(p *part) error {
 }
 
 func (s *Store) makeTable(p *part, path string) error {
-	file, err := s.options.FS.Create(path, vfs.WriteCategoryUnspecified)
+	file, err := bulkFS{s.options.FS}.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
