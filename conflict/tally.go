@@ -64,6 +64,8 @@ type Tally struct {
 	entries map[domain.Hash]*entry
 	unknown map[domain.PublicKey]*entry // sentinels of rings, oldest next
 	idle    []*entry
+
+	reached uint64 // by Reach, of no meaning
 }
 
 // entry holds the votes on one transaction. Nearly every one has a single ballot, and all it takes for that lies in one
@@ -119,6 +121,14 @@ func (t *Tally) Know(tx domain.Hash, holder any) (voted bool) {
 		e.holder = holder
 	}
 	return len(e.ballots) > 0
+}
+
+// Reach looks at what is held of a transaction and changes nothing. Whoever is about to count votes on many has them fetched side by side
+// so, and not one after the other.
+func (t *Tally) Reach(tx domain.Hash) {
+	if e := t.entries[tx]; e != nil {
+		t.reached += uint64(len(e.ballots)) + e.room[0].counts[0].voters.low + e.places[1][roomVoters-1].height
+	}
 }
 
 // Leave ends that milestones of a transaction name its holder. It reports whether there are votes on it.
