@@ -19,16 +19,8 @@ type alarms struct {
 
 type alarm struct {
 	at time.Time // monotonic
-	of ringer
+	do func()    // must not block
 }
-
-// ringer is told that its time has come. It must not block.
-type ringer interface{ ring() }
-
-// callback is a function that rings.
-type callback func()
-
-func (c callback) ring() { c() }
 
 // alarmHeap is a binary heap, the next one first. container/heap allocates twice for each.
 type alarmHeap []alarm
@@ -71,13 +63,10 @@ func (h *alarmHeap) pop() alarm {
 func newAlarms() *alarms { return &alarms{wake: make(chan struct{}, 1)} }
 
 // after runs do once d has passed.
-func (a *alarms) after(d time.Duration, do func()) { a.set(d, callback(do)) }
-
-// set rings once d has passed.
-func (a *alarms) set(d time.Duration, of ringer) {
+func (a *alarms) after(d time.Duration, do func()) {
 	at := time.Now().Add(d)
 	a.mu.Lock()
-	a.heap.push(alarm{at, of})
+	a.heap.push(alarm{at, do})
 	first := a.heap[0].at.Equal(at)
 	a.mu.Unlock()
 	if first {
@@ -92,7 +81,7 @@ func (a *alarms) set(d time.Duration, of ringer) {
 func (a *alarms) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var due []ringer
+	var due []func()
 	for {
 		due = due[:0]
 		next := time.Hour
@@ -103,11 +92,11 @@ func (a *alarms) run(ctx context.Context) {
 				next = d
 				break
 			}
-			due = append(due, a.heap.pop().of)
+			due = append(due, a.heap.pop().do)
 		}
 		a.mu.Unlock()
-		for i, of := range due {
-			of.ring()
+		for i, do := range due {
+			do()
 			due[i] = nil
 		}
 		if len(due) > 0 {

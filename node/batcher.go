@@ -57,6 +57,7 @@ type batcher struct {
 	refused quota // of lines of the log about refused votes
 
 	rhythm  rhythm
+	unripe  *ripening
 	heads   map[domain.PublicKey]observation.Head // newest checked of each peer since the last flush
 	proven  []domain.Hash                         // evidence to be listed
 	row     observation.Row                       // the leaves of the next observations
@@ -78,6 +79,9 @@ type cast struct {
 	// on disk or the guard has refused it; never where this node does not sign. It must not block.
 	flight *flight
 	answer func(err error, own []conflict.Record)
+	// support says that it is the vote of round 0, which waits for the mempool delay and is not wanted any more where
+	// the flight has been overtaken by then.
+	support bool
 	// epoch, where bound is set, is the only one in which the vote is wanted.
 	epoch uint64
 	bound bool
@@ -225,10 +229,16 @@ func (b *batcher) run(ctx context.Context) {
 				b.fail(err)
 				return
 			}
+		case <-b.unripe.timer.C:
+			b.unripe.set = false
 		case <-pause.C:
 			ready = true
 		case <-heartbeat.C:
 			beat = true
+		}
+		if err := b.ripen(ctx); err != nil {
+			b.fail(err)
+			return
 		}
 		full := len(b.answers) >= b.config.MaxLeaves
 		if beat && (!b.signs || b.closed) {
@@ -254,8 +264,11 @@ func (b *batcher) run(ctx context.Context) {
 
 // gather takes a request and what else is queued, up to a full batch.
 func (b *batcher) gather(ctx context.Context, c cast) error {
+	now := time.Now()
 	for {
-		if err := b.take(ctx, c); err != nil {
+		if c.support {
+			b.unripe.add(c, now)
+		} else if err := b.take(ctx, c); err != nil {
 			return err
 		}
 		if len(b.answers) >= b.config.MaxLeaves {
@@ -269,9 +282,27 @@ func (b *batcher) gather(ctx context.Context, c cast) error {
 	}
 }
 
+// ripen takes the votes whose mempool delay is over, up to a full batch.
+func (b *batcher) ripen(ctx context.Context) error {
+	now, took := time.Now(), false
+	for len(b.answers) < b.config.MaxLeaves {
+		c, due := b.unripe.take(now)
+		if !due {
+			break
+		}
+		took = true
+		if err := b.take(ctx, c); err != nil {
+			return err
+		}
+	}
+	b.unripe.arm(now, took)
+	return nil
+}
+
 // take answers one request, or holds a vote back while an epoch ends.
 func (b *batcher) take(ctx context.Context, c cast) error {
 	switch {
+	case c.support && c.flight.overtaken.Load(): // its rivals, its certificate or its end came first
 	case c.do != nil:
 		return c.do(ctx)
 	case c.join != nil:

@@ -14,6 +14,7 @@ type committer struct {
 	queue   chan commit
 	store   *store.Store
 	done    func(ctx context.Context, fs []*flight, finals []store.Final)
+	landed  func(*flight)
 	fail    func(error)
 	space   *space
 	metrics *Metrics
@@ -24,7 +25,7 @@ type commit struct {
 	final  store.Final
 }
 
-// commit queues a final transaction; answered by Committed.
+// commit queues a final transaction, whose flight is the committer's from then on.
 func (c *committer) commit(ctx context.Context, f *flight, final store.Final) bool {
 	return put(ctx, c.queue, commit{f, final})
 }
@@ -54,11 +55,12 @@ func (c *committer) run(ctx context.Context) {
 			return
 		}
 		c.metrics.committed(finals)
-		// First the rivals and children, then the flights: once told, a flight ends and gives up its
-		// claims, and its rivals would not be found any more.
+		// First the rivals and children, then the flights: one that has landed has given up its claims, and its
+		// rivals would not be found any more.
 		c.done(ctx, flights, finals)
 		for _, f := range flights {
-			f.box.post(committed)
+			f.committed()
+			c.landed(f)
 		}
 		clear(flights)
 		clear(finals)

@@ -30,6 +30,7 @@ type flight struct {
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
 	launched   atomic.Bool       // it has been given a goroutine
+	overtaken  atomic.Bool       // a vote of round 0 that still waits for the mempool delay is not wanted any more
 	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
 
 	mu      sync.Mutex
@@ -157,6 +158,7 @@ func (f *flight) tell() {
 // workbench is what a goroutine works with for one flight after the other.
 type workbench struct {
 	answers []lifecycle.Input // to what the machine has asked and was known at once
+	commit  lifecycle.Effect  // asked for: all that is left to do is the committer's
 	looked  lifecycle.Looked  // whose lists are free to be used
 	wake    chan struct{}     // wakes the goroutine
 }
@@ -172,6 +174,7 @@ func (d *workbench) give(in lifecycle.Input) {
 }
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
+// A transaction that only has to be written down is the committer's from then on: nothing else can happen to it, and its goroutine ends.
 // Looking and judging take a stack that has grown; one that has waited for long is asked to go on in a
 // goroutine whose stack has not, as slim says of this one.
 func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
@@ -193,7 +196,28 @@ func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
 		<-d.wake
 	}
 	f.box.attend(nil)
-	sh.landed(f)
+	if !f.handOver(ctx, sh, d) {
+		sh.landed(f)
+	}
+}
+
+// handOver gives the flight to the committer, where that is all that is left to do. It is kept out of run, whose frame lies on
+// the stack of every transaction that waits.
+//
+//go:noinline
+func (f *flight) handOver(ctx context.Context, sh *shell, d *workbench) bool {
+	e, asked := d.commit.(lifecycle.Commit)
+	d.commit = nil
+	return asked && sh.committer.commit(ctx, f, final(f, e))
+}
+
+// committed takes the machine to its end, for whom run has left it to.
+func (f *flight) committed() {
+	for _, effect := range f.machine.Step(committed) {
+		if e, ok := effect.(lifecycle.Report); ok {
+			f.report(e.State, e.Err)
+		}
+	}
 }
 
 // grows says that the goroutine has worked, and that its stack may have grown.
@@ -261,22 +285,27 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 		}
 	case lifecycle.Claim:
 		d.answers = append(d.answers, claimed(sh.contention.claim(f)))
-	case lifecycle.Wait:
-		sh.alarms.set(sh.config.MempoolDelay, f)
+	case lifecycle.Support:
+		return sh.batcher.send(ctx, cast{tx: f.tx, flight: f, coins: f.coins, state: observation.Pending, support: true})
 	case lifecycle.Cast:
+		f.overtaken.Store(true)
 		return sh.batcher.send(ctx, cast{tx: f.tx, flight: f, coins: f.coins, state: e.State, round: e.Round, certificate: e.Certificate})
 	case lifecycle.Hold:
 		f.stepAside(sh)
 		sh.waiting.hold(f, e)
 	case lifecycle.Contest:
+		f.overtaken.Store(true)
 		f.contested = true
 		f.stepAside(sh)
 		return sh.contest(ctx, f, e.InWindow)
 	case lifecycle.Commit:
-		return sh.committer.commit(ctx, f, final(f, e))
+		f.overtaken.Store(true)
+		d.commit = effect
+		return false
 	case lifecycle.Report:
 		f.report(e.State, e.Err)
 	case lifecycle.End:
+		f.overtaken.Store(true)
 		return false
 	}
 	return true
@@ -317,9 +346,6 @@ func (f *flight) look(sh *shell, d *workbench) bool {
 	d.answers = append(d.answers, in)
 	return true
 }
-
-// ring implements ringer: the mempool delay is over.
-func (f *flight) ring() { f.box.post(lifecycle.Waited{}) }
 
 // verdict implements asker.
 func (f *flight) verdict(bad int) {

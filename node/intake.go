@@ -170,13 +170,16 @@ func (sh *shell) launch(f *flight) {
 	}
 }
 
-// ground ends all flights, once ctx has ended.
+// ground ends all flights, once ctx has ended: those that have a goroutine, and then those that the committer did not get to.
 func (sh *shell) ground() {
 	for _, f := range sh.flights.all() {
 		sh.launch(f)
 		f.box.nudge()
 	}
 	sh.hands.wait()
+	for _, f := range sh.flights.all() {
+		sh.landed(f)
+	}
 }
 
 // landed clears up after a flight that has ended.

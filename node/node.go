@@ -94,7 +94,7 @@ func New(c Config, p Parts) (*Node, error) {
 	sh.counting = newCounting(c.Shards, sh.before, sh.lately, c.HeldPatience+tallyTick, sh.flights, sh.launch, p.Metrics, func(tx domain.Hash, key domain.PublicKey) {
 		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
 	}, sh.arena.hear)
-	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, space: sh.space, done: sh.finals, fail: n.fail, metrics: p.Metrics}
+	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, space: sh.space, done: sh.finals, landed: sh.landed, fail: n.fail, metrics: p.Metrics}
 	if err := n.wireBatcher(p); err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (n *Node) wireBatcher(p Parts) error {
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan []*utxo.Tx, 64), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),
-		key: p.Key, group: present, rhythm: newRhythm(len(present.Voters())), piece: observation.PieceLeaves(len(present.Voters())),
+		key: p.Key, group: present, rhythm: newRhythm(len(present.Voters())), unripe: newRipening(sh.config.MempoolDelay), piece: observation.PieceLeaves(len(present.Voters())),
 		head: head, guard: guard, store: p.Store, space: sh.space, config: sh.config, most: sh.obsRules.MaxLeaves,
 		publish: sh.publishObservations,
 		count: func(ctx context.Context, o *observation.Observation) {

@@ -49,7 +49,7 @@ func (f *flight) got() []string { return kindsOf(f.box.take()) }
 func TestMailbox(t *testing.T) {
 	f := bare("a", "x")
 	f.box.attend(make(chan struct{}, 1))
-	for _, in := range []lifecycle.Input{lifecycle.Supported{}, lifecycle.Begin{}, lifecycle.Waited{}} {
+	for _, in := range []lifecycle.Input{lifecycle.Supported{}, lifecycle.Begin{}, lifecycle.Claimed{}} {
 		if !f.box.post(in) {
 			t.Fatal("refused")
 		}
@@ -59,13 +59,13 @@ func TestMailbox(t *testing.T) {
 	default:
 		t.Error("nobody is woken")
 	}
-	if got := f.got(); !slices.Equal(got, []string{"Supported", "Begin", "Waited"}) {
+	if got := f.got(); !slices.Equal(got, []string{"Supported", "Begin", "Claimed"}) {
 		t.Errorf("took %v", got)
 	}
 	if got := f.got(); len(got) != 0 {
 		t.Errorf("took %v again", got)
 	}
-	if !f.box.leave(lifecycle.Supported{}) || !f.box.post(lifecycle.Waited{}) || !f.box.post(lifecycle.Waited{}) {
+	if !f.box.leave(lifecycle.Supported{}) || !f.box.post(lifecycle.Claimed{}) || !f.box.post(lifecycle.Claimed{}) {
 		t.Error("refused")
 	}
 	select {
@@ -78,7 +78,7 @@ func TestMailbox(t *testing.T) {
 		t.Error("woken twice for what is taken at once")
 	default:
 	}
-	if got := f.got(); !slices.Equal(got, []string{"Supported", "Waited", "Waited"}) {
+	if got := f.got(); !slices.Equal(got, []string{"Supported", "Claimed", "Claimed"}) {
 		t.Errorf("took %v", got)
 	}
 	f.box.tire()

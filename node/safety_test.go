@@ -48,6 +48,7 @@ func newSigner(t *testing.T) *signerAt {
 		fail:    func(err error) { t.Error(err) },
 		metrics: NewMetrics(prometheus.NewRegistry()),
 		heads:   make(map[domain.PublicKey]observation.Head),
+		unripe:  newRipening(DefaultConfig().MempoolDelay),
 	}
 	return s
 }

@@ -144,8 +144,8 @@ func (m *member) step(f *flight, in lifecycle.Input) error {
 					m.claims[o] = f.tx.ID
 				}
 				inputs = append(inputs, lifecycle.Claimed{})
-			case lifecycle.Wait:
-				inputs = append(inputs, lifecycle.Waited{})
+			case lifecycle.Support:
+				m.casts = append(m.casts, cast{f, lifecycle.Cast{State: observation.Pending}})
 			case lifecycle.Cast:
 				m.casts = append(m.casts, cast{f, e})
 			case lifecycle.Commit:

@@ -69,9 +69,15 @@ func (n *node) perform(f *flight, e lifecycle.Effect) {
 		}
 	case lifecycle.Claim:
 		n.claim(f)
-	case lifecycle.Wait:
-		n.later(mempoolDelay, func() { n.post(f, lifecycle.Waited{}) })
+	case lifecycle.Support:
+		f.supports = true
+		n.later(mempoolDelay, func() {
+			if f.supports {
+				n.cast(f.tx, observation.Pending, 0, conflict.CertRound{}, f)
+			}
+		})
 	case lifecycle.Cast:
+		f.supports = false
 		n.cast(f.tx, e.State, e.Round, e.Certificate, f)
 	case lifecycle.Hold:
 		f.parents = e.Parents
@@ -86,12 +92,15 @@ func (n *node) perform(f *flight, e lifecycle.Effect) {
 			n.want(p, n.rng.Intn(len(n.nodes)))
 		}
 	case lifecycle.Contest:
+		f.supports = false
 		n.join(f.tx, e.InWindow, nil)
 	case lifecycle.Commit:
+		f.supports = false
 		n.commit(f, e)
 	case lifecycle.Report:
 		n.report(f, e)
 	case lifecycle.End:
+		f.supports = false
 		delete(n.flights, id)
 	}
 }

@@ -67,7 +67,9 @@ type flight struct {
 	inbox   []lifecycle.Input
 	busy    bool
 	held    bool // its patience runs
-	parents []domain.Hash
+
+	supports bool // its vote of round 0 waits for the mempool delay
+	parents  []domain.Hash
 }
 
 func newNode(w *world, id int) *node {

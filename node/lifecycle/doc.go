@@ -2,8 +2,8 @@
 // Step takes one input and returns the effects that the shell performs, and the shell's answers come
 // back as further inputs. One machine runs in one goroutine of the node, and in the simulator.
 //
-//	Begin -> Look -> Looked -> Verify -> Verified -> Claim -> Claimed -> Wait -> Waited
-//	      -> Cast PENDING(0) -> Counted certificate -> Cast ACCEPTED(r) -> Counted final -> Commit -> Committed
+//	Begin -> Look -> Looked -> Verify -> Verified -> Claim -> Claimed -> Support
+//	      -> Counted certificate -> Cast ACCEPTED(r) -> Counted final -> Commit -> Committed
 //
 // Certificates and finality may be counted at any moment, long before this node has the parents; they
 // are remembered and acted on as soon as the transaction is known to be valid. A certificate overrides

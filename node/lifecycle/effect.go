@@ -22,8 +22,9 @@ type (
 	Relay struct{}
 	// Claim registers the spent outpoints; answered by Claimed.
 	Claim struct{}
-	// Wait asks for Waited after the mempool delay.
-	Wait struct{}
+	// Support asks for PENDING(0) once the mempool delay is over, answered as Cast is. Cast, Contest, Commit and End, where
+	// they come before, take it back.
+	Support struct{}
 	// Cast asks for a vote; answered by Voted or Refused. Nothing of it may leave the node before it is
 	// on disk (rule N5).
 	Cast struct {
@@ -67,7 +68,7 @@ func (Judge) effect()   {}
 func (Verify) effect()  {}
 func (Relay) effect()   {}
 func (Claim) effect()   {}
-func (Wait) effect()    {}
+func (Support) effect() {}
 func (Cast) effect()    {}
 func (Hold) effect()    {}
 func (Contest) effect() {}

@@ -28,8 +28,6 @@ type (
 	Claimed struct{ Rivals []domain.Hash }
 	// Rivaled says that another transaction has claimed one of the outpoints since.
 	Rivaled struct{ Rival domain.Hash }
-	// Waited answers Wait.
-	Waited struct{}
 	// Voted says that a vote of this node is on disk.
 	Voted struct {
 		State observation.State
@@ -74,7 +72,6 @@ func (Judged) input()    {}
 func (Verified) input()  {}
 func (Claimed) input()   {}
 func (Rivaled) input()   {}
-func (Waited) input()    {}
 func (Voted) input()     {}
 func (Refused) input()   {}
 func (Counted) input()   {}

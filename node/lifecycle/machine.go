@@ -46,8 +46,6 @@ type Machine struct {
 	judged   bool // the group of a link is the right one
 	signed   bool // every signature is valid
 	claimed  bool // its outpoints are claimed
-	waiting  bool // the mempool delay runs
-	waited   bool // the mempool delay is over
 
 	inWindow  bool               // the window was open when the transaction was judged
 	supported bool               // a member has voted for it
@@ -117,9 +115,6 @@ func (m *Machine) Step(in Input) []Effect {
 		if !m.writing {
 			m.reject(in.Err)
 		}
-	case Waited:
-		m.waited = true
-		m.proceed()
 	case Voted:
 		m.voted(in)
 	case Refused:
@@ -150,16 +145,13 @@ func (m *Machine) Step(in Input) []Effect {
 	return m.out
 }
 
-// Effects that nearly every transaction asks for, made once: putting one into an interface allocates.
-var (
-	reports = func() (all [Contested + 1]Effect) {
-		for s := range all {
-			all[s] = Report{State: State(s)}
-		}
-		return all
-	}()
-	support Effect = Cast{State: observation.Pending}
-)
+// reports are the effects that every transaction asks for, made once: putting one into an interface allocates.
+var reports = func() (all [Contested + 1]Effect) {
+	for s := range all {
+		all[s] = Report{State: State(s)}
+	}
+	return all
+}()
 
 func (m *Machine) do(e Effect) { m.out = append(m.out, e) }
 
@@ -371,16 +363,9 @@ func (m *Machine) proceed() {
 	if m.pending || m.contested || m.certified() {
 		return
 	}
-	if !m.waited {
-		if !m.waiting {
-			m.waiting = true
-			m.do(Relay{})
-			m.do(Wait{})
-		}
-		return
-	}
 	m.pending = true
-	m.do(support)
+	m.do(Relay{})
+	m.do(Support{})
 }
 
 func (m *Machine) voted(in Voted) {

@@ -78,6 +78,8 @@ type run struct {
 	nowMS   uint64
 	pending []Input // that will come, in any order
 
+	supports bool // PENDING(0) is asked for, and waits for the mempool delay
+
 	given struct {
 		rival, restoredPending bool
 		certified              map[uint32]bool
@@ -150,18 +152,36 @@ func (r *run) step(in Input) {
 				c.Rivals = []domain.Hash{rivalID}
 			}
 			r.pending = append(r.pending, c)
-		case Wait:
-			r.pending = append(r.pending, Waited{})
+		case Support:
+			r.supports = true
+			r.pending = append(r.pending, delayed{})
 		case Cast:
-			if e.State == observation.Pending && r.facts.refusals {
-				r.pending = append(r.pending, Refused{e.State, e.Round, conflict.ErrLocked})
-			} else {
-				r.pending = append(r.pending, Voted{e.State, e.Round})
-			}
+			r.supports = false
+			r.pending = append(r.pending, Voted{e.State, e.Round})
+		case Contest, End:
+			r.supports = false
 		case Commit:
+			r.supports = false
 			r.pending = append(r.pending, Committed{r.nowMS})
 		}
 	}
+}
+
+// delayed is the end of the mempool delay, which the machine does not hear of.
+type delayed struct{ Input }
+
+// vote is what the vote of round 0 leads to, unless it was taken back.
+func (r *run) vote() {
+	switch {
+	case !r.supports:
+	case r.given.rival:
+		r.t.Fatal("PENDING(0) beside a known rival")
+	case r.facts.refusals:
+		r.pending = append(r.pending, Refused{observation.Pending, 0, conflict.ErrLocked})
+	default:
+		r.pending = append(r.pending, Voted{observation.Pending, 0})
+	}
+	r.supports = false
 }
 
 // note keeps what the machine was told.
@@ -215,6 +235,18 @@ func (r *run) check(e Effect) {
 		if !r.given.final || len(e.Delta.Spent) != 1 || e.Delta.Tx != r.tx.ID || e.Group != members {
 			r.t.Fatalf("Commit of %+v; finality seen: %v", e, r.given.final)
 		}
+	case Support:
+		d.pending++
+		switch {
+		case d.claim == 0:
+			r.t.Fatal("a vote on what is not known to be valid")
+		case d.pending > 1 || r.given.restoredPending:
+			r.t.Fatal("PENDING(0) twice")
+		case r.given.rival:
+			r.t.Fatal("PENDING(0) beside a known rival")
+		case d.contest > 0 || len(d.accepted) > 0:
+			r.t.Fatal("PENDING(0) after the decision was handed over, or was made")
+		}
 	case Cast:
 		r.checkCast(e)
 	}
@@ -226,19 +258,6 @@ func (r *run) checkCast(e Cast) {
 		r.t.Fatal("a vote on what is not known to be valid")
 	}
 	switch e.State {
-	case observation.Pending:
-		once := d.pending
-		d.pending++
-		switch {
-		case e.Round != 0 || e.Certificate.Known:
-			r.t.Fatalf("PENDING(%d) by certificate %v", e.Round, e.Certificate)
-		case once > 0 || r.given.restoredPending:
-			r.t.Fatal("PENDING(0) twice")
-		case r.given.rival:
-			r.t.Fatal("PENDING(0) beside a known rival")
-		case d.contest > 0:
-			r.t.Fatal("PENDING(0) after the decision was handed over")
-		}
 	case observation.Accepted:
 		d.accepted[e.Round]++
 		d.highest = max(d.highest, e.Round)
@@ -276,7 +295,11 @@ func (r *run) finish(tb testing.TB, around []func() Input) {
 		case i < len(r.pending):
 			in := r.pending[i]
 			r.pending = append(r.pending[:i:i], r.pending[i+1:]...)
-			if _, asked := in.(Looked); asked {
+			switch in.(type) {
+			case delayed:
+				r.vote()
+				continue
+			case Looked:
 				in = look(r.tx, r.set, r.nowMS)
 			}
 			r.step(in)
@@ -459,8 +482,8 @@ func settle(tx *utxo.Tx, set *utxo.Set, in []Input) State {
 				queue = append(queue, verify(tx))
 			case Claim:
 				queue = append(queue, Claimed{})
-			case Wait:
-				queue = append(queue, Waited{})
+			case Support:
+				queue = append(queue, Voted{observation.Pending, 0})
 			case Cast:
 				queue = append(queue, Voted{e.State, e.Round})
 			case Commit:

@@ -133,7 +133,7 @@ func (s *stage) input(t *testing.T, text string) Input {
 		}
 	}
 	inputs := map[string]Input{
-		"begin": Begin{}, "woken": Woken{}, "waited": Waited{}, "stalled": Stalled{}, "supported": Supported{}, "expired": Expired{}, "crowded": Crowded{},
+		"begin": Begin{}, "woken": Woken{}, "stalled": Stalled{}, "supported": Supported{}, "expired": Expired{}, "crowded": Crowded{},
 		"looked": look(s.tx, s.set, s.nowMS), "verified": verify(s.tx),
 		"judged right": Judged{}, "judged wrong": Judged{refusal.New(notaryv1.Reason_REASON_WRONG_GROUP, "outputs[0]", "")},
 		"judged too early": Judged{refusal.New(notaryv1.Reason_REASON_UNKNOWN_EVIDENCE, "outputs[0]", "")},
