@@ -85,6 +85,9 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if err != nil {
 		return err
 	}
+	if ceilings.PageUS, err = touchMemory(touchedBytes); err != nil {
+		return err
+	}
 	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
 		return net.profiled(ctx, p.profile(0), p.Seconds, func() (*Outcome, error) {
 			return net.Closed(ctx, txs, p.Live, p.Window/p.Nodes, time.Duration(p.Seconds)*time.Second)

@@ -51,6 +51,7 @@ func runCommand() *cobra.Command {
 
 // run wires one node together and runs it until ctx ends.
 func run(ctx context.Context, config Config) error {
+	tuneProcessors()
 	tuneCollector()
 	level := new(slog.LevelVar)
 	log, err := newLogger(config.Log, level)

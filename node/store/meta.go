@@ -62,7 +62,7 @@ func (s *Store) bind() error {
 	if !s.options.Create {
 		return ErrNoVotes
 	}
-	p, err := s.newPlan()
+	p, err := s.newPlan(0)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,8 @@ type liveOutput struct {
 	At      Coin
 }
 
-func (s *Store) newPlan() (*plan, error) {
+// newPlan begins a batch in which some transactions become final.
+func (s *Store) newPlan(finals int) (*plan, error) {
 	probe, err := s.newProbe()
 	if err != nil {
 		return nil, err
@@ -53,8 +54,10 @@ func (s *Store) newPlan() (*plan, error) {
 		s: s, w: &s.scratch, probe: probe,
 		fresh:    fresh{base: &s.interned},
 		counts:   s.counts,
-		spent:    map[utxo.Outpoint]domain.Hash{},
-		finals:   map[domain.Hash]int{},
+		changes:  make([]change, 0, finals),
+		found:    make([]Coin, 0, finals),
+		spent:    make(map[utxo.Outpoint]domain.Hash, finals),
+		finals:   make(map[domain.Hash]int, finals),
 		rejected: map[domain.Hash]struct{}{},
 		order:    map[uint64]domain.Hash{},
 		noted:    map[domain.Hash]struct{}{},

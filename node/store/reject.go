@@ -26,7 +26,7 @@ func (s *Store) Reject(rejected []Rejected) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := s.newPlan()
+	p, err := s.newPlan(0)
 	if err != nil {
 		return err
 	}

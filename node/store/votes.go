@@ -47,7 +47,11 @@ func (v voteIndex) add(r *conflict.Record, now bool, sheaf uint64) {
 		slot.Tx, slot.Sheaf, slot.Once = r.Tx, sheaf, false
 		return
 	}
-	v[r.Outpoint] = append(v[r.Outpoint], voteSlot{r.Round, r.State, r.Tx, sheaf, now})
+	slots := v[r.Outpoint]
+	if slots == nil {
+		slots = make([]voteSlot, 0, 2) // PENDING and ACCEPTED, mostly
+	}
+	v[r.Outpoint] = append(slots, voteSlot{r.Round, r.State, r.Tx, sheaf, now})
 }
 
 // contested reports whether this node has voted on an outpoint for anything but the transaction that

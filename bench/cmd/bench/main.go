@@ -87,7 +87,8 @@ func run() error {
 	}
 	if len(figures) > 0 {
 		c := figures[len(figures)-1].Ceilings
-		fmt.Printf("ceilings of the last run, us of processor a transaction: signature %.1f, hashing %.2f, decoding %.2f, synced commit %.1f\n", c.VerifyUS, c.HashUS, c.DecodeUS, c.CommitUS)
+		fmt.Printf("ceilings of the last run, us of processor a transaction: signature %.1f, hashing %.2f, decoding %.2f, synced commit %.1f; a page of memory %.1f\n",
+			c.VerifyUS, c.HashUS, c.DecodeUS, c.CommitUS, c.PageUS)
 	}
 	failed = errors.Join(append(worse, failed)...)
 	if *out == "" || len(figures) == 0 {

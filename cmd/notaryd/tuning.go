@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -10,6 +11,15 @@ import (
 // gcPercent lets the heap grow to five times what lives before it is collected: a node allocates much that lives
 // for a moment.
 const gcPercent = 400
+
+// tuneProcessors has one goroutine more run at a time than there are processors: one that waits for a synced write counts as
+// running until the runtime notices, which takes it up to 10 ms, and a node nearly always syncs something. GOMAXPROCS in the
+// environment has the last word.
+func tuneProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+}
 
 // tuneCollector trades memory for time as far as half of the machine's memory; beyond that the collector works
 // harder. GOGC and GOMEMLIMIT in the environment have the last word.
