@@ -3,6 +3,7 @@ package utxo
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -73,9 +74,6 @@ type judgement struct {
 	opened addresses
 	// proposer is the address of the member that stands behind a link (checkProposer).
 	proposer Address
-
-	fewEntries [2]Entry // for the two lists, where they hold no more
-	fewKnown   [2]bool
 }
 
 // The rules of Validate in their order: what is wrong for ever comes before what can only wait, so
@@ -104,15 +102,17 @@ var (
 // Validate applies every rule that needs what is known, except signatures, which nodes verify in
 // batches (Tx.Checks), and Tx.CheckPossessions. The transaction comes from Decode.
 func Validate(tx *Tx, v View, at Moment) (Delta, error) {
-	j := &judgement{tx: tx, at: at}
-	if n := len(tx.Inputs); n <= len(j.fewEntries) {
-		j.entries, j.known = j.fewEntries[:n], j.fewKnown[:n]
-	} else {
-		j.entries, j.known = make([]Entry, n), make([]bool, n)
-	}
+	entries, known := make([]Entry, len(tx.Inputs)), make([]bool, len(tx.Inputs))
 	for i := range tx.Inputs {
-		j.entries[i], j.known[i] = v.Lookup(tx.Inputs[i].Outpoint)
+		entries[i], known[i] = v.Lookup(tx.Inputs[i].Outpoint)
 	}
+	return ValidateAmong(tx, entries, known, at)
+}
+
+// ValidateAmong is Validate where the entries of all inputs have been looked up, in their order; known says which of them
+// were found.
+func ValidateAmong(tx *Tx, entries []Entry, known []bool, at Moment) (Delta, error) {
+	j := &judgement{tx: tx, at: at, entries: entries, known: known}
 	j.startChain()
 	for _, check := range parentRules {
 		if err := check(j); err != nil {
@@ -135,6 +135,7 @@ func (j *judgement) startChain() {
 	start, first := j.tx.Origin()
 	for i := range j.tx.Inputs {
 		if first && !j.known[i] && j.spends(i) && j.tx.Inputs[i].Outpoint == start {
+			j.entries, j.known = slices.Clone(j.entries), slices.Clone(j.known)
 			j.entries[i], j.known[i] = j.tx.OriginEntry(false)
 		}
 	}

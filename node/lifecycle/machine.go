@@ -188,15 +188,15 @@ func (m *Machine) looked(in Looked) {
 		return
 	}
 	at := utxo.Moment{NowMS: in.NowMS}
-	delta, err := utxo.Validate(m.tx, v, at)
+	delta, err := utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
 	m.inWindow = !windowed(err)
 	if windowed(err) && (m.certified() || m.pending || m.supported) {
 		at.IgnoreWindow = true
-		delta, err = utxo.Validate(m.tx, v, at)
+		delta, err = utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
 	}
 	if utxo.NotYet(err) && m.certified() {
 		at.IgnoreWindow, at.IgnoreLocks = true, true
-		delta, err = utxo.Validate(m.tx, v, at)
+		delta, err = utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
 	}
 	if err == nil && !at.IgnoreWindow && !m.certified() && !m.pending {
 		err = m.fees.At(in.NowMS).Check(m.tx, delta)

@@ -35,6 +35,7 @@ type Store struct {
 	// so that several batches share one sync.
 	mu      sync.Mutex
 	scratch writes
+	lent    lent
 	counts  countsValue
 	pending pendingSet
 	heads   map[observation.ChainID]headValue
@@ -208,7 +209,7 @@ func (s *Store) leave() { s.users.leave() }
 // commit hands a batch to pebble. Where it is synced, the batch is on disk only once the function
 // that is returned has said so. s.mu must be held, but not while waiting.
 func (s *Store) commit(w *writes, synced bool) (wait func() error, err error) {
-	b := s.db.NewBatchWithSize(len(w.arena) + 16*len(w.list) + 64)
+	b := s.db.NewBatchWithSize(len(w.arena)+16*len(w.list)+64, pebble.WithMaxRetainedSizeBytes(maxScratch))
 	if err := w.fill(b); err != nil {
 		return nil, s.fail(err)
 	}

@@ -255,9 +255,13 @@ func (p *votePlan) add(b *VoteBatch) (err error) {
 			return err
 		}
 	}
-	p.at = make(map[voteKey]int, len(b.Records))
-	p.sheaf = sheaf{TimeMS: b.Observations[0].Header.TimeMS, Records: make([]conflict.Record, 0, len(b.Records))}
-	batch := make(map[domain.Hash]struct{}, len(b.Transactions))
+	lent := &p.s.lent
+	p.at = lent.places.empty(len(b.Records))
+	p.sheaf = sheaf{
+		TimeMS: b.Observations[0].Header.TimeMS, Pending: lentList(&lent.pending, len(b.Transactions)),
+		Records: lentList(&lent.records, len(b.Records)),
+	}
+	batch := lent.voted.empty(len(b.Transactions))
 	for i, tx := range b.Transactions {
 		if p.s.isPending(tx.ID, batch) {
 			continue
