@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
 // submissions is the work of one SubmitTransactions stream. One goroutine reads and hands over, and the handler's own
-// answers what is ready; it alone sends. At most window transactions are in flight or not answered yet, and one more has
+// answers what is ready; it alone sends. At most window transactions are in flight or not answered yet, and one more message has
 // been read; then the stream is not read on, and HTTP/2's flow control holds the client back.
 type submissions struct {
 	service *notaryService
@@ -20,6 +21,8 @@ type submissions struct {
 	places  chan struct{} // from before a transaction is handed over until it is answered
 	ended   chan error    // why reading ended
 	bell    chan struct{} // there is something to answer, or a first one to wait for
+
+	several atomic.Bool // transactions came together, so answers may
 
 	begun sync.WaitGroup // those whose ready may still be called
 
@@ -51,6 +54,12 @@ type submission struct {
 	err    error
 }
 
+// How many transactions may come in a message beside the first, and how many answers go in one.
+const (
+	maxMore     = 255
+	maxTogether = 64
+)
+
 // SubmitTransactions implements notaryv1.NotaryServiceServer. Answers come in the order in which
 // transactions get there. When the server stops, no more is read, what is in flight is answered, and
 // the stream ends with SHUTTING_DOWN.
@@ -69,51 +78,64 @@ func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitT
 // read hands over requests until the stream or ctx ends. A transaction costs a client what a call does, so that a
 // stream is no way around the rate: a client that is faster than it may is read from more slowly.
 func (w *submissions) read(ctx context.Context) {
-	table := w.service.guard.table
 	for {
 		req, err := w.stream.Recv()
 		if err != nil {
 			w.ended <- err
 			return
 		}
-		for over := table.Take(w.call.client); over != nil; over = table.Take(w.call.client) {
-			select {
-			case <-time.After(over.RetryAfter):
-			case <-ctx.Done():
-				return
-			}
+		if len(req.GetMore()) > 0 {
+			w.several.Store(true)
 		}
-		select {
-		case w.places <- struct{}{}:
-		default:
-			select {
-			case w.places <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-		}
-		if !w.hand(ctx, req) {
+		if !w.admit(ctx, req.GetSequence(), req.GetTransaction(), req.GetWaitFor()) {
 			return
+		}
+		for i, raw := range req.GetMore() {
+			if !w.admit(ctx, req.GetSequence()+uint64(i)+1, raw, req.GetWaitFor()) {
+				return
+			}
 		}
 	}
 }
 
+// admit hands one transaction over once the client may and there is a place; false says that no more are taken.
+func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, level notaryv1.WaitLevel) bool {
+	table := w.service.guard.table
+	for over := table.Take(w.call.client); over != nil; over = table.Take(w.call.client) {
+		select {
+		case <-time.After(over.RetryAfter):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	select {
+	case w.places <- struct{}{}:
+	default:
+		select {
+		case w.places <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return w.hand(ctx, sequence, raw, level)
+}
+
 // hand hands one transaction over; false says that no more are.
-func (w *submissions) hand(ctx context.Context, req *notaryv1.SubmitTransactionsRequest) bool {
+func (w *submissions) hand(ctx context.Context, sequence uint64, raw []byte, level notaryv1.WaitLevel) bool {
 	if !w.enter() {
 		return false
 	}
 	now := time.Now()
-	s := &submission{w: w, sequence: req.GetSequence(), started: now, until: w.service.waitUntil(ctx, now)}
+	s := &submission{w: w, sequence: sequence, started: now, until: w.service.waitUntil(ctx, now)}
 	var pending Pending
 	s.err = w.service.guard.protect(w.call, func() (err error) {
-		if err = checkTransaction(req.GetTransaction()); err != nil {
+		if err = checkTransaction(raw); err != nil {
 			return err
 		}
-		if s.level, err = checkLevel(req.GetWaitFor()); err != nil {
+		if s.level, err = checkLevel(level); err != nil {
 			return err
 		}
-		pending, err = w.service.backends.Submitter.Begin(ctx, w.call.client, req.GetTransaction(), s.level, s.done)
+		pending, err = w.service.backends.Submitter.Begin(ctx, w.call.client, raw, s.level, s.done)
 		return err
 	})
 	if s.err != nil {
@@ -220,10 +242,8 @@ func (w *submissions) run(ctx context.Context) error {
 	defer expiry.Stop()
 	for {
 		batch = w.take(batch)
-		for _, s := range batch {
-			if err := w.answer(ctx, s); err != nil {
-				return err
-			}
+		if err := w.answer(ctx, batch); err != nil {
+			return err
 		}
 		until, waits, open := w.answered(len(batch))
 		switch {
@@ -325,9 +345,31 @@ func (w *submissions) forget(p Pending) {
 	}
 }
 
-// answer sends what came of one transaction. Why it was refused, or did not get there in time, stands
+// answer sends what came of some transactions, together where they came so.
+func (w *submissions) answer(ctx context.Context, batch []*submission) error {
+	for len(batch) > 0 {
+		n := 1
+		if w.several.Load() {
+			n = min(len(batch), maxTogether)
+		}
+		answer := w.outcome(ctx, batch[0])
+		for _, s := range batch[1:n] {
+			answer.More = append(answer.More, w.outcome(ctx, s))
+		}
+		if err := w.stream.Send(answer); err != nil {
+			return err
+		}
+		for range n {
+			<-w.places
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+// outcome is what came of one transaction. Why it was refused, or did not get there in time, stands
 // in the answer's rejection; the state is REJECTED only where the reason ends the transaction.
-func (w *submissions) answer(ctx context.Context, s *submission) error {
+func (w *submissions) outcome(ctx context.Context, s *submission) *notaryv1.SubmitTransactionsResponse {
 	g, status, err := w.service.guard, s.status, s.err
 	if err == nil {
 		err = g.protect(w.call, func() (err error) {
@@ -350,9 +392,5 @@ func (w *submissions) answer(ctx context.Context, s *submission) error {
 			g.log.Error("transaction of a stream", "method", w.call.method, "call", w.call.id, "sequence", s.sequence, "error", err)
 		}
 	}
-	if err := w.stream.Send(answer); err != nil {
-		return err
-	}
-	<-w.places
-	return nil
+	return answer
 }

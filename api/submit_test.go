@@ -302,3 +302,56 @@ func TestCancelledStreamLeavesNothing(t *testing.T) {
 		t.Errorf("%d still wait after Serve has returned", got)
 	}
 }
+
+// TestStreamTakesSeveral: transactions that come in one message are numbered on, each is answered once whatever becomes of the
+// others, and only who sends several at once is answered several at once.
+func TestStreamTakesSeveral(t *testing.T) {
+	g := newGate()
+	n := serve(t, quick(), &script{submit: g.submit})
+	for _, name := range []string{"a", "b", "c"} {
+		close(g.door(name))
+	}
+	wants := func(stream notaryv1.NotaryService_SubmitTransactionsClient, want map[uint64]string) (messages int) {
+		t.Helper()
+		for len(want) > 0 {
+			first, err := stream.Recv()
+			if err != nil {
+				t.Fatalf("%d answers short: %v", len(want), err)
+			}
+			messages++
+			for _, answer := range append(first.GetMore(), first) {
+				name, asked := want[answer.GetSequence()]
+				delete(want, answer.GetSequence())
+				status := answer.GetStatus()
+				switch {
+				case !asked || answer != first && len(answer.GetMore()) > 0:
+					t.Fatalf("answered %v", answer)
+				case name == "" && status.GetRejection().GetReason() != notaryv1.Reason_REASON_MISSING_FIELD:
+					t.Fatalf("%d, empty: %v", answer.GetSequence(), status)
+				case name != "" && status.GetTransactionId()[0] != name[0]:
+					t.Fatalf("%d, %s: %v", answer.GetSequence(), name, status)
+				}
+			}
+		}
+		return messages
+	}
+	stream := must(n.client.SubmitTransactions(within(t)))
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 1, Transaction: []byte("a")})
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 2})
+	if got := wants(stream, map[uint64]string{1: "a", 2: ""}); got != 2 {
+		t.Errorf("two that came one by one are answered in %d messages", got)
+	}
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 7, Transaction: []byte("a"), More: [][]byte{[]byte("b"), {}, []byte("c")}})
+	wants(stream, map[uint64]string{7: "a", 8: "b", 9: "", 10: "c"})
+	many := map[uint64]string{}
+	for i := range uint64(maxMore + 1) {
+		many[20+i] = ""
+	}
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 20, More: make([][]byte, maxMore)})
+	if got := wants(stream, many); got > maxMore {
+		t.Errorf("%d that came at once are answered in %d messages", maxMore+1, got)
+	}
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 1, More: make([][]byte, maxMore+1)})
+	_, err := stream.Recv()
+	wantReason(t, err, notaryv1.Reason_REASON_INVALID_ARGUMENT)
+}

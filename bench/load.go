@@ -92,7 +92,7 @@ func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int,
 	return &out, failure
 }
 
-// lane is the closed loop at one node.
+// lane is the closed loop over one stream.
 type lane struct {
 	stream grpc.BidiStreamingClient[notaryv1.SubmitTransactionsRequest, notaryv1.SubmitTransactionsResponse]
 	txs    []*utxo.Tx
@@ -104,10 +104,16 @@ type lane struct {
 	places chan struct{} // taken from the first sending to the last answer
 	again  chan int      // turned away before, or not due yet
 	out    Outcome
+
+	mu    sync.Mutex
+	order []int // which of txs each sequence number is, in the order of sending
 }
 
 // notDue is how long to wait for a coin that is not final.
 const notDue = 5 * time.Millisecond
+
+// together is how many transactions a message brings at most, where so many may be sent.
+const together = 32
 
 // send hands in until the time is over.
 func (l *lane) send(ctx context.Context) {
@@ -115,34 +121,87 @@ func (l *lane) send(ctx context.Context) {
 	defer over.Stop()
 	defer l.stream.CloseSend() // receive says whether the stream failed
 	for {
-		var i int
-		select {
-		case i = <-l.again:
-		default:
-			select {
-			case i = <-l.again:
-			case l.places <- struct{}{}:
-				if i = int(l.next.Add(1) - 1); i >= len(l.txs) {
-					return
-				}
-			case <-over.C:
-				return
-			case <-ctx.Done():
-				return
+		i, ok := l.wait(ctx, over.C)
+		var due []int
+		for ; ok; i, ok = l.ready() {
+			if l.due(i) {
+				due = append(due, i)
+			}
+			if len(due) == together {
+				break
 			}
 		}
-		if i >= l.coins && !l.final[i-l.coins].Load() {
-			time.AfterFunc(notDue, func() { l.again <- i })
+		if len(due) == 0 {
+			if ctx.Err() != nil || !time.Now().Before(l.end) || int(l.next.Load()) >= len(l.txs) {
+				return
+			}
 			continue
 		}
-		if l.sent[i].IsZero() {
-			l.sent[i] = time.Now()
-		}
-		request := notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: l.txs[i].Raw, WaitFor: client.WaitFinal}
-		if time.Now().After(l.end) || l.stream.Send(&request) != nil {
+		if time.Now().After(l.end) || l.stream.Send(l.request(due)) != nil {
 			return
 		}
 	}
+}
+
+// wait is for a transaction that may be sent; false says that none will.
+func (l *lane) wait(ctx context.Context, over <-chan time.Time) (i int, ok bool) {
+	if i, ok = l.ready(); ok {
+		return i, true
+	}
+	select {
+	case i = <-l.again:
+		return i, true
+	case l.places <- struct{}{}:
+		return l.new()
+	case <-over:
+	case <-ctx.Done():
+	}
+	return 0, false
+}
+
+// ready is a transaction that may be sent at once, if there is one.
+func (l *lane) ready() (i int, ok bool) {
+	select {
+	case i = <-l.again:
+		return i, true
+	default:
+	}
+	select {
+	case l.places <- struct{}{}:
+		return l.new()
+	default:
+		return 0, false
+	}
+}
+
+// new is the next that nobody has sent.
+func (l *lane) new() (i int, ok bool) {
+	i = int(l.next.Add(1) - 1)
+	return i, i < len(l.txs)
+}
+
+// due reports whether the coin that a transaction spends is final; where it is not, the transaction comes again later.
+func (l *lane) due(i int) bool {
+	if i >= l.coins && !l.final[i-l.coins].Load() {
+		time.AfterFunc(notDue, func() { l.again <- i })
+		return false
+	}
+	if l.sent[i].IsZero() {
+		l.sent[i] = time.Now()
+	}
+	return true
+}
+
+// request brings some transactions in one message.
+func (l *lane) request(due []int) *notaryv1.SubmitTransactionsRequest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := &notaryv1.SubmitTransactionsRequest{Sequence: uint64(len(l.order)), Transaction: l.txs[due[0]].Raw, WaitFor: client.WaitFinal}
+	for _, i := range due[1:] {
+		r.More = append(r.More, l.txs[i].Raw)
+	}
+	l.order = append(l.order, due...)
+	return r
 }
 
 // receive takes the answers until the stream ends.
@@ -155,22 +214,32 @@ func (l *lane) receive() error {
 		case err != nil:
 			return fmt.Errorf("bench: stream: %w", err)
 		}
-		i := int(answer.GetSequence())
-		rejection := answer.GetStatus().GetRejection()
-		switch {
-		case answer.GetStatus().GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
-			l.out.Latencies = append(l.out.Latencies, time.Since(l.sent[i]))
-			l.final[i].Store(true)
-		case rejection.GetReason() == notaryv1.Reason_REASON_OVERLOADED:
-			l.out.Refused++
-			wait := time.Duration(max(rejection.GetRetryAfterMs(), 1)) * time.Millisecond
-			time.AfterFunc(wait, func() { l.again <- i }) // it has kept its place
-			continue
-		default:
-			l.out.Failed++
+		l.answered(answer)
+		for _, more := range answer.GetMore() {
+			l.answered(more)
 		}
-		<-l.places
 	}
+}
+
+// answered notes what came of one transaction.
+func (l *lane) answered(answer *notaryv1.SubmitTransactionsResponse) {
+	l.mu.Lock()
+	i := l.order[answer.GetSequence()]
+	l.mu.Unlock()
+	rejection := answer.GetStatus().GetRejection()
+	switch {
+	case answer.GetStatus().GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
+		l.out.Latencies = append(l.out.Latencies, time.Since(l.sent[i]))
+		l.final[i].Store(true)
+	case rejection.GetReason() == notaryv1.Reason_REASON_OVERLOADED:
+		l.out.Refused++
+		wait := time.Duration(max(rejection.GetRetryAfterMs(), 1)) * time.Millisecond
+		time.AfterFunc(wait, func() { l.again <- i }) // it has kept its place
+		return
+	default:
+		l.out.Failed++
+	}
+	<-l.places
 }
 
 // crowd is from how many addresses an open loop comes: one client may have a few hundred calls open, and the others do

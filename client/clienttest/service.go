@@ -183,11 +183,16 @@ func (n *Network) SubmitTransactions(stream grpc.BidiStreamingServer[notaryv1.Su
 		if err != nil {
 			return err
 		}
-		_, s, err := n.submit(stream.Context(), req.GetTransaction(), req.GetWaitFor())
-		if err != nil {
-			return err
+		var answers []*notaryv1.SubmitTransactionsResponse
+		for i, raw := range append([][]byte{req.GetTransaction()}, req.GetMore()...) {
+			_, s, err := n.submit(stream.Context(), raw, req.GetWaitFor())
+			if err != nil {
+				return err
+			}
+			answers = append(answers, &notaryv1.SubmitTransactionsResponse{Sequence: req.GetSequence() + uint64(i), Status: s})
 		}
-		if err := stream.Send(&notaryv1.SubmitTransactionsResponse{Sequence: req.GetSequence(), Status: s}); err != nil {
+		answers[0].More = answers[1:]
+		if err := stream.Send(answers[0]); err != nil {
 			return err
 		}
 	}

@@ -509,9 +509,12 @@ func (x *SubmitTransactionResponse) GetProof() []byte {
 type SubmitTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the client, given back in the answer.
-	Sequence      uint64    `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Transaction   []byte    `protobuf:"bytes,2,opt,name=transaction,proto3" json:"transaction,omitempty"`
-	WaitFor       WaitLevel `protobuf:"varint,3,opt,name=wait_for,json=waitFor,proto3,enum=notary.v1.WaitLevel" json:"wait_for,omitempty"`
+	Sequence    uint64    `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Transaction []byte    `protobuf:"bytes,2,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	WaitFor     WaitLevel `protobuf:"varint,3,opt,name=wait_for,json=waitFor,proto3,enum=notary.v1.WaitLevel" json:"wait_for,omitempty"`
+	// Further transactions, at most 255, to be taken after it: the k-th, from 1, has sequence + k. Whoever sends several in a
+	// message is answered several in a message.
+	More          [][]byte `protobuf:"bytes,4,rep,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -567,10 +570,19 @@ func (x *SubmitTransactionsRequest) GetWaitFor() WaitLevel {
 	return WaitLevel_WAIT_LEVEL_UNSPECIFIED
 }
 
+func (x *SubmitTransactionsRequest) GetMore() [][]byte {
+	if x != nil {
+		return x.More
+	}
+	return nil
+}
+
 type SubmitTransactionsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Status        *TransactionStatus     `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Status   *TransactionStatus     `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// Further answers, which have none within; only on streams on which several transactions came in a message.
+	More          []*SubmitTransactionsResponse `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -615,6 +627,13 @@ func (x *SubmitTransactionsResponse) GetSequence() uint64 {
 func (x *SubmitTransactionsResponse) GetStatus() *TransactionStatus {
 	if x != nil {
 		return x.Status
+	}
+	return nil
+}
+
+func (x *SubmitTransactionsResponse) GetMore() []*SubmitTransactionsResponse {
+	if x != nil {
+		return x.More
 	}
 	return nil
 }
@@ -2431,14 +2450,16 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"knownEpoch\"g\n" +
 	"\x19SubmitTransactionResponse\x124\n" +
 	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\x12\x14\n" +
-	"\x05proof\x18\x02 \x01(\fR\x05proof\"\x8a\x01\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\"\x9e\x01\n" +
 	"\x19SubmitTransactionsRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12 \n" +
 	"\vtransaction\x18\x02 \x01(\fR\vtransaction\x12/\n" +
-	"\bwait_for\x18\x03 \x01(\x0e2\x14.notary.v1.WaitLevelR\awaitFor\"n\n" +
+	"\bwait_for\x18\x03 \x01(\x0e2\x14.notary.v1.WaitLevelR\awaitFor\x12\x12\n" +
+	"\x04more\x18\x04 \x03(\fR\x04more\"\xa9\x01\n" +
 	"\x1aSubmitTransactionsResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x124\n" +
-	"\x06status\x18\x02 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\">\n" +
+	"\x06status\x18\x02 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\x129\n" +
+	"\x04more\x18\x03 \x03(\v2%.notary.v1.SubmitTransactionsResponseR\x04more\">\n" +
 	"\x1aValidateTransactionRequest\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\fR\vtransaction\"x\n" +
 	"\x1bValidateTransactionResponse\x12%\n" +
@@ -2671,50 +2692,51 @@ var file_notary_v1_service_proto_depIdxs = []int32{
 	2,  // 4: notary.v1.SubmitTransactionResponse.status:type_name -> notary.v1.TransactionStatus
 	0,  // 5: notary.v1.SubmitTransactionsRequest.wait_for:type_name -> notary.v1.WaitLevel
 	2,  // 6: notary.v1.SubmitTransactionsResponse.status:type_name -> notary.v1.TransactionStatus
-	3,  // 7: notary.v1.ValidateTransactionResponse.rejection:type_name -> notary.v1.Rejection
-	2,  // 8: notary.v1.GetTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	35, // 9: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
-	2,  // 10: notary.v1.WatchTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	20, // 11: notary.v1.ListUnspentResponse.outputs:type_name -> notary.v1.UnspentOutput
-	36, // 12: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
-	37, // 13: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
-	23, // 14: notary.v1.GetBalanceResponse.balances:type_name -> notary.v1.ProductBalance
-	38, // 15: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
-	20, // 16: notary.v1.WatchAddressResponse.output:type_name -> notary.v1.UnspentOutput
-	2,  // 17: notary.v1.ExplainTransactionResponse.status:type_name -> notary.v1.TransactionStatus
-	29, // 18: notary.v1.ExplainTransactionResponse.votes:type_name -> notary.v1.VoteRecord
-	28, // 19: notary.v1.ExplainTransactionResponse.missing:type_name -> notary.v1.MissingVoter
-	33, // 20: notary.v1.GetNetworkResponse.catch_up:type_name -> notary.v1.CatchUp
-	32, // 21: notary.v1.GetNetworkResponse.snapshots:type_name -> notary.v1.SnapshotStatus
-	4,  // 22: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
-	6,  // 23: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
-	8,  // 24: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
-	10, // 25: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
-	12, // 26: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
-	14, // 27: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
-	16, // 28: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
-	18, // 29: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
-	21, // 30: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
-	24, // 31: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
-	26, // 32: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
-	30, // 33: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
-	5,  // 34: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
-	7,  // 35: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
-	9,  // 36: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
-	11, // 37: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
-	13, // 38: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
-	15, // 39: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
-	17, // 40: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
-	19, // 41: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
-	22, // 42: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
-	25, // 43: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
-	27, // 44: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
-	31, // 45: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
-	34, // [34:46] is the sub-list for method output_type
-	22, // [22:34] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	7,  // 7: notary.v1.SubmitTransactionsResponse.more:type_name -> notary.v1.SubmitTransactionsResponse
+	3,  // 8: notary.v1.ValidateTransactionResponse.rejection:type_name -> notary.v1.Rejection
+	2,  // 9: notary.v1.GetTransactionResponse.status:type_name -> notary.v1.TransactionStatus
+	35, // 10: notary.v1.GetTransactionResponse.body:type_name -> notary.v1.TransactionBody
+	2,  // 11: notary.v1.WatchTransactionResponse.status:type_name -> notary.v1.TransactionStatus
+	20, // 12: notary.v1.ListUnspentResponse.outputs:type_name -> notary.v1.UnspentOutput
+	36, // 13: notary.v1.UnspentOutput.outpoint:type_name -> notary.v1.Outpoint
+	37, // 14: notary.v1.UnspentOutput.output:type_name -> notary.v1.Output
+	23, // 15: notary.v1.GetBalanceResponse.balances:type_name -> notary.v1.ProductBalance
+	38, // 16: notary.v1.ProductBalance.info:type_name -> notary.v1.ProductInfo
+	20, // 17: notary.v1.WatchAddressResponse.output:type_name -> notary.v1.UnspentOutput
+	2,  // 18: notary.v1.ExplainTransactionResponse.status:type_name -> notary.v1.TransactionStatus
+	29, // 19: notary.v1.ExplainTransactionResponse.votes:type_name -> notary.v1.VoteRecord
+	28, // 20: notary.v1.ExplainTransactionResponse.missing:type_name -> notary.v1.MissingVoter
+	33, // 21: notary.v1.GetNetworkResponse.catch_up:type_name -> notary.v1.CatchUp
+	32, // 22: notary.v1.GetNetworkResponse.snapshots:type_name -> notary.v1.SnapshotStatus
+	4,  // 23: notary.v1.NotaryService.SubmitTransaction:input_type -> notary.v1.SubmitTransactionRequest
+	6,  // 24: notary.v1.NotaryService.SubmitTransactions:input_type -> notary.v1.SubmitTransactionsRequest
+	8,  // 25: notary.v1.NotaryService.ValidateTransaction:input_type -> notary.v1.ValidateTransactionRequest
+	10, // 26: notary.v1.NotaryService.GetTransaction:input_type -> notary.v1.GetTransactionRequest
+	12, // 27: notary.v1.NotaryService.WatchTransaction:input_type -> notary.v1.WatchTransactionRequest
+	14, // 28: notary.v1.NotaryService.GetAcceptanceProof:input_type -> notary.v1.GetAcceptanceProofRequest
+	16, // 29: notary.v1.NotaryService.WatchAcceptances:input_type -> notary.v1.WatchAcceptancesRequest
+	18, // 30: notary.v1.NotaryService.ListUnspent:input_type -> notary.v1.ListUnspentRequest
+	21, // 31: notary.v1.NotaryService.GetBalance:input_type -> notary.v1.GetBalanceRequest
+	24, // 32: notary.v1.NotaryService.WatchAddress:input_type -> notary.v1.WatchAddressRequest
+	26, // 33: notary.v1.NotaryService.ExplainTransaction:input_type -> notary.v1.ExplainTransactionRequest
+	30, // 34: notary.v1.NotaryService.GetNetwork:input_type -> notary.v1.GetNetworkRequest
+	5,  // 35: notary.v1.NotaryService.SubmitTransaction:output_type -> notary.v1.SubmitTransactionResponse
+	7,  // 36: notary.v1.NotaryService.SubmitTransactions:output_type -> notary.v1.SubmitTransactionsResponse
+	9,  // 37: notary.v1.NotaryService.ValidateTransaction:output_type -> notary.v1.ValidateTransactionResponse
+	11, // 38: notary.v1.NotaryService.GetTransaction:output_type -> notary.v1.GetTransactionResponse
+	13, // 39: notary.v1.NotaryService.WatchTransaction:output_type -> notary.v1.WatchTransactionResponse
+	15, // 40: notary.v1.NotaryService.GetAcceptanceProof:output_type -> notary.v1.GetAcceptanceProofResponse
+	17, // 41: notary.v1.NotaryService.WatchAcceptances:output_type -> notary.v1.WatchAcceptancesResponse
+	19, // 42: notary.v1.NotaryService.ListUnspent:output_type -> notary.v1.ListUnspentResponse
+	22, // 43: notary.v1.NotaryService.GetBalance:output_type -> notary.v1.GetBalanceResponse
+	25, // 44: notary.v1.NotaryService.WatchAddress:output_type -> notary.v1.WatchAddressResponse
+	27, // 45: notary.v1.NotaryService.ExplainTransaction:output_type -> notary.v1.ExplainTransactionResponse
+	31, // 46: notary.v1.NotaryService.GetNetwork:output_type -> notary.v1.GetNetworkResponse
+	35, // [35:47] is the sub-list for method output_type
+	23, // [23:35] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_notary_v1_service_proto_init() }
