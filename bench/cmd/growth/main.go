@@ -24,7 +24,7 @@ import (
 )
 
 // gcPercent is that of notaryd.
-const gcPercent = 200
+const gcPercent = 300
 
 // batches are one, 20 and 1,000 transactions an observation: a network that has little to do and whose nodes speak at
 // once, one with as much to do as -rate says whose disks are quick, and one with ten times as much.
