@@ -355,11 +355,12 @@ func TestLiarIsConvicted(t *testing.T) {
 func (l *live) finals(node int, txs ...*utxo.Tx) (n int) {
 	l.t.Helper()
 	for _, tx := range txs {
-		final, err := l.nodes[node].store.IsFinal(tx.ID)
+		st := l.nodes[node].store
+		at, found, err := st.Transaction(tx.ID)
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if final {
+		if found && at.Final != nil && st.Durable(at.Final.Seq) { // before that nobody says that it is
 			n++
 		}
 	}
