@@ -46,7 +46,7 @@ func (o *Outcome) Percentile(p int) float64 {
 // streams is over how many streams a closed loop comes to each node: a node takes so many transactions of one at a time.
 const streams = 4
 
-// Closed submits transactions over streams, window of them under way at each node, and counts finals. Nodes take turns,
+// Closed submits transactions over streams, up to 32 in a message, window of them under way at each node, and counts finals. Nodes take turns,
 // so that a coin comes round in order; what one turns away as OVERLOADED is offered to it again, as a wallet would, since all
 // that spends it would fail. A coin (one of coins that go round) is spent again once it is final. It stops handing in after the duration, or when there are no more.
 func (n *Network) Closed(ctx context.Context, txs []*utxo.Tx, coins, window int, duration time.Duration) (*Outcome, error) {

@@ -9,8 +9,8 @@ import (
 // alarmSlack is how late an alarm may ring where another has just rung: a busy node then wakes for many at once.
 const alarmSlack = time.Millisecond
 
-// alarms ring at their times, all on one goroutine with one timer: a time.Timer for each
-// pending transaction costs two to three times the wake. Nobody who is rung may block.
+// alarms ring at their times, all on one goroutine with one timer: a time.Timer each costs two to
+// three times the wake. What is run may not block.
 type alarms struct {
 	mu   sync.Mutex
 	heap alarmHeap

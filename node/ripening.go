@@ -11,7 +11,8 @@ import (
 const ripeSlack = time.Millisecond
 
 // ripening keeps the votes of round 0 for the mempool delay. It is the same for all, so the first that was asked for is
-// the first that is due, and neither an alarm nor a wake of the flight is needed for each.
+// the first that is due, and neither an alarm nor a wake of the flight is needed for each. A flight asks once, so it holds
+// no more than flights began within the delay.
 type ripening struct {
 	delay time.Duration
 	queue []unripe
