@@ -51,10 +51,11 @@ type Submitter interface {
 	// an error. One already final answers FINAL at once, whatever the level. Submit does not change the
 	// bytes and may keep them; the status is the API's from then on and must not be changed afterwards.
 	Submit(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error)
-	// Begin hands over as Submit does and waits for a place at most. Unless it returns an error, which is one that Submit
+	// Begin hands over as Submit does and waits for a place at most, or, with shed, for nothing: then the transaction
+	// waits for its place, or is refused. Unless it returns an error, which is one that Submit
 	// would return, ready is called once, from any goroutine, perhaps before Begin returns, when the wait is over; it
 	// does not block. When ctx ends the wait may end too.
-	Begin(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel, ready func()) (Pending, error)
+	Begin(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel, shed bool, ready func()) (Pending, error)
 	// Validate checks a transaction as a vote would and changes nothing. The id is returned wherever the
 	// bytes have one, also beside a refusal; it is zero otherwise.
 	Validate(ctx context.Context, transaction []byte) (domain.Hash, error)

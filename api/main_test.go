@@ -63,8 +63,8 @@ func (s *script) Submit(ctx context.Context, origin string, raw []byte, level no
 	return s.submit(ctx, origin, raw, level)
 }
 
-// Begin submits in a goroutine. A panic there is one of Result.
-func (s *script) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, ready func()) (Pending, error) {
+// Begin submits in a goroutine, whether or not load is shed. A panic there is one of Result.
+func (s *script) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, _ bool, ready func()) (Pending, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &scripted{cancel: cancel, done: make(chan struct{})}
 	go func() {

@@ -39,7 +39,7 @@ type submissions struct {
 type submission struct {
 	w        *submissions
 	sequence uint64
-	level    notaryv1.WaitLevel
+	wish     *wish
 	started  time.Time
 	until    time.Time // when the wait ends
 
@@ -54,10 +54,21 @@ type submission struct {
 	err    error
 }
 
-// How many transactions may come in a message beside the first, and how many answers go in one.
+// wish is what the transactions of one message are waited for, whether they are answered with their proofs, and whether they
+// are refused rather than hold the stream back.
+type wish struct {
+	level notaryv1.WaitLevel
+	proof bool
+	known uint64 // see Reader.Proof
+	shed  bool
+}
+
+// How many transactions may come in a message beside the first, and how many answers go in one, which ends with the answer
+// that makes proofs longer than maxProofs: clients take messages of 4 MiB unless told otherwise.
 const (
 	maxMore     = 255
 	maxTogether = 64
+	maxProofs   = 1 << 20
 )
 
 // SubmitTransactions implements notaryv1.NotaryServiceServer. Answers come in the order in which
@@ -87,11 +98,12 @@ func (w *submissions) read(ctx context.Context) {
 		if len(req.GetMore()) > 0 {
 			w.several.Store(true)
 		}
-		if !w.admit(ctx, req.GetSequence(), req.GetTransaction(), req.GetWaitFor()) {
+		wish := &wish{level: req.GetWaitFor(), proof: req.GetWithProof(), known: req.GetKnownEpoch(), shed: req.GetShedLoad()}
+		if !w.admit(ctx, req.GetSequence(), req.GetTransaction(), wish) {
 			return
 		}
 		for i, raw := range req.GetMore() {
-			if !w.admit(ctx, req.GetSequence()+uint64(i)+1, raw, req.GetWaitFor()) {
+			if !w.admit(ctx, req.GetSequence()+uint64(i)+1, raw, wish) {
 				return
 			}
 		}
@@ -99,7 +111,7 @@ func (w *submissions) read(ctx context.Context) {
 }
 
 // admit hands one transaction over once the client may and there is a place; false says that no more are taken.
-func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, level notaryv1.WaitLevel) bool {
+func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, wish *wish) bool {
 	table := w.service.guard.table
 	for over := table.Take(w.call.client); over != nil; over = table.Take(w.call.client) {
 		select {
@@ -117,25 +129,29 @@ func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, le
 			return false
 		}
 	}
-	return w.hand(ctx, sequence, raw, level)
+	return w.hand(ctx, sequence, raw, wish)
 }
 
 // hand hands one transaction over; false says that no more are.
-func (w *submissions) hand(ctx context.Context, sequence uint64, raw []byte, level notaryv1.WaitLevel) bool {
+func (w *submissions) hand(ctx context.Context, sequence uint64, raw []byte, wish *wish) bool {
 	if !w.enter() {
 		return false
 	}
 	now := time.Now()
-	s := &submission{w: w, sequence: sequence, started: now, until: w.service.waitUntil(ctx, now)}
+	s := &submission{w: w, sequence: sequence, wish: wish, started: now, until: w.service.waitUntil(ctx, now)}
 	var pending Pending
 	s.err = w.service.guard.protect(w.call, func() (err error) {
 		if err = checkTransaction(raw); err != nil {
 			return err
 		}
-		if s.level, err = checkLevel(level); err != nil {
+		if err = checkProofWanted(wish.proof, wish.level); err != nil {
 			return err
 		}
-		pending, err = w.service.backends.Submitter.Begin(ctx, w.call.client, raw, s.level, s.done)
+		level, err := checkLevel(wish.level)
+		if err != nil {
+			return err
+		}
+		pending, err = w.service.backends.Submitter.Begin(ctx, w.call.client, raw, level, wish.shed, s.done)
 		return err
 	})
 	if s.err != nil {
@@ -316,7 +332,7 @@ func (w *submissions) expire(ctx context.Context) {
 			continue // it is done
 		}
 		go func() { // the backend may have to ask somebody
-			s.status, s.err = s.pending.Status(ctx), waitExpired(s.level, s.started)
+			s.status, s.err = s.pending.Status(ctx), waitExpired(s.wish.level, s.started)
 			s.done()
 		}()
 	}
@@ -348,13 +364,13 @@ func (w *submissions) forget(p Pending) {
 // answer sends what came of some transactions, together where they came so.
 func (w *submissions) answer(ctx context.Context, batch []*submission) error {
 	for len(batch) > 0 {
-		n := 1
-		if w.several.Load() {
-			n = min(len(batch), maxTogether)
-		}
 		answer := w.outcome(ctx, batch[0])
-		for _, s := range batch[1:n] {
-			answer.More = append(answer.More, w.outcome(ctx, s))
+		n, proofs := 1, len(answer.Proof)
+		for w.several.Load() && n < min(len(batch), maxTogether) && proofs < maxProofs {
+			next := w.outcome(ctx, batch[n])
+			answer.More = append(answer.More, next)
+			proofs += len(next.Proof)
+			n++
 		}
 		if err := w.stream.Send(answer); err != nil {
 			return err
@@ -371,14 +387,17 @@ func (w *submissions) answer(ctx context.Context, batch []*submission) error {
 // in the answer's rejection; the state is REJECTED only where the reason ends the transaction.
 func (w *submissions) outcome(ctx context.Context, s *submission) *notaryv1.SubmitTransactionsResponse {
 	g, status, err := w.service.guard, s.status, s.err
+	var proof []byte
 	if err == nil {
 		err = g.protect(w.call, func() (err error) {
 			status, err = s.pending.Result()
-			status, err = settled(s.level, status, err)
+			if status, err = settled(s.wish.level, status, err); err == nil && s.wish.proof {
+				proof, err = w.service.proofOf(ctx, status, s.wish.known)
+			}
 			return err
 		})
 	}
-	answer := &notaryv1.SubmitTransactionsResponse{Sequence: s.sequence, Status: status}
+	answer := &notaryv1.SubmitTransactionsResponse{Sequence: s.sequence, Status: status, Proof: proof}
 	if err = explain(ctx, err); err != nil {
 		if answer.Status == nil {
 			answer.Status = &notaryv1.TransactionStatus{}

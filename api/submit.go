@@ -16,8 +16,8 @@ import (
 // reason. When the wait ends before the level is reached, the error is WAIT_EXPIRED with the present
 // TransactionStatus among its details: the transaction goes on, and submitting it again waits on.
 func (s *notaryService) SubmitTransaction(ctx context.Context, req *notaryv1.SubmitTransactionRequest) (*notaryv1.SubmitTransactionResponse, error) {
-	if req.GetWithProof() && req.GetWaitFor() != notaryv1.WaitLevel_WAIT_LEVEL_FINAL {
-		return nil, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "with_proof", "there is a proof only with wait_for FINAL")
+	if err := checkProofWanted(req.GetWithProof(), req.GetWaitFor()); err != nil {
+		return nil, err
 	}
 	note(ctx, slog.String("level", req.GetWaitFor().String()))
 	status, err := s.submit(ctx, req.GetTransaction(), req.GetWaitFor())
@@ -31,14 +31,27 @@ func (s *notaryService) SubmitTransaction(ctx context.Context, req *notaryv1.Sub
 	if !req.GetWithProof() {
 		return answer, nil
 	}
+	if answer.Proof, err = s.proofOf(ctx, status, req.GetKnownEpoch()); err != nil {
+		return nil, withStatus{err, status}
+	}
+	return answer, nil
+}
+
+// checkProofWanted refuses a wish for a proof of what need not be final.
+func checkProofWanted(wanted bool, level notaryv1.WaitLevel) error {
+	if wanted && level != notaryv1.WaitLevel_WAIT_LEVEL_FINAL {
+		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "with_proof", "there is a proof only with wait_for FINAL")
+	}
+	return nil
+}
+
+// proofOf is the acceptance proof of a transaction with a status of FINAL, and the transaction in it.
+func (s *notaryService) proofOf(ctx context.Context, status *notaryv1.TransactionStatus, known uint64) ([]byte, error) {
 	id, err := domain.HashFrom(status.GetTransactionId())
 	if err != nil {
 		return nil, fmt.Errorf("status of a final transaction: %w", err)
 	}
-	if answer.Proof, err = s.backends.Reader.Proof(ctx, id, true, req.GetKnownEpoch()); err != nil {
-		return nil, withStatus{err, status}
-	}
-	return answer, nil
+	return s.backends.Reader.Proof(ctx, id, true, known)
 }
 
 // submit hands one transaction over and waits. The status may stand beside an error.

@@ -355,3 +355,68 @@ func TestStreamTakesSeveral(t *testing.T) {
 	_, err := stream.Recv()
 	wantReason(t, err, notaryv1.Reason_REASON_INVALID_ARGUMENT)
 }
+
+// TestStreamBringsProofs: of what is final, where they are wanted; a proof that cannot be made is said beside the state; and a message
+// of answers stays within what clients take.
+func TestStreamBringsProofs(t *testing.T) {
+	const size = 300 << 10
+	n := serve(t, quick(), &script{
+		submit: func(_ context.Context, _ string, raw []byte, _ notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+			return statusOf(hash(raw[0]), stateFinal), nil
+		},
+		proof: func(_ context.Context, id domain.Hash, with bool, known uint64) ([]byte, error) {
+			switch {
+			case !with || known != 5:
+				t.Errorf("proof of %v, with its transaction: %v, known: %d", id, with, known)
+			case id == hash('x'):
+				return nil, errScript
+			}
+			return append(make([]byte, size), id[:]...), nil
+		},
+	})
+	stream := must(n.client.SubmitTransactions(within(t)))
+	var more [][]byte
+	for range 40 {
+		more = append(more, []byte("b"))
+	}
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 1, Transaction: []byte("a"), WaitFor: levelFinal, WithProof: true, KnownEpoch: 5})
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 2, Transaction: []byte("a"), WaitFor: notaryv1.WaitLevel_WAIT_LEVEL_ACCEPTED, WithProof: true})
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 3, Transaction: []byte("x"), WaitFor: levelFinal, WithProof: true, KnownEpoch: 5})
+	stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: 4, Transaction: []byte("b"), More: more, WaitFor: levelFinal, WithProof: true, KnownEpoch: 5})
+	stream.CloseSend()
+	answers := 0
+	for {
+		first, err := stream.Recv() // refuses more than 4 MiB
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range append(first.GetMore(), first) {
+			answers++
+			state, reason := a.GetStatus().GetState(), a.GetStatus().GetRejection().GetReason()
+			switch a.GetSequence() {
+			case 2:
+				if reason != notaryv1.Reason_REASON_INVALID_ARGUMENT || len(a.GetProof()) > 0 {
+					t.Errorf("ACCEPTED with a proof: %v", a)
+				}
+			case 3:
+				if state != stateFinal || reason != notaryv1.Reason_REASON_NOT_FOUND || len(a.GetProof()) > 0 {
+					t.Errorf("no proof: %v", a.GetStatus())
+				}
+			default:
+				want := hash('b')
+				if a.GetSequence() == 1 {
+					want = hash('a')
+				}
+				if state != stateFinal || len(a.GetProof()) != size+len(want) || string(a.GetProof()[size:]) != string(want[:]) {
+					t.Errorf("%d: %v, a proof of %d bytes", a.GetSequence(), a.GetStatus(), len(a.GetProof()))
+				}
+			}
+		}
+	}
+	if want := 4 + len(more); answers != want {
+		t.Errorf("%d answers, not %d", answers, want)
+	}
+}

@@ -49,31 +49,41 @@ func newAdmission(most int, busy time.Duration) *admission {
 // admit takes a place, or says why there is none. It waits for one where a client brings what is to be taken in, until
 // ctx ends at the latest.
 func (a *admission) admit(ctx context.Context, o Origin) error {
+	w, err := a.enter(o)
+	if w == nil {
+		return err
+	}
+	return a.wait(ctx, w)
+}
+
+// enter takes a place, or one in the line for places (then there is a guest, who must wait), or says why there is neither.
+func (a *admission) enter(o Origin) (*guest, error) {
 	if o.kind == fromStore { // it had its place in an earlier life
 		a.inFlight.Add(1)
-		return nil
+		return nil, nil
 	}
 	if a.draining.Load() {
-		return shuttingDown()
+		return nil, shuttingDown()
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if err := a.room(o); err != nil {
-		a.mu.Unlock()
-		return err
+		return nil, err
 	}
 	if o.kind != fromAPI || a.clients < a.pace.limit && a.lobby.n == 0 {
 		a.take(o)
-		a.mu.Unlock()
-		return nil
+		return nil, nil
 	}
 	w := a.lobby.join(o)
 	if int64(a.lobby.n) > a.pace.room() {
 		longest := a.lobby.longest()
 		a.lobby.drop(longest)
+		if longest == w {
+			return nil, overloaded(a.clients)
+		}
 		close(longest.told)
 	}
-	a.mu.Unlock()
-	return a.wait(ctx, w)
+	return w, nil
 }
 
 // room says why there is none for what an origin brings, whatever the pace.
@@ -119,6 +129,16 @@ func (a *admission) wait(ctx context.Context, w *guest) error {
 		return shuttingDown()
 	}
 	return nil
+}
+
+// quit has a guest wait no more.
+func (a *admission) quit(w *guest) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w.line != nil {
+		a.lobby.drop(w)
+		close(w.told)
+	}
 }
 
 // pass gives the places that are free to those who wait.

@@ -13,7 +13,7 @@ import (
 func (n *villager) begin(t *testing.T, ctx context.Context, raw []byte, level notaryv1.WaitLevel) (Pending, <-chan struct{}) {
 	t.Helper()
 	ready := make(chan struct{})
-	p, err := n.Begin(ctx, "test", raw, level, func() { close(ready) })
+	p, err := n.Begin(ctx, "test", raw, level, false, func() { close(ready) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestBegin(t *testing.T) {
 	}
 	// A rival of what is final is refused, at once or as its result.
 	over := make(chan struct{})
-	p, err := n.Begin(ctx, "test", v.pay(0, "rival").Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL, func() { close(over) })
+	p, err := n.Begin(ctx, "test", v.pay(0, "rival").Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL, false, func() { close(over) })
 	if err == nil {
 		within(t, "a refusal", over)
 		_, err = p.Result()
@@ -61,7 +61,7 @@ func TestBegin(t *testing.T) {
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_OUTPOINT_SPENT {
 		t.Errorf("a rival of what is final: %v", err)
 	}
-	if _, err := n.Begin(ctx, "test", []byte("nothing"), notaryv1.WaitLevel_WAIT_LEVEL_FINAL, func() {}); refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNSPECIFIED {
+	if _, err := n.Begin(ctx, "test", []byte("nothing"), notaryv1.WaitLevel_WAIT_LEVEL_FINAL, false, func() {}); refusal.ReasonOf(err) == notaryv1.Reason_REASON_UNSPECIFIED {
 		t.Errorf("bytes that are no transaction: %v", err)
 	}
 }
@@ -88,5 +88,56 @@ func TestBeginIsLeft(t *testing.T) {
 	case <-never:
 		t.Error("who has left is told")
 	default:
+	}
+}
+
+// TestBeginSheds: with shed, transactions wait for their places beside the stream; too many are refused, the newest first; who leaves
+// waits no more; and who gets a place goes on.
+func TestBeginSheds(t *testing.T) {
+	v := newVillageFor(t, 1, 300, nil)
+	n, ctx := v.start(0), t.Context()
+	a := n.sh.admission
+	others := func(change int64) { // who have places from elsewhere
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.clients += change
+		a.pass()
+	}
+	const places = 3
+	a.pace.limit = places
+	room := int(a.pace.room())
+	others(places)
+	type waiter struct {
+		Pending
+		ready <-chan struct{}
+	}
+	var all []waiter
+	for i := range room + 3 {
+		ready := make(chan struct{})
+		p, err := n.Begin(ctx, "test", v.pay(uint32(i), "").Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL, true, func() { close(ready) })
+		if want := i < room; (err == nil) != want || !want && refusal.ReasonOf(err) != notaryv1.Reason_REASON_OVERLOADED {
+			t.Fatalf("%d, with room for %d: %v", i, room, err)
+		}
+		if err == nil {
+			all = append(all, waiter{p, ready})
+		}
+	}
+	if all[1].Leave() {
+		t.Error("who waits for a place is told that it waits no more")
+	}
+	within(t, "the end of a wait that was left", all[1].ready)
+	if s, err := all[1].Result(); refusal.ReasonOf(err) != notaryv1.Reason_REASON_OVERLOADED {
+		t.Errorf("left before it had a place: %v, %v", s, err)
+	}
+	others(-places)
+	within(t, "finality", all[0].ready)
+	if s, err := all[0].Result(); err != nil || s.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
+		t.Errorf("%v, %v", s, err)
+	}
+	for _, w := range all[2:] {
+		within(t, "finality", w.ready)
+		if s, err := w.Result(); err != nil || s.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
+			t.Fatalf("%v, %v", s, err)
+		}
 	}
 }

@@ -126,18 +126,35 @@ func witnessed(err error) bool {
 // intake starts the flight of a decoded transaction, or finds the one it has. signed says that the
 // caller has verified the signatures.
 func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed bool) (*flight, error) {
+	f, w, err := sh.arrive(tx, origin, signed)
+	if w == nil {
+		return f, err
+	}
+	if err := sh.admission.wait(ctx, w); err != nil {
+		return nil, err
+	}
+	return sh.board(tx, origin, signed), nil
+}
+
+// arrive is intake that does not wait: where there is a guest, the transaction boards once its guest has a place.
+func (sh *shell) arrive(tx *utxo.Tx, origin Origin, signed bool) (*flight, *guest, error) {
 	if f := sh.flights.get(tx.ID); f != nil {
-		return f, nil
+		return f, nil, nil
 	}
 	if err := sh.graves.binding(tx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := sh.space.admit(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := sh.admission.admit(ctx, origin); err != nil {
-		return nil, err
+	if w, err := sh.admission.enter(origin); w != nil || err != nil {
+		return nil, w, err
 	}
+	return sh.board(tx, origin, signed), nil, nil
+}
+
+// board starts the flight of a transaction that has a place, or finds the one it has.
+func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
 	f := newFlight(tx, origin, sh.config.Fees)
 	if signed {
 		f.box.post(verified)
@@ -145,11 +162,11 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	there, added := sh.flights.add(f)
 	if !added {
 		sh.admission.leave(origin, false)
-		return there, nil
+		return there
 	}
 	sh.metrics.received[origin.kind].Inc()
 	sh.join(f)
-	return f, nil
+	return f
 }
 
 // join has a flight told of what was counted before it came, which launches it. That is not left to the patience of who

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"sync"
 
 	"github.com/notarynet/notaryd/node/lifecycle"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -15,26 +17,34 @@ type Pending = interface {
 	Leave() bool
 }
 
-// Begin takes a transaction in as Submit does and returns once it has a place: ready is called, once and from any
-// goroutine, when it has reached a level, is rejected, or the node ends. It must not block, and may be called before Begin
-// returns.
-func (n *Node) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, ready func()) (Pending, error) {
+// Begin takes a transaction in as Submit does: ready is called, once and from any goroutine, when it has reached a level, is
+// rejected, or the node ends. It must not block, and may be called before Begin returns. With shed, Begin does not wait for a
+// place: the transaction does, and what is told when there is none is what Result returns.
+func (n *Node) Begin(ctx context.Context, origin string, raw []byte, level notaryv1.WaitLevel, shed bool, ready func()) (Pending, error) {
 	tx, err := n.sh.received(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
 	p := &pending{node: n, ctx: ctx, origin: origin, tx: tx, level: level, ready: ready}
-	if p.f, p.status, err = n.sh.submitted(ctx, tx, origin); err != nil {
-		return nil, err
+	f, w, err := n.sh.arrive(tx, client(origin), false)
+	switch {
+	case w != nil && shed:
+		p.guest = w
+		go p.queue(w)
+		return p, nil
+	case w != nil:
+		if err = n.sh.admission.wait(ctx, w); err == nil {
+			f = n.sh.board(tx, client(origin), false)
+		}
 	}
-	if p.f == nil { // it is final
+	if err != nil {
+		if p.status, err = n.sh.refused(tx.ID, err); err != nil {
+			return nil, err
+		}
 		ready()
 		return p, nil
 	}
-	if !p.f.await(vigil{level, p}) {
-		state, _ := p.f.standing()
-		p.arrived(state)
-	}
+	p.watch(f)
 	return p, nil
 }
 
@@ -46,11 +56,44 @@ type pending struct {
 	tx     *utxo.Tx
 	level  notaryv1.WaitLevel
 	ready  func()
-	f      *flight
+	guest  *guest // of one that waits for a place, or did
+
+	mu   sync.Mutex
+	left bool
+	f    *flight // once it has a place
 
 	// What Result returns, where it had to be waited for.
 	status *notaryv1.TransactionStatus
 	err    error
+}
+
+// queue waits for a place.
+func (p *pending) queue(w *guest) {
+	sh := p.node.sh
+	err := sh.admission.wait(p.ctx, w)
+	if err == nil {
+		p.watch(sh.board(p.tx, client(p.origin), false))
+		return
+	}
+	p.status, p.err = sh.refused(p.tx.ID, err)
+	p.ready()
+}
+
+// watch has ready called when a flight is where it is waited for.
+func (p *pending) watch(f *flight) {
+	p.mu.Lock()
+	p.f = f
+	left := p.left
+	waits := !left && f.await(vigil{p.level, p})
+	p.mu.Unlock()
+	switch {
+	case left:
+		p.status, p.err = p.Status(p.ctx), refusal.New(notaryv1.Reason_REASON_WAIT_EXPIRED, "", "the transaction goes on, submit it again to wait on")
+		p.ready()
+	case !waits:
+		state, _ := f.standing()
+		p.arrived(state)
+	}
 }
 
 // arrived implements arriver. What is final needs no more waiting, nearly always; anything else does, and that is not
@@ -83,4 +126,13 @@ func (p *pending) Status(ctx context.Context) *notaryv1.TransactionStatus {
 }
 
 // Leave ends the wait; false says that ready was called, or will be.
-func (p *pending) Leave() bool { return p.f != nil && p.f.leave(p) }
+func (p *pending) Leave() bool {
+	p.mu.Lock()
+	p.left = true
+	f := p.f
+	p.mu.Unlock()
+	if f == nil && p.guest != nil {
+		p.node.sh.admission.quit(p.guest)
+	}
+	return f != nil && f.leave(p)
+}

@@ -41,15 +41,24 @@ func (sh *shell) received(ctx context.Context, raw []byte) (*utxo.Tx, error) {
 // submitted takes a client's transaction in. There is no flight where it is refused; but what is final stays so, room or
 // not, and the answer is that. One that is final otherwise ends as soon as it has looked at what it spends.
 func (sh *shell) submitted(ctx context.Context, tx *utxo.Tx, origin string) (*flight, *notaryv1.TransactionStatus, error) {
-	f, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: origin}, false)
+	f, err := sh.intake(ctx, tx, client(origin), false)
 	if err == nil {
 		return f, nil, nil
 	}
-	if final, e := sh.finalStatus(tx.ID); final != nil || e != nil {
-		return nil, final, e
-	}
-	return nil, nil, err
+	final, err := sh.refused(tx.ID, err)
+	return nil, final, err
 }
+
+// refused is what a client is told whose transaction was not taken in: that it is final, or why it was not.
+func (sh *shell) refused(id domain.Hash, why error) (*notaryv1.TransactionStatus, error) {
+	if final, err := sh.finalStatus(id); final != nil || err != nil {
+		return final, err
+	}
+	return nil, why
+}
+
+// client is the origin of what a client brings.
+func client(name string) Origin { return Origin{kind: fromAPI, name: name} }
 
 // arrival is closed when a flight is where somebody waits for it.
 type arrival chan struct{}

@@ -514,7 +514,15 @@ type SubmitTransactionsRequest struct {
 	WaitFor     WaitLevel `protobuf:"varint,3,opt,name=wait_for,json=waitFor,proto3,enum=notary.v1.WaitLevel" json:"wait_for,omitempty"`
 	// Further transactions, at most 255, to be taken after it: the k-th, from 1, has sequence + k. Whoever sends several in a
 	// message is answered several in a message.
-	More          [][]byte `protobuf:"bytes,4,rep,name=more,proto3" json:"more,omitempty"`
+	More [][]byte `protobuf:"bytes,4,rep,name=more,proto3" json:"more,omitempty"`
+	// With wait_for FINAL: answer with the acceptance proofs too, of all transactions of this message.
+	WithProof bool `protobuf:"varint,5,opt,name=with_proof,json=withProof,proto3" json:"with_proof,omitempty"`
+	// With proofs: as in GetAcceptanceProofRequest.
+	KnownEpoch uint64 `protobuf:"varint,6,opt,name=known_epoch,json=knownEpoch,proto3" json:"known_epoch,omitempty"`
+	// While the node has no place for these transactions they wait for one beside the stream, in turns with those of others, and
+	// where too many wait they are refused as OVERLOADED with a time to try again. Without it the stream is not read on until
+	// there is a place, so that flow control holds the client back.
+	ShedLoad      bool `protobuf:"varint,7,opt,name=shed_load,json=shedLoad,proto3" json:"shed_load,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -577,12 +585,35 @@ func (x *SubmitTransactionsRequest) GetMore() [][]byte {
 	return nil
 }
 
+func (x *SubmitTransactionsRequest) GetWithProof() bool {
+	if x != nil {
+		return x.WithProof
+	}
+	return false
+}
+
+func (x *SubmitTransactionsRequest) GetKnownEpoch() uint64 {
+	if x != nil {
+		return x.KnownEpoch
+	}
+	return 0
+}
+
+func (x *SubmitTransactionsRequest) GetShedLoad() bool {
+	if x != nil {
+		return x.ShedLoad
+	}
+	return false
+}
+
 type SubmitTransactionsResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Status   *TransactionStatus     `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
 	// Further answers, which have none within; only on streams on which several transactions came in a message.
-	More          []*SubmitTransactionsResponse `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"`
+	More []*SubmitTransactionsResponse `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"`
+	// Canonical AcceptanceProof where it was asked for and the transaction is final.
+	Proof         []byte `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -634,6 +665,13 @@ func (x *SubmitTransactionsResponse) GetStatus() *TransactionStatus {
 func (x *SubmitTransactionsResponse) GetMore() []*SubmitTransactionsResponse {
 	if x != nil {
 		return x.More
+	}
+	return nil
+}
+
+func (x *SubmitTransactionsResponse) GetProof() []byte {
+	if x != nil {
+		return x.Proof
 	}
 	return nil
 }
@@ -2450,16 +2488,22 @@ const file_notary_v1_service_proto_rawDesc = "" +
 	"knownEpoch\"g\n" +
 	"\x19SubmitTransactionResponse\x124\n" +
 	"\x06status\x18\x01 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\x12\x14\n" +
-	"\x05proof\x18\x02 \x01(\fR\x05proof\"\x9e\x01\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\"\xfb\x01\n" +
 	"\x19SubmitTransactionsRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12 \n" +
 	"\vtransaction\x18\x02 \x01(\fR\vtransaction\x12/\n" +
 	"\bwait_for\x18\x03 \x01(\x0e2\x14.notary.v1.WaitLevelR\awaitFor\x12\x12\n" +
-	"\x04more\x18\x04 \x03(\fR\x04more\"\xa9\x01\n" +
+	"\x04more\x18\x04 \x03(\fR\x04more\x12\x1d\n" +
+	"\n" +
+	"with_proof\x18\x05 \x01(\bR\twithProof\x12\x1f\n" +
+	"\vknown_epoch\x18\x06 \x01(\x04R\n" +
+	"knownEpoch\x12\x1b\n" +
+	"\tshed_load\x18\a \x01(\bR\bshedLoad\"\xbf\x01\n" +
 	"\x1aSubmitTransactionsResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x124\n" +
 	"\x06status\x18\x02 \x01(\v2\x1c.notary.v1.TransactionStatusR\x06status\x129\n" +
-	"\x04more\x18\x03 \x03(\v2%.notary.v1.SubmitTransactionsResponseR\x04more\">\n" +
+	"\x04more\x18\x03 \x03(\v2%.notary.v1.SubmitTransactionsResponseR\x04more\x12\x14\n" +
+	"\x05proof\x18\x04 \x01(\fR\x05proof\">\n" +
 	"\x1aValidateTransactionRequest\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\fR\vtransaction\"x\n" +
 	"\x1bValidateTransactionResponse\x12%\n" +
