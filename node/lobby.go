@@ -64,7 +64,10 @@ func (b *lobby) drop(w *guest) {
 	}
 	w.line = nil
 	b.n--
-	i := slices.Index(l.who, w)
+	i := len(l.who) - 1 // who gives way, nearly always
+	if l.who[i] != w {
+		i = slices.Index(l.who, w)
+	}
 	l.who = slices.Delete(l.who, i, i+1)
 	if len(l.who) == 0 {
 		delete(b.lines, w.origin.key())
