@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/notarynet/notaryd/internal/load"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -102,5 +104,25 @@ func TestPercentile(t *testing.T) {
 	}
 	if (&Outcome{}).Percentile(50) != 0 {
 		t.Error("nothing has a percentile")
+	}
+}
+
+// TestMeasured: what counts is the stage that transactions are timed to.
+func TestMeasured(t *testing.T) {
+	txs := []*utxo.Tx{{Raw: []byte("first")}, {Raw: []byte("second")}}
+	out, err := measured(txs, load.Proof, func(p load.Plan) (*load.Outcome, error) {
+		if len(p.Txs) != 2 || string(p.Txs[1]) != "second" || p.Stage != load.Proof {
+			t.Errorf("the plan is %+v", p)
+		}
+		o := &load.Outcome{Refused: 1, Failed: 2, Elapsed: 500 * time.Millisecond}
+		o.To[load.Final], o.To[load.Proof] = []time.Duration{1}, []time.Duration{2, 3}
+		return o, nil
+	})
+	if err != nil || len(out.Latencies) != 2 || out.Refused != 1 || out.Failed != 2 || out.Rate() != 4 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	broken := errors.New("broken")
+	if _, err := measured(txs, load.Final, func(load.Plan) (*load.Outcome, error) { return nil, broken }); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
 	}
 }

@@ -252,7 +252,7 @@ func (n *Network) underFlood(ctx context.Context, p FloodPlan, kind string, fact
 		if err != nil {
 			return nil, err
 		}
-		return n.Open(ctx, txs, p.Honest, 1)
+		return n.Calls(ctx, txs, p.Honest, 1)
 	}
 	calm, err := pay()
 	if err != nil {

@@ -22,7 +22,9 @@ type Plan struct {
 	// Rates are open loops of OpenSeconds each.
 	Rates       []int
 	OpenSeconds int
-	Settings    []string
+	// Calls says that each transaction of an open loop is a call of its own, rather than one of a stream.
+	Calls    bool
+	Settings []string
 	// Profile is where a processor profile of the first node in the closed loop goes, and with .RATE appended those of
 	// open loops; empty for none.
 	Profile string
@@ -57,6 +59,10 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if err := net.idle(ctx); err != nil {
 		return err
 	}
+	open := net.Open
+	if p.Calls {
+		open = net.Calls
+	}
 	for _, rate := range p.Rates {
 		txs, err := coins.Sign(rate * p.OpenSeconds)
 		if err != nil {
@@ -65,7 +71,7 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 		turnedAway := 0
 		err = net.measure(ctx, p.Live, rate, ceilings, report, func() (*Outcome, error) {
 			return net.profiled(ctx, p.profile(rate), p.OpenSeconds, func() (out *Outcome, err error) {
-				if out, err = net.Open(ctx, txs, rate, crowd); err == nil {
+				if out, err = open(ctx, txs, rate, crowd); err == nil {
 					turnedAway = out.Refused + out.Failed
 				}
 				return out, err

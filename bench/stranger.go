@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 
 	"google.golang.org/grpc"
@@ -38,6 +39,28 @@ func (s *stranger) close() error {
 	var errs []error
 	for _, c := range s.conns {
 		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// strangers are several, each at another address.
+type strangers []*stranger
+
+func newStrangers(n *Network, count int) (all strangers, err error) {
+	for i := range count {
+		s, err := newStranger(n, fmt.Sprint("127.0.1.", i+1))
+		if err != nil {
+			return nil, errors.Join(err, all.close())
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (all strangers) close() error {
+	var errs []error
+	for _, s := range all {
+		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
 }

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/wallet"
@@ -21,6 +18,8 @@ import (
 type benchFlags struct {
 	sequential int
 	rate       int
+	max        bool
+	window     int
 	duration   time.Duration
 	streams    int
 	histogram  bool
@@ -31,10 +30,14 @@ func (a *app) benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bench", GroupID: "dev", Short: "Measure the time to finality, and the load a devnet bears",
 		Long: "With --sequential: one transfer after the other, each timed from its submission until its proof is\n" +
-			"here and verified. With --rate and --duration: transfers signed beforehand and submitted at a fixed\n" +
-			"rate whether or not earlier ones are final (open loop), each timed from the instant it was due.\n" +
-			"The faucet of the local devnet pays itself. The timeout counts from the end of the preparations.",
-		Example: "  notary bench --sequential 50 --json\n  notary bench --rate 500 --duration 10s",
+			"here and verified. With --rate: transfers submitted at a fixed rate whether or not earlier ones are\n" +
+			"final (open loop), each timed from the instant it was due. With --max: --window transfers under way at\n" +
+			"any time (closed loop), which is as many a second as the node takes.\n\n" +
+			"For --rate and --max transfers are signed beforehand and go to one node over --streams streams. All are\n" +
+			"timed to FINAL, and about 2,000 of them, spread evenly, also to this node's PENDING and ACCEPTED votes\n" +
+			"and to the proof. The faucet of the local devnet pays itself. The timeout counts from the end of the\n" +
+			"preparations.",
+		Example: "  notary bench --sequential 50 --json\n  notary bench --rate 500 --duration 10s --histogram\n  notary bench --max --window 500",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
@@ -49,22 +52,40 @@ func (a *app) benchCommand() *cobra.Command {
 	}
 	c.Flags().IntVar(&f.sequential, "sequential", 0, "`number` of transfers one after the other")
 	c.Flags().IntVar(&f.rate, "rate", 0, "transfers a second, open loop")
-	c.Flags().DurationVar(&f.duration, "duration", 10*time.Second, "how long to submit at --rate")
-	c.Flags().IntVar(&f.streams, "streams", 4, "streams of submissions at --rate")
-	c.Flags().BoolVar(&f.histogram, "histogram", false, "draw a histogram of the latencies")
+	c.Flags().BoolVar(&f.max, "max", false, "as many transfers as the node takes, closed loop")
+	c.Flags().IntVar(&f.window, "window", 2000, "transfers under way at once with --max, over all streams")
+	c.Flags().DurationVar(&f.duration, "duration", 10*time.Second, "how long to submit with --rate and --max")
+	c.Flags().IntVar(&f.streams, "streams", 4, "streams of submissions with --rate and --max")
+	c.Flags().BoolVar(&f.histogram, "histogram", false, "draw histograms of the latencies")
 	return c
 }
 
+// Bounds of a load: of the transfers signed beforehand, and of those under way at once, where a node takes no more.
+const (
+	mostTransfers = 1_000_000
+	mostWindow    = 20_000
+)
+
 func (f benchFlags) check() error {
+	modes := 0
+	for _, chosen := range []bool{f.sequential != 0, f.rate != 0, f.max} {
+		if chosen {
+			modes++
+		}
+	}
 	switch {
-	case (f.sequential > 0) == (f.rate > 0):
-		return usage("bench wants either --sequential N or --rate R")
+	case modes != 1:
+		return usage("bench wants one of --sequential N, --rate R and --max")
 	case f.sequential < 0 || f.rate < 0 || f.streams < 1 || f.streams > 256:
 		return usage("numbers must be positive, and --streams at most 256")
+	case f.window < 1 || f.window > mostWindow:
+		return usage("--window must be from 1 to %d", mostWindow)
+	case f.duration <= 0:
+		return usage("--duration must be positive")
 	case f.rate > 0 && f.transfers() < 1:
 		return usage("--duration is too short for --rate")
-	case f.transfers() > 1_000_000:
-		return usage("more than 1,000,000 transfers; make --rate or --duration smaller")
+	case f.transfers() > mostTransfers:
+		return usage("more than %d transfers; make --rate or --duration smaller", mostTransfers)
 	}
 	return nil
 }
@@ -85,10 +106,13 @@ func (a *app) bench(ctx context.Context, c *client.Client, f benchFlags) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if f.sequential > 0 {
+	switch {
+	case f.sequential > 0:
 		return a.benchSequential(ctx, c, account, f)
+	case f.max:
+		return a.benchMax(ctx, c, account, f)
 	}
-	return a.benchOpen(ctx, c, account, f)
+	return a.benchRate(ctx, c, account, f)
 }
 
 // largest is the account's coin with the most native units.
@@ -115,7 +139,7 @@ func (a *app) benchSequential(ctx context.Context, c *client.Client, account *cl
 	if err != nil {
 		return err
 	}
-	bar := a.countBar(f.sequential)
+	bar := a.countBar("%d of %d", f.sequential)
 	defer bar.close()
 	latencies := make([]time.Duration, 0, f.sequential)
 	for range f.sequential {
@@ -142,56 +166,4 @@ func (a *app) benchSequential(ctx context.Context, c *client.Client, account *cl
 			histogram(w, latencies)
 		}
 	})
-}
-
-// summary is a set of latencies in JSON, in milliseconds.
-type summary struct {
-	N   int     `json:"n"`
-	P50 float64 `json:"p50_ms"`
-	P90 float64 `json:"p90_ms"`
-	P99 float64 `json:"p99_ms"`
-	Min float64 `json:"min_ms"`
-	Max float64 `json:"max_ms"`
-}
-
-// summarize sorts the latencies and takes percentiles by nearest rank.
-func summarize(latencies []time.Duration) summary {
-	slices.Sort(latencies)
-	n := len(latencies)
-	if n == 0 {
-		return summary{}
-	}
-	at := func(percent int) float64 { return millis(latencies[max((n*percent+99)/100, 1)-1]) }
-	return summary{N: n, P50: at(50), P90: at(90), P99: at(99), Min: millis(latencies[0]), Max: millis(latencies[n-1])}
-}
-
-func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// counter shows how far a count has come.
-type counter struct {
-	all *mpb.Progress
-	bar *mpb.Bar
-}
-
-// countBar draws on a terminal and stays silent elsewhere.
-func (a *app) countBar(total int) *counter {
-	if a.json || !a.terminal {
-		return &counter{}
-	}
-	all := mpb.New(mpb.WithOutput(a.err), mpb.WithAutoRefresh(), mpb.WithWidth(48))
-	return &counter{all, all.AddBar(int64(total), mpb.AppendDecorators(decor.CountersNoUnit("%d of %d")))}
-}
-
-func (c *counter) add(n int) {
-	if c.bar != nil {
-		c.bar.IncrBy(n)
-	}
-}
-
-func (c *counter) close() {
-	if c.bar != nil {
-		c.bar.Abort(false)
-		c.all.Wait()
-		c.bar = nil
-	}
 }

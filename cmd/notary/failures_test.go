@@ -48,6 +48,11 @@ func TestUsage(t *testing.T) {
 		{"bench", "--rate", "1", "--duration", "1ms"},
 		{"bench", "--rate", "1000000", "--duration", "1h"},
 		{"bench", "--sequential", "1", "--streams", "0"},
+		{"bench", "--sequential", "-1"},
+		{"bench", "--max", "--rate", "1"},
+		{"bench", "--max", "--window", "0"},
+		{"bench", "--max", "--window", "20001"},
+		{"bench", "--max", "--duration", "-1s"},
 		{"balance", "--tls-ca", "none.pem"},
 		{"balance", "--tls-ca", "genesis.bin"},
 	} {

@@ -2,18 +2,23 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
+	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/clienttest"
+	"github.com/notarynet/notaryd/internal/load"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -40,25 +45,134 @@ func TestBenchSequential(t *testing.T) {
 	w.refused(exitOpen, "WAIT_EXPIRED", "bench", "--sequential", "3", "--timeout", "200ms")
 }
 
-func TestBenchOpen(t *testing.T) {
+func TestBenchRate(t *testing.T) {
 	w := newWorld(t).withWallet()
 	w.around.now = time.Now
+	w.around.dial = append(w.around.dial, client.WithDialOptions(grpc.WithStreamInterceptor(proved)))
 	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
 	// More coins than one transaction can make, so that the preparation has two levels.
-	var got openSummary
+	var got rateView
 	if err := json.Unmarshal([]byte(w.want(exitOK, "bench", "--rate", "3000", "--duration", "100ms", "--json")), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.N != 300 || got.Submitted != 300 || got.Failed != 0 || got.Rate != 3000 || got.Final <= 0 || got.P50 < 0 || got.P99 < got.P50 {
+	if got.N != 300 || got.Submitted != 300 || got.Failed != 0 || got.Refused != 0 || got.Rate != 3000 || got.Final <= 0 || got.P50 < 0 || got.P99 < got.P50 {
 		t.Errorf("%+v", got)
+	}
+	for i, stage := range []summary{got.Stages.Pending, got.Stages.Accepted, got.Stages.Final, got.Stages.Proof} {
+		if stage.N != 300 || stage.Max <= 0 {
+			t.Errorf("%v: %+v", load.Stage(i), stage)
+		}
+	}
+	if got.Stages.Final != got.summary {
+		t.Errorf("final takes %+v and %+v", got.Stages.Final, got.summary)
 	}
 	// The coin for 300 transfers, 255 of it, 46 of one of those.
 	if n := w.net.Calls("SubmitTransaction"); n != 3 {
 		t.Errorf("%d preparing transactions, want 3", n)
 	}
-	if out := w.want(exitOK, "bench", "--rate", "100", "--duration", "50ms", "--streams", "2"); !strings.HasPrefix(out, "5 of 5 transfers final") {
+	out := w.want(exitOK, "bench", "--rate", "100", "--duration", "50ms", "--streams", "2", "--histogram")
+	if !strings.HasPrefix(out, "5 of 5 transfers final") {
 		t.Errorf("for people: %s", out)
 	}
+	if drawn := regexp.MustCompile(`(?m)^to (\w+):\n  < .*#$`).FindAllString(out, -1); len(drawn) != int(load.Stages) {
+		t.Errorf("histograms %q in %s", drawn, out)
+	}
+}
+
+// Transfers of a closed loop spend what earlier ones made, many times over.
+func TestBenchMax(t *testing.T) {
+	w := newWorld(t).withWallet()
+	w.around.now = time.Now
+	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
+	var got maxView
+	if err := json.Unmarshal([]byte(w.want(exitOK, "bench", "--max", "--window", "4", "--duration", "100ms", "--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.N != got.Submitted || got.N <= 4*coinsPerPlace || got.Failed != 0 || got.Window != 4 || got.Stages.Pending.N == 0 {
+		t.Errorf("%+v", got)
+	}
+	// A coin and 16 of it: no more are needed.
+	if n := w.net.Calls("SubmitTransaction"); n != 2 {
+		t.Errorf("%d preparing transactions, want 2", n)
+	}
+}
+
+// What a load came to is said in full, also where it went badly.
+func TestBenchPrints(t *testing.T) {
+	stages := stagesView{Final: summary{N: 7, P50: 1, P90: 2, P99: 3, Min: 0.5, Max: 4}}
+	var out strings.Builder
+	rateView{loadView{stages.Final, 10, 3, 1, 6.9, stages}, 10, 0.25}.write(&out)
+	maxView{loadView{stages.Final, 10, 2, 5, 3.5, stages}, 4, true, 2}.write(&out)
+	table := `ms to         timed    median      90 %      99 %   fastest   slowest
+pending           0       0.0       0.0       0.0       0.0       0.0
+accepted          0       0.0       0.0       0.0       0.0       0.0
+final             7       1.0       2.0       3.0       0.5       4.0
+proof             0       0.0       0.0       0.0       0.0       0.0
+`
+	want := `7 of 10 transfers final, 7 a second of 10 asked for; submissions at most 0.2 ms late
+1 were refused since the node had too many
+2 had no good answer
+` + table + `7 transfers final in 2.0 s, 4 a second with 4 under way at once
+the 10 transfers signed beforehand ran out before the time was over
+5 times one was refused since the node had too many, to be offered again
+2 had no good answer
+` + table
+	if out.String() != want {
+		t.Errorf("got %s\nwant %s", out.String(), want)
+	}
+}
+
+// What is known when a load ends before its time is printed, and why it did.
+func TestBenchEndsEarly(t *testing.T) {
+	w := newWorld(t).withWallet()
+	w.around.now = time.Now
+	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
+	w.around.dial = append(w.around.dial, client.WithDialOptions(grpc.WithStreamInterceptor(stuck(w))))
+	for _, args := range [][]string{{"--rate", "100"}, {"--max", "--window", "4"}} {
+		args = append([]string{"bench", "--duration", "50ms", "--timeout", "700ms", "--streams", "1"}, args...)
+		code, stdout, stderr := w.run(args...)
+		if code != exitOpen || !strings.Contains(stdout, "transfers final") || !strings.Contains(stderr, "[WAIT_EXPIRED]") {
+			t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
+		}
+		w.net.Set(clienttest.Faults{})
+	}
+}
+
+// stuck lets nothing become final from the first stream of submissions on.
+func stuck(w *world) grpc.StreamClientInterceptor {
+	return func(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		w.net.Set(clienttest.Faults{Stuck: true})
+		return open(ctx, d, c, method, opts...)
+	}
+}
+
+// proved gives the answers of a stream of submissions the proofs that are asked for, which the network of these tests leaves out.
+func proved(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := open(ctx, d, c, method, opts...)
+	return &proving{ClientStream: s}, err
+}
+
+// proving is such a stream.
+type proving struct {
+	grpc.ClientStream
+	wanted sync.Map // sequence numbers
+}
+
+func (p *proving) SendMsg(m any) error {
+	if r, ok := m.(*notaryv1.SubmitTransactionsRequest); ok && r.GetWithProof() {
+		p.wanted.Store(r.GetSequence(), true)
+	}
+	return p.ClientStream.SendMsg(m)
+}
+
+func (p *proving) RecvMsg(m any) error {
+	err := p.ClientStream.RecvMsg(m)
+	if answer, ok := m.(*notaryv1.SubmitTransactionsResponse); ok && err == nil {
+		if _, wanted := p.wanted.Load(answer.GetSequence()); wanted {
+			answer.Proof = []byte("a proof")
+		}
+	}
+	return err
 }
 
 func TestSummarize(t *testing.T) {

@@ -46,6 +46,7 @@ var layers = []struct {
 	{"cmd/notary/...", []string{"proto/...", "utxo", "observation", "client/...", "internal/...", "cmd/notary/..."}},
 	{"internal/refverify/...", []string{"internal/refverify/..."}},
 	{"internal/sim/...", []string{"proto/...", "utxo", "observation", "trust", "conflict", "rewards", "node/lifecycle", "node/epoch", "internal/sim/..."}},
+	{"internal/load", []string{"proto/..."}},
 	{"internal/...", []string{"..."}},
 	{"bench/...", []string{"..."}},
 }

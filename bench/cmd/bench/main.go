@@ -39,6 +39,7 @@ func run() error {
 	flag.IntVar(&plan.Seconds, "seconds", 30, "length of the closed loop; 0 for none")
 	flag.IntVar(&plan.Window, "window", 6000, "transactions under way in the closed loop, at all nodes together")
 	flag.StringVar(&plan.Profile, "profile", "", "file for a processor profile of the first node in the closed loop")
+	flag.BoolVar(&plan.Calls, "calls", false, "open loops: each transaction a call of its own, not over streams")
 	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
 	flag.Parse()
 	var err error
