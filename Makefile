@@ -36,7 +36,7 @@ test: ## All tests
 
 .PHONY: race
 race: ## Tests of everything concurrent, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./internal/bubble ./node ./node/gossip ./node/lifecycle ./api/... ./client/... ./cmd/... ./internal/e2e
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./internal/bubble ./internal/load ./node ./node/gossip ./node/lifecycle ./api/... ./client/... ./cmd/... ./internal/e2e
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m -run 'Concurrent|AtOnce|Close|Hidden|Readers|Restart' ./node/store
 
 .PHONY: fuzz

@@ -76,6 +76,25 @@ func TestCheckFails(t *testing.T) {
 	}
 }
 
+func TestCheckPast(t *testing.T) {
+	good := Figure{Offered: 10_000, Refused: 5000, OfPeak: 0.91, P99OfPeak: 2.9}
+	if err := good.CheckPast(); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range map[string]func(*Figure){
+		"fewer final":   func(f *Figure) { f.OfPeak = 0.89 },
+		"longer":        func(f *Figure) { f.P99OfPeak = 3.1 },
+		"none refused":  func(f *Figure) { f.Refused = 0 },
+		"left unserved": func(f *Figure) { f.Failed = 1 },
+	} {
+		f := good
+		spoil(&f)
+		if f.CheckPast() == nil {
+			t.Errorf("%s: passes", name)
+		}
+	}
+}
+
 func TestFiguresAreKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latest.json")
 	if figures, err := Load(path); err != nil || figures != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -103,11 +104,17 @@ func (n *Network) sources(ctx context.Context, count int) ([]client.Coin, error)
 	if err := n.submitAll(ctx, txs); err != nil {
 		return nil, err
 	}
-	coins, err = n.Nodes[0].Coins(ctx, account.Address)
-	if err == nil && len(coins) < count {
-		err = fmt.Errorf("only %d coins", len(coins))
+	for range 100 { // final where they were handed in, and here a moment later
+		if coins, err = n.Nodes[0].Coins(ctx, account.Address); err != nil || len(coins) >= count {
+			return coins[:min(count, len(coins))], err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	return coins[:min(count, len(coins))], err
+	return nil, fmt.Errorf("only %d coins", len(coins))
 }
 
 // submitAll has transactions made final, each by one of the nodes, some at a time.

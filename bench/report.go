@@ -26,6 +26,9 @@ type Figure struct {
 	Load float64 `json:"client_us_per_tx"`
 	P50  float64 `json:"p50_ms"`
 	P99  float64 `json:"p99_ms"`
+	// OfPeak and P99OfPeak are Final and P99 over those at the peak, past saturation; 0 otherwise.
+	OfPeak    float64 `json:"of_peak,omitempty"`
+	P99OfPeak float64 `json:"p99_of_peak,omitempty"`
 	// Ratio is the sum of the ceilings over the processor time a transaction took a node: 1 cannot be beaten.
 	Ratio  float64 `json:"ceiling_ratio"`
 	Wire   float64 `json:"wire_bytes_per_tx_per_node"`
@@ -64,6 +67,9 @@ func (f *Figure) Write(w io.Writer, before *Figure) {
 	fmt.Fprintf(w, "    a transaction and node: %.1f us of processor%s, ratio to the ceilings %.2f%s, %.0f allocations, %.0f B sent, %.0f B written; %.0f MB at most; clients %.1f us\n",
 		f.CPU, change(f, before, func(f *Figure) float64 { return f.CPU }),
 		f.Ratio, change(f, before, func(f *Figure) float64 { return f.Ratio }), f.Allocs, f.Wire, f.Disk, f.PeakMB, f.Load)
+	if f.OfPeak > 0 {
+		fmt.Fprintf(w, "    past saturation: %.2f of the finals at the peak, p99 %.2f times as long\n", f.OfPeak, f.P99OfPeak)
+	}
 	if f.Refused+f.Failed > 0 {
 		fmt.Fprintf(w, "    %d refused as overloaded, %d without a good answer\n", f.Refused, f.Failed)
 	}

@@ -22,6 +22,8 @@ type Plan struct {
 	// Rates are open loops of OpenSeconds each.
 	Rates       []int
 	OpenSeconds int
+	// Past says that after them twice the peak is offered, the most that became final of any of them, and held against it.
+	Past bool
 	// Calls says that each transaction of an open loop is a call of its own, rather than one of a stream.
 	Calls    bool
 	Settings []string
@@ -56,49 +58,87 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := net.idle(ctx); err != nil {
-		return err
-	}
-	open := net.Open
-	if p.Calls {
-		open = net.Calls
-	}
-	for _, rate := range p.Rates {
-		txs, err := coins.Sign(rate * p.OpenSeconds)
-		if err != nil {
-			return err
-		}
-		turnedAway := 0
-		err = net.measure(ctx, p.Live, rate, ceilings, report, func() (*Outcome, error) {
-			return net.profiled(ctx, p.profile(rate), p.OpenSeconds, func() (out *Outcome, err error) {
-				if out, err = open(ctx, txs, rate, crowd); err == nil {
-					turnedAway = out.Refused + out.Failed
-				}
-				return out, err
-			})
-		})
-		if err == nil && turnedAway > 0 { // those coins are not where they should be
-			coins, err = net.Mint(ctx, p.Live)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if p.Seconds == 0 {
-		return nil
-	}
-	txs, err := coins.Sign(p.Seconds * most / p.Nodes)
-	if err != nil {
-		return err
-	}
 	if ceilings.PageUS, err = touchMemory(touchedBytes); err != nil {
 		return err
 	}
-	return net.measure(ctx, p.Live, 0, ceilings, report, func() (*Outcome, error) {
-		return net.profiled(ctx, p.profile(0), p.Seconds, func() (*Outcome, error) {
-			return net.Closed(ctx, txs, p.Live, p.Window/p.Nodes, time.Duration(p.Seconds)*time.Second)
+	if err := net.idle(ctx); err != nil {
+		return err
+	}
+	r := &session{Plan: p, net: net, coins: coins, ceilings: ceilings, report: report}
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	return r.closed(ctx)
+}
+
+// session is the loads on one network.
+type session struct {
+	Plan
+	net      *Network
+	coins    *Coins
+	ceilings Ceilings
+	report   func(Figure)
+}
+
+// open has the open loops.
+func (r *session) open(ctx context.Context) error {
+	var peak *Figure
+	for _, rate := range r.Rates {
+		f, err := r.openLoop(ctx, rate, nil)
+		if err != nil {
+			return err
+		}
+		if peak == nil || f.Final > peak.Final {
+			peak = &f
+		}
+	}
+	if !r.Past || peak == nil {
+		return nil
+	}
+	past, err := r.openLoop(ctx, 2*int(peak.Final), peak)
+	if err != nil {
+		return err
+	}
+	return past.CheckPast()
+}
+
+// openLoop offers so many transactions a second. peak is what is past, if anything.
+func (r *session) openLoop(ctx context.Context, rate int, peak *Figure) (f Figure, err error) {
+	if count := rate * r.OpenSeconds; r.Past && count > r.Live {
+		return f, fmt.Errorf("bench: %d transactions want as many outputs, since those of what is turned away are not spent: -live", count)
+	}
+	txs, err := r.coins.Sign(rate * r.OpenSeconds)
+	if err != nil {
+		return f, err
+	}
+	load := r.net.Open
+	if r.Calls {
+		load = r.net.Calls
+	}
+	f, err = r.measure(ctx, rate, peak, func() (*Outcome, error) {
+		return r.net.profiled(ctx, r.profile(rate), r.OpenSeconds, func() (*Outcome, error) { return load(ctx, txs, rate, crowd) })
+	})
+	if err == nil && f.Refused+f.Failed > 0 { // those coins are not where they should be
+		r.coins, err = r.net.Mint(ctx, r.Live)
+	}
+	return f, err
+}
+
+// closed has the closed loop.
+func (r *session) closed(ctx context.Context) error {
+	if r.Seconds == 0 {
+		return nil
+	}
+	txs, err := r.coins.Sign(r.Seconds * most / r.Nodes)
+	if err != nil {
+		return err
+	}
+	_, err = r.measure(ctx, 0, nil, func() (*Outcome, error) {
+		return r.net.profiled(ctx, r.profile(0), r.Seconds, func() (*Outcome, error) {
+			return r.net.Closed(ctx, txs, r.Live, r.Window/r.Nodes, time.Duration(r.Seconds)*time.Second)
 		})
 	})
+	return err
 }
 
 // profile is where the profile of a load goes: the closed loop's to Plan.Profile, those of open ones beside it.
@@ -117,22 +157,26 @@ func (n *Network) profiled(ctx context.Context, path string, seconds int, load f
 	return out, errors.Join(err, <-written)
 }
 
-// measure reads all counters before and after a load.
-func (n *Network) measure(ctx context.Context, live, offered int, c Ceilings, report func(Figure), load func() (*Outcome, error)) error {
-	before, err := n.Usage(ctx)
+// measure reads all counters before and after a load, and reports what that makes of it.
+func (r *session) measure(ctx context.Context, offered int, peak *Figure, load func() (*Outcome, error)) (f Figure, err error) {
+	before, err := r.net.Usage(ctx)
 	if err != nil {
-		return err
+		return f, err
 	}
 	out, err := load()
 	if err != nil {
-		return err
+		return f, err
 	}
-	after, err := n.settled(ctx, before.Finals+float64(len(out.Latencies)))
+	after, err := r.net.settled(ctx, before.Finals+float64(len(out.Latencies)))
 	if err != nil {
-		return err
+		return f, err
 	}
-	report(figure(n, live, offered, out, after.minus(before), c))
-	return nil
+	f = figure(r.net, r.Live, offered, out, after.minus(before), r.ceilings)
+	if peak != nil {
+		f.OfPeak, f.P99OfPeak = f.Final/peak.Final, f.P99/peak.P99
+	}
+	r.report(f)
+	return f, nil
 }
 
 // settled waits until every node holds as many finals, which a client of another has seen already. What a node missed

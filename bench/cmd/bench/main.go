@@ -40,6 +40,7 @@ func run() error {
 	flag.IntVar(&plan.Window, "window", 6000, "transactions under way in the closed loop, at all nodes together")
 	flag.StringVar(&plan.Profile, "profile", "", "file for a processor profile of the first node in the closed loop")
 	flag.BoolVar(&plan.Calls, "calls", false, "open loops: each transaction a call of its own, not over streams")
+	flag.BoolVar(&plan.Past, "past", false, "after the open loops one at twice the peak, the most that became final in any of them: fail where much is lost")
 	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
 	flag.Parse()
 	var err error
