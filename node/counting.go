@@ -23,7 +23,7 @@ type countingShard struct {
 	queue   chan any
 	tally   *conflict.Tally
 	flights *directory
-	launch  func(*flight)
+	joined  func(*flight)
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	metrics *Metrics
 	recent  []dated // transactions with votes or a flight, by age of either, that have not ended
@@ -107,11 +107,11 @@ const (
 )
 
 // newCounting makes so many shards, a power of two. The votes on what is final stay for linger at least.
-func newCounting(n int, before *beforeSet, late *lately, linger time.Duration, flights *directory, launch func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
+func newCounting(n int, before *beforeSet, late *lately, linger time.Duration, flights *directory, joined func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
 	c := &counting{metrics: m}
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
-			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, launch: launch, unknown: unknown,
+			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, joined: joined, unknown: unknown,
 			before: before, lately: late, linger: linger,
 			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
 		})
@@ -135,7 +135,7 @@ func (c *counting) countOn(ctx context.Context, b ballotsOn) {
 	put[any](ctx, c.shard(b.tx).queue, b)
 }
 
-// join has a flight told of what was counted before it came, and launched.
+// join has a flight told of what was counted before it came.
 func (c *counting) join(ctx context.Context, f *flight) {
 	put[any](ctx, c.shard(f.tx.ID).queue, joined{f})
 }
@@ -335,7 +335,7 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 }
 
 // join keeps the votes of a flight's transaction until it ends, tells the flight of the milestones that
-// were reached before it was there, and only then launches it: what is certified is judged otherwise.
+// were reached before it was there, and only then has it begin: what is certified is judged otherwise.
 func (s *countingShard) join(f *flight) {
 	id := f.tx.ID
 	if s.tally.Know(id, f) {
@@ -349,8 +349,7 @@ func (s *countingShard) join(f *flight) {
 	} else {
 		s.recent = append(s.recent, dated{id, time.Now()}) // else its first vote was
 	}
-	f.box.post(lifecycle.Begin{})
-	s.launch(f)
+	s.joined(f)
 }
 
 // forgetOld drops the votes of transactions that ended, or never came, a while ago.

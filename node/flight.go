@@ -29,9 +29,10 @@ type flight struct {
 	coin       [1]store.Coin     // room of coins, once
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
+	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
+	awaits     atomic.Int32      // how much it waits for before it begins: that its votes are counted, and perhaps a verdict on its signatures
 	launched   atomic.Bool       // it has been given a goroutine
 	overtaken  atomic.Bool       // a vote of round 0 that still waits for the mempool delay is not wanted any more
-	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
 
 	mu      sync.Mutex
 	state   lifecycle.State
@@ -64,6 +65,7 @@ type counted struct {
 func newFlight(tx *utxo.Tx, origin Origin, fees utxo.FeePolicy) *flight {
 	f := &flight{tx: tx, origin: origin, receivedMS: nowMS(), machine: *lifecycle.NewMachine(tx, fees)}
 	f.vigils = f.watch[:0]
+	f.awaits.Store(1)
 	f.box.init()
 	return f
 }

@@ -153,11 +153,14 @@ func (sh *shell) arrive(tx *utxo.Tx, origin Origin, signed bool) (*flight, *gues
 	return sh.board(tx, origin, signed), nil, nil
 }
 
-// board starts the flight of a transaction that has a place, or finds the one it has.
+// board starts the flight of a transaction that has a place, or finds the one it has. Signatures that nobody has verified are
+// verified before the flight begins, so that it is not woken for that alone.
 func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
 	f := newFlight(tx, origin, sh.config.Fees)
 	if signed {
 		f.box.post(verified)
+	} else {
+		f.awaits.Add(1)
 	}
 	there, added := sh.flights.add(f)
 	if !added {
@@ -166,10 +169,33 @@ func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
 	}
 	sh.metrics.received[origin.kind].Inc()
 	sh.join(f)
+	if !signed {
+		_ = sh.verifier.submit(sh.ctx, request{tx: f.tx, asker: &boarding{f, sh}}) // else the node ends, and ground finds it
+	}
 	return f
 }
 
-// join has a flight told of what was counted before it came, which launches it. That is not left to the patience of who
+// boarding is a flight that begins with the verdict on its signatures.
+type boarding struct {
+	f  *flight
+	sh *shell
+}
+
+// verdict implements asker.
+func (b *boarding) verdict(bad int) {
+	b.f.verdict(bad)
+	b.sh.cleared(b.f)
+}
+
+// cleared says that something is done that a flight waits for. With the last it begins.
+func (sh *shell) cleared(f *flight) {
+	if f.awaits.Add(-1) == 0 {
+		f.box.post(lifecycle.Begin{})
+		sh.launch(f)
+	}
+}
+
+// join has a flight told of what was counted before it came, which is one of the things that it waits for. That is not left to the patience of who
 // brought it: a flight that is in the directory and has not joined would never end, nor would what spends from it.
 func (sh *shell) join(f *flight) {
 	sh.metrics.inFlight.Inc()

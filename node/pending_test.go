@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,11 +84,15 @@ func TestPendingIsSmall(t *testing.T) {
 	}
 	const count = 10000
 	n, all := crowded(t, 2*count, 1<<20) // blocks that are cached are no transaction's
-	n.book(t, all[:count])               // the pools and maps have grown
-	n.settle(t, all[:count])
+	some := func(txs []*utxo.Tx) {       // not all at once: what is kept of large batches, to be used again, is no transaction's
+		for few := range slices.Chunk(txs, 500) {
+			n.book(t, few)
+		}
+		n.settle(t, txs)
+	}
+	some(all[:count]) // the pools and maps have grown
 	before := inUse()
-	n.book(t, all[count:])
-	n.settle(t, all[count:])
+	some(all[count:])
 	var each float64
 	eventually(t, fmt.Sprintf("%d bytes at most for each pending transaction", pendingMost), func() bool { // the store may be compacting
 		each = taken(before, count)

@@ -151,13 +151,18 @@ func (n *Network) SubmitTransaction(ctx context.Context, req *notaryv1.SubmitTra
 	if err != nil {
 		return nil, err
 	}
-	answer := &notaryv1.SubmitTransactionResponse{Status: s}
-	if req.GetWithProof() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		answer.Proof, err = n.proofOf(r, 0)
+	proof, err := n.proofWanted(req.GetWithProof(), r, 0)
+	return &notaryv1.SubmitTransactionResponse{Status: s, Proof: proof}, err
+}
+
+// proofWanted is the proof where one is wanted.
+func (n *Network) proofWanted(wanted bool, r *record, known uint64) ([]byte, error) {
+	if !wanted {
+		return nil, nil
 	}
-	return answer, err
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.proofOf(r, known)
 }
 
 // proofOf is the proof as it is given out, with the links from a known epoch. The lock is held.
@@ -185,11 +190,15 @@ func (n *Network) SubmitTransactions(stream grpc.BidiStreamingServer[notaryv1.Su
 		}
 		var answers []*notaryv1.SubmitTransactionsResponse
 		for i, raw := range append([][]byte{req.GetTransaction()}, req.GetMore()...) {
-			_, s, err := n.submit(stream.Context(), raw, req.GetWaitFor())
+			r, s, err := n.submit(stream.Context(), raw, req.GetWaitFor())
 			if err != nil {
 				return err
 			}
-			answers = append(answers, &notaryv1.SubmitTransactionsResponse{Sequence: req.GetSequence() + uint64(i), Status: s})
+			proof, err := n.proofWanted(req.GetWithProof(), r, req.GetKnownEpoch())
+			if err != nil {
+				return err
+			}
+			answers = append(answers, &notaryv1.SubmitTransactionsResponse{Sequence: req.GetSequence() + uint64(i), Status: s, Proof: proof})
 		}
 		answers[0].More = answers[1:]
 		if err := stream.Send(answers[0]); err != nil {

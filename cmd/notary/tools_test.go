@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +47,6 @@ func TestBenchSequential(t *testing.T) {
 func TestBenchRate(t *testing.T) {
 	w := newWorld(t).withWallet()
 	w.around.now = time.Now
-	w.around.dial = append(w.around.dial, client.WithDialOptions(grpc.WithStreamInterceptor(proved)))
 	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
 	// More coins than one transaction can make, so that the preparation has two levels.
 	var got rateView
@@ -144,35 +142,6 @@ func stuck(w *world) grpc.StreamClientInterceptor {
 		w.net.Set(clienttest.Faults{Stuck: true})
 		return open(ctx, d, c, method, opts...)
 	}
-}
-
-// proved gives the answers of a stream of submissions the proofs that are asked for, which the network of these tests leaves out.
-func proved(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, err := open(ctx, d, c, method, opts...)
-	return &proving{ClientStream: s}, err
-}
-
-// proving is such a stream.
-type proving struct {
-	grpc.ClientStream
-	wanted sync.Map // sequence numbers
-}
-
-func (p *proving) SendMsg(m any) error {
-	if r, ok := m.(*notaryv1.SubmitTransactionsRequest); ok && r.GetWithProof() {
-		p.wanted.Store(r.GetSequence(), true)
-	}
-	return p.ClientStream.SendMsg(m)
-}
-
-func (p *proving) RecvMsg(m any) error {
-	err := p.ClientStream.RecvMsg(m)
-	if answer, ok := m.(*notaryv1.SubmitTransactionsResponse); ok && err == nil {
-		if _, wanted := p.wanted.Load(answer.GetSequence()); wanted {
-			answer.Proof = []byte("a proof")
-		}
-	}
-	return err
 }
 
 func TestSummarize(t *testing.T) {
