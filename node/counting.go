@@ -23,8 +23,7 @@ type countingShard struct {
 	queue   chan any
 	tally   *conflict.Tally
 	flights *directory
-	joined  func(*flight)
-	unknown func(tx domain.Hash, key domain.PublicKey)
+	listeners
 	metrics *Metrics
 	recent  []dated // transactions with votes or a flight, by age of either, that have not ended
 	// ended are final here and have no flight any more: those that every voter accepted, and others.
@@ -37,7 +36,6 @@ type countingShard struct {
 	// before is what was final before the store began: votes on it decide nothing.
 	before *beforeSet
 	lately *lately
-	hear   func(ctx context.Context, votes []conflict.Vote)
 	heard  []conflict.Vote
 	// watched are the transactions whose votes the witness wants to overhear, and overheard those of
 	// the observation at hand.
@@ -47,6 +45,18 @@ type countingShard struct {
 	out       []conflict.Milestone
 	index     byte
 	mask      byte
+}
+
+// listeners are those whom counting tells of what it counts.
+type listeners struct {
+	// joined hears that all votes on the transaction of a flight are kept, and that the flight has been told of what was counted.
+	joined func(*flight)
+	// accept asks for ACCEPTED by a certificate on behalf of a flight, or says that this is for the flight. It must not block.
+	accept func(*flight, conflict.Milestone) bool
+	// unknown hears of a transaction that is not here, and who voted for it.
+	unknown func(tx domain.Hash, key domain.PublicKey)
+	// hear takes the votes that the contests want.
+	hear func(ctx context.Context, votes []conflict.Vote)
 }
 
 // dated is a transaction in the order of age.
@@ -107,13 +117,13 @@ const (
 )
 
 // newCounting makes so many shards, a power of two. The votes on what is final stay for linger at least.
-func newCounting(n int, before *beforeSet, late *lately, linger time.Duration, flights *directory, joined func(*flight), m *Metrics, unknown func(domain.Hash, domain.PublicKey), hear func(context.Context, []conflict.Vote)) *counting {
+func newCounting(n int, before *beforeSet, late *lately, linger time.Duration, flights *directory, m *Metrics, l listeners) *counting {
 	c := &counting{metrics: m}
 	for i := range n {
 		c.shards = append(c.shards, &countingShard{
-			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, joined: joined, unknown: unknown,
+			queue: make(chan any, 256), tally: conflict.NewTally(conflict.DefaultTallyLimits), flights: flights, listeners: l,
 			before: before, lately: late, linger: linger,
-			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int), hear: hear,
+			metrics: m, index: byte(i), mask: byte(n - 1), contested: make(map[domain.Hash]int),
 		})
 	}
 	return c
@@ -326,6 +336,9 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 		return f.box.leave(lifecycle.Supported{})
 	case m.Kind == conflict.Third && m.Round == 0: // nor does this
 		return f.box.leave(counted{Counted: lifecycle.Counted{Milestone: m}})
+	case m.Kind == conflict.Certificate && s.accept(f, m): // what it leads to is on its way
+		f.box.leave(counted{Counted: lifecycle.Counted{Milestone: m, Cast: true}})
+		return true
 	}
 	in := counted{Counted: lifecycle.Counted{Milestone: m}}
 	if m.Kind == conflict.Final {

@@ -22,13 +22,19 @@ type booth struct {
 	net   *kit.Network
 	asked []domain.Hash
 	heard []conflict.Vote
+
+	accepts  bool // what certificates lead to is asked for at once
+	accepted []conflict.Milestone
 }
 
 func newBooth(linger time.Duration) *booth {
 	b := &booth{net: kit.New("booth", kit.Equal(4)...)}
-	c := newCounting(1, nil, newLately(), linger, newDirectory(), func(*flight) {}, NewMetrics(prometheus.NewRegistry()),
-		func(tx domain.Hash, _ domain.PublicKey) { b.asked = append(b.asked, tx) },
-		func(_ context.Context, votes []conflict.Vote) { b.heard = append(b.heard, votes...) })
+	c := newCounting(1, nil, newLately(), linger, newDirectory(), NewMetrics(prometheus.NewRegistry()), listeners{
+		joined:  func(*flight) {},
+		accept:  func(_ *flight, m conflict.Milestone) bool { b.accepted = append(b.accepted, m); return b.accepts },
+		unknown: func(tx domain.Hash, _ domain.PublicKey) { b.asked = append(b.asked, tx) },
+		hear:    func(_ context.Context, votes []conflict.Vote) { b.heard = append(b.heard, votes...) },
+	})
 	b.countingShard = c.shards[0]
 	return b
 }
@@ -250,5 +256,38 @@ func TestFirstVoteBeforeTheFlight(t *testing.T) {
 	b.forgetOld(now)
 	if b.forgetOld(now.Add(tallyRetention)); b.tally.Len() != 0 {
 		t.Errorf("%d are held", b.tally.Len())
+	}
+}
+
+// TestCertificateIsObeyedAtOnce: where ACCEPTED by a certificate is asked for by who counts, the flight is not woken for it, and hears of
+// it with what comes next; where that cannot be, it is.
+func TestCertificateIsObeyedAtOnce(t *testing.T) {
+	for _, accepts := range []bool{true, false} {
+		b := newBooth(0)
+		b.accepts = accepts
+		f := b.fly(numbered(0, 1)...)[0]
+		wake := make(chan struct{}, 1)
+		f.box.attend(wake)
+		f.box.take()
+		for voter := range 3 {
+			b.say(voter, observation.Pending, f.tx.ID)
+		}
+		if len(b.accepted) != 1 || b.accepted[0].Kind != conflict.Certificate || b.accepted[0].Tx != f.tx.ID {
+			t.Fatalf("asked for ACCEPTED by %+v", b.accepted)
+		}
+		if woken := len(wake) > 0; woken == accepts {
+			t.Errorf("asked for at once: %v, woken: %v", accepts, woken)
+		}
+		inputs := f.box.take()
+		last, ok := inputs[len(inputs)-1].(counted)
+		if !ok || last.Kind != conflict.Certificate || last.Cast != accepts {
+			t.Errorf("asked for at once: %v, and the flight hears %+v", accepts, inputs)
+		}
+		b.say(0, observation.Accepted, f.tx.ID)
+		b.say(1, observation.Accepted, f.tx.ID)
+		b.say(2, observation.Accepted, f.tx.ID)
+		if inputs := f.box.take(); len(wake) != 1 || len(inputs) != 1 || inputs[0].(counted).Kind != conflict.Final {
+			t.Errorf("finality: %+v", inputs)
+		}
 	}
 }

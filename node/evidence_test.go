@@ -295,7 +295,7 @@ func TestWitnessRemembersFinals(t *testing.T) {
 func TestOverhearing(t *testing.T) {
 	c := newCourt(t)
 	tx := c.rivals(2)
-	counting := newCounting(2, nil, newLately(), 0, newDirectory(), nil, c.sh.metrics, func(domain.Hash, domain.PublicKey) {}, nil)
+	counting := newCounting(2, nil, newLately(), 0, newDirectory(), c.sh.metrics, listeners{unknown: func(domain.Hash, domain.PublicKey) {}})
 	var heard []conflict.Vote
 	counting.tell(func(votes []conflict.Vote) { heard = append(heard, votes...) })
 	shard := counting.shard(tx[0].ID)

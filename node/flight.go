@@ -30,9 +30,10 @@ type flight struct {
 	unread     []lifecycle.Input // what had come when it ended
 	contested  bool              // it was handed over to the contests
 	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
+	supports   atomic.Bool       // lifecycle.Support stands, unless overtaken
 	awaits     atomic.Int32      // how much it waits for before it begins: that its votes are counted, and perhaps a verdict on its signatures
 	launched   atomic.Bool       // it has been given a goroutine
-	overtaken  atomic.Bool       // a vote of round 0 that still waits for the mempool delay is not wanted any more
+	overtaken  atomic.Bool       // what lifecycle.Support asks for is not wanted any more, or was asked for
 
 	mu      sync.Mutex
 	state   lifecycle.State
@@ -288,6 +289,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 	case lifecycle.Claim:
 		d.answers = append(d.answers, claimed(sh.contention.claim(f)))
 	case lifecycle.Support:
+		f.supports.Store(true)
 		return sh.batcher.send(ctx, cast{tx: f.tx, flight: f, coins: f.coins, state: observation.Pending, support: true})
 	case lifecycle.Cast:
 		f.overtaken.Store(true)
@@ -344,7 +346,9 @@ func (f *flight) look(sh *shell, d *workbench) bool {
 		}
 		in.Entries, in.Found = append(in.Entries, entry), append(in.Found, found)
 	}
-	f.coins = coins
+	if !f.supports.Load() { // else somebody may read them, and what was found stays where it was
+		f.coins = coins
+	}
 	d.answers = append(d.answers, in)
 	return true
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"sync"
 
+	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -192,6 +194,23 @@ func (sh *shell) cleared(f *flight) {
 	if f.awaits.Add(-1) == 0 {
 		f.box.post(lifecycle.Begin{})
 		sh.launch(f)
+	}
+}
+
+// accept asks for ACCEPTED by a certificate at once, where the flight has left that to whoever counts (lifecycle.Support): it need not wake
+// for that. Where the batcher has no room the flight is woken after all, since the batcher waits for who counts.
+func (sh *shell) accept(f *flight, m conflict.Milestone) bool {
+	if !f.supports.Load() || !f.overtaken.CompareAndSwap(false, true) {
+		return false
+	}
+	select {
+	case sh.batcher.casts <- cast{
+		tx: f.tx, flight: f, coins: f.coins, state: observation.Accepted, round: m.Round,
+		certificate: conflict.CertAt(m.Group.Epoch(), m.Round),
+	}:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -246,7 +247,7 @@ func TestImpatientIntake(t *testing.T) {
 			ctx: running, flights: newDirectory(), graves: newGraveyard(1), space: &space{}, metrics: m,
 			admission: newAdmission(10, time.Second),
 		}
-		sh.counting = newCounting(1, nil, newLately(), 0, sh.flights, func(f *flight) { began <- f }, m, nil, nil)
+		sh.counting = newCounting(1, nil, newLately(), 0, sh.flights, m, listeners{joined: func(f *flight) { began <- f }})
 		shard := sh.counting.shards[0]
 		for range cap(shard.queue) { // others' transactions are on their way to the tally
 			shard.queue <- knowing{}
@@ -274,4 +275,37 @@ func TestImpatientIntake(t *testing.T) {
 			t.Error("a flight that is in the directory did not begin")
 		}
 	})
+}
+
+// TestAcceptAtOnce: ACCEPTED is asked for on behalf of a flight as long as it has left that to others and nothing has overtaken it, once;
+// where the batcher has no room nobody waits, and the vote of round 0 is not cast any more either way.
+func TestAcceptAtOnce(t *testing.T) {
+	v := newVillage(t, nil)
+	certificate := conflict.Milestone{Kind: conflict.Certificate, Round: 0, Group: v.genesis.Group}
+	sh := &shell{batcher: &batcher{casts: make(chan cast, 2)}}
+	flights := make([]*flight, 4)
+	for i := range flights {
+		flights[i] = newFlight(v.pay(uint32(i), ""), Origin{}, utxo.FeePolicy{})
+		flights[i].supports.Store(i > 0)
+	}
+	flights[1].overtaken.Store(true) // it is contested, say
+	for i, want := range []bool{false, false, true, false} {
+		if i == 3 {
+			sh.batcher.casts <- cast{}
+		}
+		if got := sh.accept(flights[i], certificate); got != want {
+			t.Errorf("flight %d: %v", i, got)
+		}
+		if sh.accept(flights[i], certificate) {
+			t.Errorf("flight %d: asked for twice", i)
+		}
+	}
+	c := <-sh.batcher.casts
+	if c.flight != flights[2] || c.tx != flights[2].tx || c.state != observation.Accepted || c.round != 0 || c.support || c.bound ||
+		c.certificate != conflict.CertAt(v.genesis.Group.Epoch(), 0) {
+		t.Errorf("asked for %+v", c)
+	}
+	if flights[0].overtaken.Load() || !flights[2].overtaken.Load() || !flights[3].overtaken.Load() {
+		t.Error("PENDING(0) is cast after ACCEPTED was asked for, or is not without that")
+	}
 }

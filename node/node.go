@@ -91,9 +91,12 @@ func New(c Config, p Parts) (*Node, error) {
 	if sh.before, err = newBefore(p.Store); err != nil {
 		return nil, err
 	}
-	sh.counting = newCounting(c.Shards, sh.before, sh.lately, c.HeldPatience+tallyTick, sh.flights, sh.cleared, p.Metrics, func(tx domain.Hash, key domain.PublicKey) {
-		sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
-	}, sh.arena.hear)
+	sh.counting = newCounting(c.Shards, sh.before, sh.lately, c.HeldPatience+tallyTick, sh.flights, p.Metrics, listeners{
+		joined: sh.cleared, accept: sh.accept, hear: sh.arena.hear,
+		unknown: func(tx domain.Hash, key domain.PublicKey) {
+			sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
+		},
+	})
 	sh.committer = &committer{queue: make(chan commit, 4096), store: p.Store, space: sh.space, done: sh.finals, landed: sh.landed, fail: n.fail, metrics: p.Metrics}
 	if err := n.wireBatcher(p); err != nil {
 		return nil, err

@@ -379,8 +379,9 @@ func TestArenaDoesNotWaitForTallies(t *testing.T) {
 // A transaction that is handed over again while word of its retirement is on the way stays marked.
 func TestRetiredAndBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := newCounting(1, nil, newLately(), 0, newDirectory(), nil, NewMetrics(prometheus.NewRegistry()), func(domain.Hash, domain.PublicKey) {},
-		func(context.Context, []conflict.Vote) {})
+	c := newCounting(1, nil, newLately(), 0, newDirectory(), NewMetrics(prometheus.NewRegistry()), listeners{
+		unknown: func(domain.Hash, domain.PublicKey) {}, hear: func(context.Context, []conflict.Vote) {},
+	})
 	done := make(chan struct{})
 	s := c.shards[0]
 	go func() { defer close(done); s.run(ctx) }()

@@ -68,7 +68,7 @@ type flight struct {
 	busy    bool
 	held    bool // its patience runs
 
-	supports bool // its vote of round 0 waits for the mempool delay
+	supports bool // PENDING(0) may be cast once the mempool delay is over, and ACCEPTED at once by a certificate
 	parents  []domain.Hash
 }
 

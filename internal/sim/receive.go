@@ -160,6 +160,10 @@ func (n *node) countVote(v conflict.Vote, from int) bool {
 			n.post(f, lifecycle.Supported{})
 		case m.Kind == conflict.Third && m.Round > 0 && !joined:
 			n.handOver(v.Tx) // somebody honest sees a contest; Join brings the vote along
+		case f != nil && m.Kind == conflict.Certificate && f.supports:
+			f.supports = false
+			f.inbox = append(f.inbox, lifecycle.Counted{Milestone: m, Cast: true}) // until the machine is woken for something else
+			n.cast(f.tx, observation.Accepted, m.Round, conflict.CertAt(m.Group.Epoch(), m.Round), f)
 		case f != nil && m.Kind >= conflict.Certificate:
 			n.post(f, lifecycle.Counted{Milestone: m})
 		}

@@ -22,8 +22,9 @@ type (
 	Relay struct{}
 	// Claim registers the spent outpoints; answered by Claimed.
 	Claim struct{}
-	// Support asks for PENDING(0) once the mempool delay is over, answered as Cast is. Cast, Contest, Commit and End, where
-	// they come before, take it back.
+	// Support asks for PENDING(0) once the mempool delay is over, answered as Cast is. From then on ACCEPTED may be asked for as soon as a
+	// certificate is counted, without asking the machine first; Counted then says so. That, Cast, Contest, Commit and End
+	// take both back.
 	Support struct{}
 	// Cast asks for a vote; answered by Voted or Refused. Nothing of it may leave the node before it is
 	// on disk (rule N5).

@@ -39,8 +39,12 @@ type (
 		Round uint32
 		Err   error
 	}
-	// Counted is a milestone of the tally: a certificate or finality.
-	Counted struct{ conflict.Milestone }
+	// Counted is a milestone of the tally: a certificate or finality. Cast says that ACCEPTED was asked for by the
+	// certificate at once, as Support allows.
+	Counted struct {
+		conflict.Milestone
+		Cast bool
+	}
 	// Woken says that what the machine was held for may have come: a parent is final, a time has passed.
 	Woken struct{}
 	// Committed answers Commit.

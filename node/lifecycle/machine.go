@@ -120,7 +120,7 @@ func (m *Machine) Step(in Input) []Effect {
 	case Refused:
 		m.refused(in)
 	case Counted:
-		m.counted(in.Milestone)
+		m.counted(in)
 	case Committed:
 		m.enter(Final, nil)
 		m.do(End{})
@@ -309,9 +309,13 @@ func (m *Machine) outlived(v view) {
 
 // counted takes note of a milestone. The highest round's certificate counts; finality is once and for
 // all, in whatever round.
-func (m *Machine) counted(ms conflict.Milestone) {
+func (m *Machine) counted(in Counted) {
+	ms := in.Milestone
 	switch ms.Kind {
 	case conflict.Certificate:
+		if in.Cast {
+			m.accepting.add(ms.Round)
+		}
 		if m.cert.Group == nil || ms.Round > m.cert.Round {
 			m.cert = ms
 		}

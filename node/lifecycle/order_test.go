@@ -18,6 +18,7 @@ import (
 type facts struct {
 	tx       string
 	verified bool // signatures are checked before Begin
+	standing bool // ACCEPTED is asked for as soon as a certificate is counted, where Support allows it
 
 	certificates []uint32
 	finals       []uint32
@@ -45,7 +46,7 @@ func drawFacts(t *rapid.T) facts {
 		name string
 		b    *bool
 	}{
-		{"verified", &f.verified}, {"rival", &f.rival}, {"beside", &f.beside}, {"supported", &f.supported}, {"stalled", &f.stalled},
+		{"verified", &f.verified}, {"standing", &f.standing}, {"rival", &f.rival}, {"beside", &f.beside}, {"supported", &f.supported}, {"stalled", &f.stalled},
 		{"refusals", &f.refusals}, {"adopted", &f.adopted}, {"clock", &f.clock}, {"expired", &f.expired}, {"fee", &f.fee},
 	} {
 		*c.b = rapid.Bool().Draw(t, c.name)
@@ -133,6 +134,7 @@ func (r *run) around(tb testing.TB) []func() Input {
 
 // step gives one input and answers what the machine asks for later, in any order.
 func (r *run) step(in Input) {
+	in = r.obey(in)
 	r.note(in)
 	ended := r.m.State().Ended()
 	effects := r.m.Step(in)
@@ -165,6 +167,20 @@ func (r *run) step(in Input) {
 			r.pending = append(r.pending, Committed{r.nowMS})
 		}
 	}
+}
+
+// obey asks for ACCEPTED by a certificate where the machine has left that to whoever counts.
+func (r *run) obey(in Input) Input {
+	c, ok := in.(Counted)
+	if !ok || c.Kind != conflict.Certificate || !r.facts.standing || !r.supports {
+		return in
+	}
+	r.supports = false
+	r.given.certified[c.Round] = true
+	r.check(Cast{observation.Accepted, c.Round, conflict.CertAt(0, c.Round)})
+	r.pending = append(r.pending, Voted{observation.Accepted, c.Round})
+	c.Cast = true
+	return c
 }
 
 // delayed is the end of the mempool delay, which the machine does not hear of.
