@@ -25,7 +25,7 @@ type Ceilings struct {
 	// CommitUS is two deletes, two puts of 80 bytes and one of the transaction's size, a thousand transactions in
 	// one synced batch, compactions included.
 	CommitUS float64 `json:"commit_us"`
-	// PageUS is the first use of a page of memory, measured before the loads (touchMemory). It is no part of the sum.
+	// PageUS is the first use of a page of memory, measured before each load (touchMemory). It is no part of the sum.
 	PageUS float64 `json:"page_us,omitempty"`
 }
 

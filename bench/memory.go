@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// touchedBytes is how much memory is touched before the loads: about what four nodes take within half a minute.
+// touchedBytes is how much memory is touched before each load: about what four nodes take within half a minute.
 const touchedBytes = 4 << 30
 
 // touchMemory uses memory and gives it back, and returns what each page took, in microseconds. A virtual machine may be lent its memory by

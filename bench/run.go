@@ -58,9 +58,6 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if err != nil {
 		return err
 	}
-	if ceilings.PageUS, err = touchMemory(touchedBytes); err != nil {
-		return err
-	}
 	if err := net.idle(ctx); err != nil {
 		return err
 	}
@@ -159,6 +156,9 @@ func (n *Network) profiled(ctx context.Context, path string, seconds int, load f
 
 // measure reads all counters before and after a load, and reports what that makes of it.
 func (r *session) measure(ctx context.Context, offered int, peak *Figure, load func() (*Outcome, error)) (f Figure, err error) {
+	if r.ceilings.PageUS, err = touchMemory(touchedBytes); err != nil {
+		return f, err
+	}
 	before, err := r.net.Usage(ctx)
 	if err != nil {
 		return f, err

@@ -5,9 +5,9 @@
 //
 //	intake       decoding, limits, admission; starts a flight for each new transaction
 //	flight       one transaction from arrival to FINAL or REJECTED, a goroutine each
-//	verifier     batches of signatures across transactions and connections
+//	verifier     batches of signatures across transactions and connections, before flights begin
 //	contention   outpoint -> claimants
-//	counting     votes, sharded by transaction; wakes a flight on milestones only
+//	counting     votes, sharded by transaction; wakes a flight on milestones only, and asks for ACCEPTED where it may
 //	batcher      this node's observation chain and the vote guard: the only signer of votes
 //	committer    the live set: group commit of final transactions
 //	observer     peers' chains; has gaps filled
