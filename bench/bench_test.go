@@ -95,6 +95,13 @@ func TestCheckPast(t *testing.T) {
 	}
 }
 
+// TestPastWantsRates: nothing is passed where nothing was measured.
+func TestPastWantsRates(t *testing.T) {
+	if Run(t.Context(), Plan{Past: true}, func(Figure) {}) == nil {
+		t.Error("passes")
+	}
+}
+
 func TestFiguresAreKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latest.json")
 	if figures, err := Load(path); err != nil || figures != nil {

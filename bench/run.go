@@ -37,6 +37,9 @@ const most = 60_000
 
 // Run starts a network, measures it and stops it.
 func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
+	if p.Past && len(p.Rates) == 0 {
+		return errors.New("bench: without rates there is no peak to pass")
+	}
 	dir, err := os.MkdirTemp("", "notary-bench-")
 	if err != nil {
 		return err
@@ -89,8 +92,11 @@ func (r *session) open(ctx context.Context) error {
 			peak = &f
 		}
 	}
-	if !r.Past || peak == nil {
+	if !r.Past {
 		return nil
+	}
+	if peak.Final < 1 {
+		return errors.New("bench: nothing became final, so there is no peak")
 	}
 	past, err := r.openLoop(ctx, 2*int(peak.Final), peak)
 	if err != nil {

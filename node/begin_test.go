@@ -141,3 +141,62 @@ func TestBeginSheds(t *testing.T) {
 		}
 	}
 }
+
+// TestLeftWithAPlace: who leaves in the moment in which a transaction gets its place is told that it goes on.
+func TestLeftWithAPlace(t *testing.T) {
+	v := newVillageFor(t, 1, 4, nil)
+	n := v.start(0)
+	tx := v.pay(0, "")
+	told := make(chan struct{})
+	p := &pending{node: n.Node, ctx: t.Context(), tx: tx, level: notaryv1.WaitLevel_WAIT_LEVEL_FINAL, ready: func() { close(told) }, guest: new(guest)}
+	if p.Leave() {
+		t.Fatal("who waits for a place is told that it waits no more")
+	}
+	f, err := n.sh.intake(t.Context(), tx, client("test"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.watch(f)
+	within(t, "the end of a wait that was left", told)
+	if s, err := p.Result(); refusal.ReasonOf(err) != notaryv1.Reason_REASON_WAIT_EXPIRED || string(s.GetTransactionId()) != string(tx.ID[:]) {
+		t.Errorf("%v, %v", s, err)
+	}
+	final, ready := n.begin(t, t.Context(), tx.Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL)
+	within(t, "finality", ready)
+	if _, err := final.Result(); err != nil {
+		t.Errorf("it does not go on: %v", err)
+	}
+}
+
+// BenchmarkRefusal has a busy node turn transactions away that came over streams which shed load.
+func BenchmarkRefusal(b *testing.B) {
+	const coins = 2000
+	v := newVillageFor(b, 1, coins, nil)
+	n := v.start(0)
+	a := n.sh.admission
+	a.mu.Lock()
+	a.patience = time.Hour
+	a.clients += a.pace.limit // others have all places
+	room := int(a.pace.room())
+	a.mu.Unlock()
+	var raws [][]byte
+	for i := range coins {
+		raws = append(raws, v.pay(uint32(i), "").Raw)
+	}
+	begin := func(i int) (Pending, error) {
+		return n.Begin(b.Context(), "test", raws[i%coins], notaryv1.WaitLevel_WAIT_LEVEL_FINAL, true, func() {})
+	}
+	for i := range room {
+		p, err := begin(i)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer p.Leave()
+	}
+	b.ReportAllocs()
+	for i := room; b.Loop(); i++ {
+		if _, err := begin(i); refusal.ReasonOf(err) != notaryv1.Reason_REASON_OVERLOADED {
+			b.Fatal(err)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func (b *lobby) drop(w *guest) {
 	}
 	w.line = nil
 	b.n--
-	i := len(l.who) - 1 // who gives way, nearly always
+	i := len(l.who) - 1 // who gives way is the newest, and next finds the first at once
 	if l.who[i] != w {
 		i = slices.Index(l.who, w)
 	}

@@ -26,25 +26,23 @@ func (n *Node) Begin(ctx context.Context, origin string, raw []byte, level notar
 		return nil, err
 	}
 	p := &pending{node: n, ctx: ctx, origin: origin, tx: tx, level: level, ready: ready}
-	f, w, err := n.sh.arrive(tx, client(origin), false)
-	switch {
-	case w != nil && shed:
-		p.guest = w
-		go p.queue(w)
-		return p, nil
-	case w != nil:
-		if err = n.sh.admission.wait(ctx, w); err == nil {
-			f = n.sh.board(tx, client(origin), false)
-		}
+	var f *flight
+	if shed {
+		f, p.guest, err = n.sh.arrive(tx, client(origin), false)
+	} else {
+		f, err = n.sh.intake(ctx, tx, client(origin), false)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		if p.status, err = n.sh.refused(tx.ID, err); err != nil {
 			return nil, err
 		}
-		ready()
-		return p, nil
+		ready() // it is final
+	case p.guest != nil:
+		go p.queue()
+	default:
+		p.watch(f)
 	}
-	p.watch(f)
 	return p, nil
 }
 
@@ -68,9 +66,9 @@ type pending struct {
 }
 
 // queue waits for a place.
-func (p *pending) queue(w *guest) {
+func (p *pending) queue() {
 	sh := p.node.sh
-	err := sh.admission.wait(p.ctx, w)
+	err := sh.admission.wait(p.ctx, p.guest)
 	if err == nil {
 		p.watch(sh.board(p.tx, client(p.origin), false))
 		return
