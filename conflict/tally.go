@@ -131,14 +131,19 @@ func (t *Tally) Reach(tx domain.Hash) {
 	}
 }
 
-// Leave ends that milestones of a transaction name its holder. It reports whether there are votes on it.
-func (t *Tally) Leave(tx domain.Hash) (voted bool) {
+// Leave ends that milestones of a transaction name its holder. It reports whether there are votes on it, and whether all
+// voters of a group have ACCEPTED it in one round.
+func (t *Tally) Leave(tx domain.Hash) (voted, unanimous bool) {
 	e := t.entries[tx]
 	if e == nil {
-		return false
+		return false, false
 	}
 	e.holder = nil
-	return len(e.ballots) > 0
+	for i := range e.ballots {
+		b := &e.ballots[i]
+		unanimous = unanimous || len(b.of(observation.Accepted).places) == len(b.group.Voters())
+	}
+	return len(e.ballots) > 0, unanimous
 }
 
 // Count adds a vote and appends the milestones that it brought about to out. A vote that was counted before,
@@ -210,14 +215,6 @@ func (t *Tally) Standing(tx domain.Hash) (third, certificate, final Milestone) {
 		}
 	}
 	return third, certificate, final
-}
-
-// Unanimous reports whether all voters of a group have ACCEPTED a transaction in one round.
-func (t *Tally) Unanimous(tx domain.Hash) bool {
-	e := t.entries[tx]
-	return e != nil && slices.ContainsFunc(e.ballots, func(b ballot) bool {
-		return len(b.of(observation.Accepted).places) == len(b.group.Voters())
-	})
 }
 
 // Edges are the votes of one state on a transaction in one round under one link, by voter: what a certificate

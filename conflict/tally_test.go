@@ -289,10 +289,16 @@ func TestTallyNamesHolders(t *testing.T) {
 	}
 	tally.Know(tx(2), "holder")
 	count(2, observation.Pending)
-	if !tally.Leave(tx(2)) || tally.Leave(tx(3)) {
-		t.Error("votes are not known when a holder leaves")
+	if voted, unanimous := tally.Leave(tx(2)); !voted || unanimous {
+		t.Errorf("on what all say PENDING there are votes: %t, and all ACCEPTED: %t", voted, unanimous)
+	}
+	if voted, unanimous := tally.Leave(tx(3)); voted || unanimous {
+		t.Error("votes on what nobody spoke of")
 	}
 	count(2, observation.Accepted)
+	if _, unanimous := tally.Leave(tx(2)); !unanimous {
+		t.Error("not all ACCEPTED it")
+	}
 	if held != 7 || free != 1 {
 		t.Errorf("%d name a holder, %d do not, one of them after it left", held, free)
 	}

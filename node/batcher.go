@@ -268,7 +268,7 @@ func (b *batcher) gather(ctx context.Context, c cast) error {
 	for {
 		if c.support {
 			b.unripe.add(c, now)
-		} else if err := b.take(ctx, c); err != nil {
+		} else if err := b.take(ctx, c, now); err != nil {
 			return err
 		}
 		if len(b.answers) >= b.config.MaxLeaves {
@@ -291,7 +291,7 @@ func (b *batcher) ripen(ctx context.Context) error {
 			break
 		}
 		took = true
-		if err := b.take(ctx, c); err != nil {
+		if err := b.take(ctx, c, now); err != nil {
 			return err
 		}
 	}
@@ -299,8 +299,8 @@ func (b *batcher) ripen(ctx context.Context) error {
 	return nil
 }
 
-// take answers one request, or holds a vote back while an epoch ends.
-func (b *batcher) take(ctx context.Context, c cast) error {
+// take answers one request at a time, or holds a vote back while an epoch ends.
+func (b *batcher) take(ctx context.Context, c cast, now time.Time) error {
 	switch {
 	case c.support && c.flight.overtaken.Load(): // its rivals, its certificate or its end came first
 	case c.do != nil:
@@ -314,7 +314,7 @@ func (b *batcher) take(ctx context.Context, c cast) error {
 	case c.bound && c.epoch != b.group.Epoch():
 		b.refuse(c, errOtherEpoch)
 	default:
-		return b.admit(c)
+		return b.admit(c, uint64(now.UnixMilli()))
 	}
 	return nil
 }
@@ -402,7 +402,7 @@ func (b *batcher) prove(hash domain.Hash) {
 }
 
 // admit passes one vote through the guard into the batch, or answers that it is refused.
-func (b *batcher) admit(c cast) error {
+func (b *batcher) admit(c cast, nowMS uint64) error {
 	vote := conflict.OwnVote{
 		Tx: c.tx.ID, Spends: c.tx.Spends(), State: c.state, Round: c.round, Epoch: b.group.Epoch(), Certificate: c.certificate,
 	}
@@ -435,7 +435,7 @@ func (b *batcher) admit(c cast) error {
 		b.batch.Records = b.guard.AppendRecord(b.batch.Records, vote)
 		b.batch.Transactions, b.batch.Coins = append(b.batch.Transactions, c.tx), append(b.batch.Coins, c.coins)
 	}
-	b.row.Add(observation.Leaf{Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS()})
+	b.row.Add(observation.Leaf{Subject: c.tx.ID, Type: observation.SubjectTx, State: c.state, Round: c.round, TimeMS: nowMS})
 	b.answers = append(b.answers, c)
 	return nil
 }

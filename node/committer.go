@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/notarynet/notaryd/node/store"
 )
@@ -58,8 +59,9 @@ func (c *committer) run(ctx context.Context) {
 		// First the rivals and children, then the flights: one that has landed has given up its claims, and its
 		// rivals would not be found any more.
 		c.done(ctx, flights, finals)
+		now := time.Now()
 		for _, f := range flights {
-			f.committed()
+			f.committed(now)
 			c.landed(f)
 		}
 		clear(flights)

@@ -374,22 +374,23 @@ func (s *countingShard) forgetOld(now time.Time) {
 			keep = append(keep, s.recent[i:]...)
 			break
 		}
-		if s.flights.get(c.tx) != nil {
+		final := s.lately.holds(c.tx)
+		if !final && s.flights.get(c.tx) != nil {
 			keep = append(keep, c)
 			continue
 		}
-		voted := s.tally.Leave(c.tx)
+		voted, unanimous := s.tally.Leave(c.tx)
 		switch {
 		case s.contested[c.tx] > 0:
 			keep = append(keep, c)
 		case !voted || age >= tallyRetention:
 			s.tally.Forget(c.tx)
-		case !s.lately.holds(c.tx):
+		case !final:
 			keep = append(keep, c)
 			if asked < askedAgain && s.askAgain(c.tx) {
 				asked++
 			}
-		case s.tally.Unanimous(c.tx):
+		case unanimous:
 			s.ended[0] = append(s.ended[0], dated{c.tx, now})
 		default:
 			s.ended[1] = append(s.ended[1], dated{c.tx, now})

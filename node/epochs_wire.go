@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -206,7 +207,7 @@ func (b *batcher) enterEpoch(ctx context.Context, e conflict.Enter) error {
 	held := b.held
 	b.held = nil
 	for _, c := range held {
-		if err := b.take(ctx, c); err != nil {
+		if err := b.take(ctx, c, time.Now()); err != nil {
 			return err
 		}
 	}

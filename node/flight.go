@@ -125,9 +125,9 @@ func (f *flight) leave(who arriver) bool {
 // over reports whether a state ends the wait.
 func (w *vigil) over(s lifecycle.State) bool { return s == lifecycle.Rejected || reached(s, w.level) }
 
-func (f *flight) report(state lifecycle.State, err error) {
+func (f *flight) report(state lifecycle.State, err error, at time.Time) {
 	f.mu.Lock()
-	f.state, f.err, f.since = state, err, time.Now()
+	f.state, f.err, f.since = state, err, at
 	if f.changed != nil {
 		close(f.changed)
 		f.changed = nil
@@ -164,6 +164,7 @@ type workbench struct {
 	commit  lifecycle.Effect  // asked for: all that is left to do is the committer's
 	looked  lifecycle.Looked  // whose lists are free to be used
 	wake    chan struct{}     // wakes the goroutine
+	now     time.Time         // of the step
 }
 
 func newWorkbench() *workbench { return &workbench{wake: make(chan struct{}, 1)} }
@@ -211,14 +212,14 @@ func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
 func (f *flight) handOver(ctx context.Context, sh *shell, d *workbench) bool {
 	e, asked := d.commit.(lifecycle.Commit)
 	d.commit = nil
-	return asked && sh.committer.commit(ctx, f, final(f, e))
+	return asked && sh.committer.commit(ctx, f, final(f, e, d.now))
 }
 
 // committed takes the machine to its end, for whom run has left it to.
-func (f *flight) committed() {
+func (f *flight) committed(at time.Time) {
 	for _, effect := range f.machine.Step(committed) {
 		if e, ok := effect.(lifecycle.Report); ok {
-			f.report(e.State, e.Err)
+			f.report(e.State, e.Err, at)
 		}
 	}
 }
@@ -242,6 +243,9 @@ func (f *flight) slims() bool {
 // step takes inputs in, with the answers to what they led to, and performs what follows; false ends the goroutine.
 func (f *flight) step(ctx context.Context, sh *shell, d *workbench, inputs []lifecycle.Input) bool {
 	defer func() { clear(d.answers); d.answers = d.answers[:0] }()
+	if len(inputs) > 0 {
+		d.now = time.Now()
+	}
 	for i, in := range inputs {
 		next := f.strip(in)
 		for at := 0; ; at++ {
@@ -307,7 +311,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 		d.commit = effect
 		return false
 	case lifecycle.Report:
-		f.report(e.State, e.Err)
+		f.report(e.State, e.Err, d.now)
 	case lifecycle.End:
 		f.overtaken.Store(true)
 		return false
@@ -326,7 +330,7 @@ func (f *flight) stepAside(sh *shell) {
 // look reads the entries of all inputs.
 func (f *flight) look(sh *shell, d *workbench) bool {
 	in := d.looked
-	in.NowMS, d.looked = nowMS(), lifecycle.Looked{}
+	in.NowMS, d.looked = uint64(d.now.UnixMilli()), lifecycle.Looked{}
 	coins := f.coin[:0]
 	if f.coins != nil {
 		coins = make([]store.Coin, 0, len(f.coins))
@@ -365,14 +369,14 @@ func (f *flight) verdict(bad int) {
 }
 
 // final is what the committer writes.
-func final(f *flight, e lifecycle.Commit) store.Final {
+func final(f *flight, e lifecycle.Commit, now time.Time) store.Final {
 	refs := make([]store.EdgeRef, len(f.edges))
 	voters := e.Group.Voters()
 	for i, v := range f.edges {
 		refs[i] = store.EdgeRef{Key: voters[v.Voter].Key, SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf}
 	}
 	return store.Final{
-		Tx: f.tx, Delta: e.Delta, FinalMS: nowMS(), Round: e.Round,
+		Tx: f.tx, Delta: e.Delta, FinalMS: uint64(now.UnixMilli()), Round: e.Round,
 		GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs, Coins: f.coins,
 	}
 }

@@ -53,7 +53,7 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 	}
 	verdict := gossip.Take
 	for _, tx := range txs {
-		if _, err := sh.intake(ctx, tx, origin, true); err != nil {
+		if _, err := sh.intakeNew(ctx, tx, origin, true); err != nil {
 			verdict = gossip.Ignore
 		}
 	}

@@ -128,7 +128,15 @@ func witnessed(err error) bool {
 // intake starts the flight of a decoded transaction, or finds the one it has. signed says that the
 // caller has verified the signatures.
 func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed bool) (*flight, error) {
-	f, w, err := sh.arrive(tx, origin, signed)
+	if f := sh.flights.get(tx.ID); f != nil {
+		return f, nil
+	}
+	return sh.intakeNew(ctx, tx, origin, signed)
+}
+
+// intakeNew is intake of a transaction that had no flight a moment ago.
+func (sh *shell) intakeNew(ctx context.Context, tx *utxo.Tx, origin Origin, signed bool) (*flight, error) {
+	f, w, err := sh.arriveNew(tx, origin, signed)
 	if w == nil {
 		return f, err
 	}
@@ -143,6 +151,10 @@ func (sh *shell) arrive(tx *utxo.Tx, origin Origin, signed bool) (*flight, *gues
 	if f := sh.flights.get(tx.ID); f != nil {
 		return f, nil, nil
 	}
+	return sh.arriveNew(tx, origin, signed)
+}
+
+func (sh *shell) arriveNew(tx *utxo.Tx, origin Origin, signed bool) (*flight, *guest, error) {
 	if err := sh.graves.binding(tx); err != nil {
 		return nil, nil, err
 	}

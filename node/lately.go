@@ -11,7 +11,7 @@ import (
 // The size of lately: 2 MB.
 const (
 	latelyLines = 1 << 15
-	latelyWays  = 8 // of a line, which is as much as a processor fetches at once
+	latelyWays  = 7 // of a line, which with the number of the next is as much as a processor fetches at once
 )
 
 // lately is what became final here lately, as 8 bytes of a hash under a key of this process, so that nobody can make an
@@ -20,8 +20,12 @@ const (
 // than latelyLines * latelyWays in all. One may add while any number look.
 type lately struct {
 	seed  maphash.Seed
-	lines [latelyLines][latelyWays]atomic.Uint64
-	next  [latelyLines]uint8 // the way that is filled next: the oldest of its line
+	lines [latelyLines]latelyLine
+}
+
+type latelyLine struct {
+	marks [latelyWays]atomic.Uint64
+	next  uint64 // the way that is filled next: the oldest
 }
 
 func newLately() *lately { return &lately{seed: maphash.MakeSeed()} }
@@ -29,16 +33,15 @@ func newLately() *lately { return &lately{seed: maphash.MakeSeed()} }
 // add takes a transaction in that is final on disk.
 func (l *lately) add(id domain.Hash) {
 	line, mark := l.find(id)
-	way := &l.next[line]
-	l.lines[line][*way].Store(mark)
-	*way = (*way + 1) % latelyWays
+	line.marks[line.next].Store(mark)
+	line.next = (line.next + 1) % latelyWays
 }
 
 // holds reports whether a transaction is known to be final.
 func (l *lately) holds(id domain.Hash) bool {
 	line, mark := l.find(id)
-	for way := range l.lines[line] {
-		if l.lines[line][way].Load() == mark {
+	for way := range line.marks {
+		if line.marks[way].Load() == mark {
 			return true
 		}
 	}
@@ -46,7 +49,6 @@ func (l *lately) holds(id domain.Hash) bool {
 }
 
 // find is where a transaction is held, if it is, and as what: never as 0, which is no transaction.
-func (l *lately) find(id domain.Hash) (line int, mark uint64) {
-	line = int(binary.LittleEndian.Uint16(id[:])) % latelyLines
-	return line, max(maphash.Bytes(l.seed, id[:]), 1)
+func (l *lately) find(id domain.Hash) (line *latelyLine, mark uint64) {
+	return &l.lines[int(binary.LittleEndian.Uint16(id[:]))%latelyLines], max(maphash.Bytes(l.seed, id[:]), 1)
 }

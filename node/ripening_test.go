@@ -83,7 +83,7 @@ func TestOvertaken(t *testing.T) {
 		t.Fatalf("%d votes of two that nothing has overtaken", s.unsigned())
 	}
 	s.closed = true
-	if err := s.take(t.Context(), cast{tx: flights[3].tx, flight: flights[3], state: observation.Pending, support: true}); err != nil {
+	if err := s.take(t.Context(), cast{tx: flights[3].tx, flight: flights[3], state: observation.Pending, support: true}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	held := s.held
@@ -91,7 +91,7 @@ func TestOvertaken(t *testing.T) {
 	flights[3].overtaken.Store(true)
 	before := s.unsigned()
 	for _, c := range held {
-		if err := s.take(t.Context(), c); err != nil {
+		if err := s.take(t.Context(), c, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -63,7 +63,7 @@ func (s *signerAt) ask(t *testing.T, tx *utxo.Tx, state observation.State, round
 	if state == observation.Accepted {
 		c.certificate = conflict.CertAt(0, round)
 	}
-	if err := s.admit(c); err != nil {
+	if err := s.admit(c, nowMS()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -122,7 +122,7 @@ func TestFlushIsARow(t *testing.T) {
 	if err := s.admit(cast{
 		tx: rival, state: observation.Pending, round: 2, certificate: conflict.CertAt(0, 1),
 		answer: func(err error, _ []conflict.Record) { answers = append(answers, err) },
-	}); err != nil {
+	}, nowMS()); err != nil {
 		t.Fatal(err)
 	}
 	s.ask(t, other, observation.Pending, 0, &answers)

@@ -51,6 +51,10 @@ type Config struct {
 	Heartbeat time.Duration
 	// ValidateTimeout is how long a handler may take over one message.
 	ValidateTimeout time.Duration
+	// PassOnWait is how long a message that was accepted waits before it is passed on, where neighbours say that they have it
+	// (noteBytes): who publishes sends to all its neighbours, and their notes come before the wait is over. It delays what comes over
+	// two hops or more.
+	PassOnWait time.Duration
 	// Queue is how many messages of each topic wait for their reader, and how many calls of
 	// PublishTransactions wait to be sent.
 	Queue int
@@ -81,6 +85,7 @@ func DefaultConfig(network domain.Hash, key domain.PrivateKey) Config {
 		Memory:          512 << 20,
 		Heartbeat:       500 * time.Millisecond,
 		ValidateTimeout: time.Second,
+		PassOnWait:      10 * time.Millisecond,
 		Queue:           1024,
 		CoalesceWait:    1500 * time.Microsecond,
 		CoalesceBytes:   64 << 10,
@@ -103,6 +108,7 @@ func (c *Config) Validate() error {
 		{c.Memory >= 64<<20, "memory below 64 MiB"},
 		{c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 10*time.Second, "heartbeat outside 50 ms to 10 s"},
 		{c.ValidateTimeout > 0, "no validation timeout"},
+		{c.PassOnWait >= 0 && c.PassOnWait <= 100*time.Millisecond, "wait before passing on outside 0 to 100 ms"},
 		{c.Queue >= 1, "queue below 1"},
 		{c.CoalesceWait >= 0 && c.CoalesceWait <= 100*time.Millisecond, "coalescing wait outside 0 to 100 ms"},
 		{c.CoalesceBytes >= 1 && c.CoalesceBytes <= MaxBatch/2, "coalescing above half of the largest batch"},

@@ -104,7 +104,7 @@ func New(ctx context.Context, c Config, h Handlers, m Metrics, log *slog.Logger)
 		hintsIn: newBudgets(hintRate), hintsOut: newBudgets(hintRate / 2),
 		arrivals: make(chan domain.PublicKey, maxArrivals),
 	}
-	n.inbox = newInbox(base.ID(), h, m, c.Queue, n.Penalise)
+	n.inbox = newInbox(base.ID(), &n.config, h, m, n.Penalise)
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.quit = ctx.Done()
 	if err := n.start(ctx, bootstrap, others(base.ID(), direct)); err != nil {

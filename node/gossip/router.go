@@ -79,6 +79,9 @@ func messageID(m *pb.Message) string {
 	return string(d.Sum(make([]byte, 0, sha256.Size)))
 }
 
+// noteBytes is the size from which on whoever gets a message tells its neighbours in the mesh that it has it.
+const noteBytes = 1 << 10
+
 // routerParams tunes the mesh for networks of a few to a few hundred nodes.
 func routerParams(c *Config) pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
@@ -89,6 +92,7 @@ func routerParams(c *Config) pubsub.GossipSubParams {
 	p.HeartbeatInterval = c.Heartbeat
 	p.HeartbeatInitialDelay = min(c.Heartbeat, 50*time.Millisecond)
 	p.HistoryLength, p.HistoryGossip = 8, 6
+	p.IDontWantMessageThreshold = noteBytes
 	// Ids in one IHAVE: batches arrive at most some hundred a second, six heartbeats are announced.
 	p.MaxIHaveLength = 2000
 	// As many IHAVE messages a heartbeat as there are topics, twice.

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -17,15 +18,17 @@ type inbox struct {
 	handlers Handlers
 	metrics  Metrics
 	blame    func(domain.PublicKey, Offence)
+	wait     time.Duration // Config.PassOnWait
 
+	lingering    [numTopics]atomic.Int32
 	transactions chan Batch
 	messages     [numTopics]chan Message // that of topicTx stays nil
 }
 
-func newInbox(self peer.ID, h Handlers, m Metrics, queue int, blame func(domain.PublicKey, Offence)) *inbox {
-	in := &inbox{self: self, handlers: h, metrics: m, blame: blame, transactions: make(chan Batch, queue)}
+func newInbox(self peer.ID, c *Config, h Handlers, m Metrics, blame func(domain.PublicKey, Offence)) *inbox {
+	in := &inbox{self: self, handlers: h, metrics: m, blame: blame, wait: c.PassOnWait, transactions: make(chan Batch, c.Queue)}
 	for t := topicObs; t < numTopics; t++ {
-		in.messages[t] = make(chan Message, queue)
+		in.messages[t] = make(chan Message, c.Queue)
 	}
 	return in
 }
@@ -37,19 +40,42 @@ func (in *inbox) validator(t topic) pubsub.ValidatorEx {
 		if from == in.self {
 			return pubsub.ValidationAccept // checked where it was published
 		}
-		key, node := NodeKey(from)
-		switch {
-		case !node:
-			return pubsub.ValidationReject // the gate lets none in
-		case len(m.Data) == 0:
-			return in.refuse(t, key, OffenceMalformed, "malformed")
-		case len(m.Data) > topics[t].maxBytes:
-			return in.refuse(t, key, OffenceMalformed, "oversize")
-		case t == topicTx:
-			return in.batch(ctx, key, m.Data)
+		result := in.judge(ctx, t, from, m.Data)
+		if result == pubsub.ValidationAccept && len(m.Data) >= noteBytes {
+			in.linger(ctx, t)
 		}
-		v := in.ask(ctx, t, func(ctx context.Context) Verdict { return in.handle(ctx, t, key, m.Data) })
-		return in.settle(t, key, v, len(m.Data), func() bool { return offer(in.messages[t], Message{From: key, Raw: m.Data}) })
+		return result
+	}
+}
+
+func (in *inbox) judge(ctx context.Context, t topic, from peer.ID, data []byte) pubsub.ValidationResult {
+	key, node := NodeKey(from)
+	switch {
+	case !node:
+		return pubsub.ValidationReject // the gate lets none in
+	case len(data) == 0:
+		return in.refuse(t, key, OffenceMalformed, "malformed")
+	case len(data) > topics[t].maxBytes:
+		return in.refuse(t, key, OffenceMalformed, "oversize")
+	case t == topicTx:
+		return in.batch(ctx, key, data)
+	}
+	v := in.ask(ctx, t, func(ctx context.Context) Verdict { return in.handle(ctx, t, key, data) })
+	return in.settle(t, key, v, len(data), func() bool { return offer(in.messages[t], Message{From: key, Raw: data}) })
+}
+
+// linger waits before a message is passed on. Each that does takes one of the topic's validators: where half of them do, the others
+// are for what comes in.
+func (in *inbox) linger(ctx context.Context, t topic) {
+	defer in.lingering[t].Add(-1)
+	if int(in.lingering[t].Add(1)) > topics[t].validators/2 || in.wait == 0 {
+		return
+	}
+	wait := time.NewTimer(in.wait)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
 	}
 }
 

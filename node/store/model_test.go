@@ -342,13 +342,13 @@ func (m *machine) check(t *rapid.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(m.s.votes[r.Outpoint], func(s voteSlot) bool { return s.holds(&r) && s.Tx == r.Tx }) {
+		if !slices.ContainsFunc(m.s.votes.of(r.Outpoint), func(s voteSlot) bool { return s.holds(&r) && s.Tx == r.Tx }) {
 			t.Fatalf("record %+v is not in the index", r)
 		}
 		records++
 	}
 	for _, at := range m.s.votes {
-		slots += len(at)
+		slots += len(at.list)
 	}
 	if slots != records {
 		t.Fatalf("%d records, %d in the index", records, slots)

@@ -95,8 +95,8 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 	for sheaf, first := range p.taken {
 		s.takenAt(sheaf, first)
 	}
-	for o := range p.spent {
-		if p.drops(o) {
+	for o, winner := range p.spent {
+		if !s.votes.contested(o, winner) {
 			delete(s.votes, o)
 		}
 	}

@@ -210,7 +210,7 @@ func (l *leaving) plan(w *writes) {
 // settle makes known what was planned, before anything is dropped from the index.
 func (l *leaving) settle() {
 	for key := range l.alone {
-		slots := l.s.votes[outpointAt(key[:])]
+		slots := l.s.votes.of(outpointAt(key[:]))
 		for i := range slots {
 			if slots[i].key(outpointAt(key[:])) == key {
 				slots[i].Sheaf, slots[i].Once = 0, false
@@ -300,9 +300,9 @@ func (s *Store) loadSheaves() error {
 			return probe.close(s.fail(err))
 		}
 	}
-	for _, slots := range s.votes {
-		for i := range slots {
-			if number := slots[i].Sheaf; number != 0 {
+	for _, at := range s.votes {
+		for i := range at.list {
+			if number := at.list[i].Sheaf; number != 0 {
 				s.sheaves[number]++
 			}
 		}

@@ -12,7 +12,13 @@ import (
 
 // voteIndex knows which vote records an outpoint has, so that they can be dropped without a search
 // when it is spent. It holds what is undecided or was contested, and no more.
-type voteIndex map[utxo.Outpoint][]voteSlot
+type voteIndex map[utxo.Outpoint]*voteSlots
+
+// voteSlots are the records of one outpoint, mostly PENDING and ACCEPTED.
+type voteSlots struct {
+	list []voteSlot
+	room [2]voteSlot
+}
 
 type voteSlot struct {
 	Round uint32
@@ -30,9 +36,18 @@ func (s *voteSlot) key(o utxo.Outpoint) voteKey {
 	return (&conflict.Record{Outpoint: o, Round: s.Round, State: s.State}).Key()
 }
 
+// of are the records of an outpoint.
+func (v voteIndex) of(o utxo.Outpoint) []voteSlot {
+	if at := v[o]; at != nil {
+		return at.list
+	}
+	return nil
+}
+
 // find is where a record under the same key is; nil where there is none.
-func (v voteIndex) find(r *conflict.Record) *voteSlot {
-	slots := v[r.Outpoint]
+func (v voteIndex) find(r *conflict.Record) *voteSlot { return findSlot(v.of(r.Outpoint), r) }
+
+func findSlot(slots []voteSlot, r *conflict.Record) *voteSlot {
 	for i := range slots {
 		if slots[i].holds(r) {
 			return &slots[i]
@@ -43,29 +58,40 @@ func (v voteIndex) find(r *conflict.Record) *voteSlot {
 
 // add enters a record. It was written just now, or may have been before.
 func (v voteIndex) add(r *conflict.Record, now bool, sheaf uint64) {
-	if slot := v.find(r); slot != nil {
+	at := v[r.Outpoint]
+	if at == nil {
+		at = new(voteSlots)
+		at.list = at.room[:0]
+		v[r.Outpoint] = at
+	}
+	if slot := findSlot(at.list, r); slot != nil {
 		slot.Tx, slot.Sheaf, slot.Once = r.Tx, sheaf, false
 		return
 	}
-	slots := v[r.Outpoint]
-	if slots == nil {
-		slots = make([]voteSlot, 0, 2) // PENDING and ACCEPTED, mostly
-	}
-	v[r.Outpoint] = append(slots, voteSlot{r.Round, r.State, r.Tx, sheaf, now})
+	at.list = append(at.list, voteSlot{r.Round, r.State, r.Tx, sheaf, now})
 }
 
 // contested reports whether this node has voted on an outpoint for anything but the transaction that
 // spends it for good.
 func (v voteIndex) contested(o utxo.Outpoint, winner domain.Hash) bool {
-	return slices.ContainsFunc(v[o], func(s voteSlot) bool { return s.Tx != winner })
+	return contested(v.of(o), winner)
+}
+
+func contested(slots []voteSlot, winner domain.Hash) bool {
+	for i := range slots {
+		if slots[i].Tx != winner {
+			return true
+		}
+	}
+	return false
 }
 
 // dropVotes plans the removal of an outpoint's vote records, now that it is spent for good. Where this
 // node has voted for a rival they stay: it may go on supporting the winner in rounds in which it voted
 // for the rival before (rules N1 and N4).
 func (p *plan) dropVotes(o utxo.Outpoint, winner domain.Hash) error {
-	contested := p.s.votes.contested(o, winner)
-	slots := p.s.votes[o]
+	slots := p.s.votes.of(o)
+	contested := contested(slots, winner)
 	for i := range slots {
 		slot, key := &slots[i], slots[i].key(o)
 		stands := p.leaving.stands(slot, key)
@@ -311,8 +337,8 @@ func (p *votePlan) transaction(tx *utxo.Tx, coins []Coin, batch map[domain.Hash]
 
 // record plans a vote record: in the sheaf where its outpoint is known not to be spent, and there is none under its key.
 func (p *votePlan) record(r *conflict.Record, c Coin) error {
-	key, slots := r.Key(), p.s.votes[r.Outpoint]
-	known := p.s.votes.find(r)
+	key, slots := r.Key(), p.s.votes.of(r.Outpoint)
+	known := findSlot(slots, r)
 	inSheaf := func(s voteSlot) bool { return s.Sheaf != 0 }
 	live := known == nil && (slices.ContainsFunc(slots, inSheaf) || len(slots) == 0 && p.s.liveInMemory(r.Outpoint, c))
 	if !live && len(slots) == 0 {
