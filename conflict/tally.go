@@ -254,17 +254,25 @@ func (t *Tally) Forget(tx domain.Hash) {
 	}
 	delete(t.entries, tx)
 	e.discharge()
-	e.holder = nil
 	if len(t.idle) >= maxIdle {
 		return
 	}
+	if cap(e.ballots) > maxSpare {
+		e.empty()
+	}
+	t.idle = append(t.idle, e)
+}
+
+// empty makes an entry that was forgotten one that is new. Mostly that waits until it is used again: its memory has to be fetched then
+// in any case.
+func (e *entry) empty() {
+	e.holder = nil
 	for i := range e.ballots {
 		e.ballots[i].reset()
 	}
 	if e.ballots = e.ballots[:0]; cap(e.ballots) > maxSpare {
 		e.furnish()
 	}
-	t.idle = append(t.idle, e)
 }
 
 // Len is the number of transactions that votes are held for or that are known.
@@ -285,6 +293,7 @@ func (t *Tally) open(tx domain.Hash) *entry {
 	var e *entry
 	if n := len(t.idle); n > 0 {
 		e, t.idle = t.idle[n-1], t.idle[:n-1]
+		e.empty()
 	} else {
 		e = new(entry)
 		e.furnish()

@@ -165,6 +165,8 @@ type workbench struct {
 	looked  lifecycle.Looked  // whose lists are free to be used
 	wake    chan struct{}     // wakes the goroutine
 	now     time.Time         // of the step
+	next    *flight           // to be run, for whom hands.await waits
+	idle    bool              // hands.await waits
 }
 
 func newWorkbench() *workbench { return &workbench{wake: make(chan struct{}, 1)} }

@@ -2,8 +2,8 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // idleHands is how many goroutines wait for the next transaction at most.
@@ -12,14 +12,13 @@ const idleHands = 2048
 // hands lends goroutines to flights. A goroutine that has brought one to its end, or that sees it wait for long, takes the
 // next: its stack has grown by then, and growing a new one costs a busy node a twelfth of its time.
 type hands struct {
-	next    chan *flight // to whoever is idle
-	idle    atomic.Int64
+	mu      sync.Mutex
+	idle    []*workbench // who came last is asked first: his stack is in the caches still
+	closed  bool         // nobody waits any more
 	running sync.WaitGroup
 }
 
-func newHands() *hands {
-	return &hands{next: make(chan *flight)}
-}
+func newHands() *hands { return new(hands) }
 
 // fresh goes on with a flight on a goroutine of its own that nobody has used yet.
 func (h *hands) fresh(ctx context.Context, f *flight, sh *shell, d *workbench) {
@@ -34,50 +33,75 @@ func (h *hands) alone(ctx context.Context, f *flight, sh *shell, d *workbench) {
 
 // take runs a flight on a goroutine that is lent to it.
 func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
-	select {
-	case h.next <- f:
-	default:
+	h.mu.Lock()
+	last := len(h.idle) - 1
+	if last < 0 {
+		h.mu.Unlock()
 		h.running.Go(func() { h.work(ctx, f, sh) })
+		return
 	}
+	d := h.idle[last]
+	h.idle[last], h.idle = nil, h.idle[:last]
+	d.next, d.idle = f, false
+	h.mu.Unlock()
+	ring(d.wake)
 }
 
 // work runs flights one after the other until there are idle goroutines enough, or it is given none.
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
-	d := newWorkbench()
-	for f != nil {
+	for d := newWorkbench(); f != nil; f = h.await(d) {
 		f.run(ctx, sh, d, false)
-		f = nil
-		if h.idle.Add(1) <= idleHands {
-			f = <-h.next
-		}
-		h.idle.Add(-1)
 	}
 }
 
-// trim sends half of the idle home: after a crowd their stacks, kept for nobody, would lie between those of others
-// and keep the memory of both.
+// await is the next flight for whoever is idle, or nil.
+func (h *hands) await(d *workbench) *flight {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.idle) >= idleHands {
+		return nil
+	}
+	d.idle = true
+	h.idle = append(h.idle, d)
+	for d.idle { // what rings may be late, and mean the flight before
+		h.mu.Unlock()
+		<-d.wake
+		h.mu.Lock()
+	}
+	f := d.next
+	d.next = nil
+	return f
+}
+
+// trim sends half of the idle home, those who have been so for longest: after a crowd their stacks, kept for nobody, would lie between those
+// of others and keep the memory of both.
 func (h *hands) trim() {
-	for range (h.idle.Load() + 1) / 2 {
-		select {
-		case h.next <- nil:
-		default:
-			return
-		}
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dismiss((len(h.idle) + 1) / 2)
 }
 
-// wait sends the idle home and is until all flights have landed.
-func (h *hands) wait() {
-	landed := make(chan struct{})
-	go func() {
-		h.running.Wait()
-		close(landed)
-	}()
-	for {
-		select {
-		case h.next <- nil:
-		case <-landed:
-			return
-		}
+// dismiss sends some of the idle home. The lock is held.
+func (h *hands) dismiss(n int) {
+	for _, d := range h.idle[:n] {
+		d.idle = false
+		ring(d.wake)
 	}
+	h.idle = slices.Delete(h.idle, 0, n)
+}
+
+// wait sends the idle home, now and from now on, and is until all flights have landed.
+func (h *hands) wait() {
+	h.mu.Lock()
+	h.closed = true
+	h.dismiss(len(h.idle))
+	h.mu.Unlock()
+	h.running.Wait()
+}
+
+// waiting is how many goroutines are idle.
+func (h *hands) waiting() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.idle)
 }

@@ -60,7 +60,7 @@ func (n *villager) settle(t testing.TB, txs []*utxo.Tx) {
 			return f.slim
 		})
 	}
-	eventually(t, "goroutines that nobody needs to end", func() bool { return n.sh.hands.idle.Load() < 64 })
+	eventually(t, "goroutines that nobody needs to end", func() bool { return n.sh.hands.waiting() < 64 })
 }
 
 // inUse is what lies in the heap and on the stacks, in bytes.

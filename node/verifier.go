@@ -5,17 +5,18 @@ import (
 	"crypto/rand"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// Limits of the verifier: beyond 512 signatures, 4 ms, a batch gains little. keptKeys is what each of its goroutines keeps of
+// Limits of the verifier: beyond 1024 signatures, 8 ms, a batch gains little. keptKeys is what each of its goroutines keeps of
 // the keys that it met, 7 MB at most.
 const (
-	verifyBatch = 512
-	verifyQueue = 1024
+	verifyBatch = 1024
+	verifyQueue = 2 * verifyBatch
 	keptKeys    = 2048
 )
 
@@ -36,15 +37,19 @@ type verdicts chan int
 func (v verdicts) verdict(bad int) { v <- bad }
 
 // busyGap is the time between two signatures, on average of late, below which waiting for more is worth it: a batch then
-// gathers so many within gatherTime that each costs half.
+// gathers so many within gatherTime that each costs half. It gathers for longer, gatherMost at most, where that makes little difference to
+// how long signatures take: for gatherShare times as long as the last batch took, which is the longer the less of the
+// processor there is for it.
 const (
-	gatherTime = 3 * time.Millisecond
-	busyGap    = gatherTime / 6
+	gatherTime  = 3 * time.Millisecond
+	gatherMost  = 25 * time.Millisecond
+	gatherShare = 8
+	busyGap     = gatherTime / 6
 )
 
 // verifier collects signatures across transactions, observations and connections and verifies them in
 // batches, which halves their cost. On a node that has little to do it takes what is there and never waits
-// for more; under load a batch gathers for gatherTime. Any number of goroutines run it; they gather in turn, so that each
+// for more; under load a batch gathers. Any number of goroutines run it; they gather in turn, so that each
 // has all there is.
 type verifier struct {
 	queue   chan request
@@ -53,6 +58,8 @@ type verifier struct {
 	turn sync.Mutex // of whoever gathers, with what follows
 	last time.Time  // when the last batch began
 	busy bool       // signatures came fast since the one before
+
+	took atomic.Int64 // nanoseconds that the last batch took
 }
 
 // batch is what is verified at once.
@@ -110,12 +117,14 @@ func (v *verifier) run(ctx context.Context) {
 	for v.gather(ctx, &b) {
 		start := time.Now()
 		judge(&b, keys)
-		v.metrics.verified(len(b.checks), time.Since(start))
+		took := time.Since(start)
+		v.took.Store(int64(took))
+		v.metrics.verified(len(b.checks), took)
 		b.clear()
 	}
 }
 
-// gather waits for a request and takes what else is queued, on a busy node after gatherTime, up to a full batch; false
+// gather waits for a request and takes what else is queued, on a busy node after a while, up to a full batch; false
 // says that ctx has ended. It does not wake for each.
 func (v *verifier) gather(ctx context.Context, b *batch) bool {
 	v.turn.Lock()
@@ -126,7 +135,7 @@ func (v *verifier) gather(ctx context.Context, b *batch) bool {
 	case r := <-v.queue:
 		b.add(r)
 	}
-	if v.busy && time.Since(v.last) < 2*gatherTime && !pause(ctx, gatherTime) {
+	if v.busy && time.Since(v.last) < 2*gatherMost && !v.await(ctx) {
 		return false
 	}
 	for len(b.checks) < verifyBatch {
@@ -140,6 +149,17 @@ func (v *verifier) gather(ctx context.Context, b *batch) bool {
 	}
 	now := time.Now()
 	v.last, v.busy = now, now.Sub(v.last) < time.Duration(len(b.checks))*busyGap
+	return true
+}
+
+// await gives requests time to come, unless there are enough for a full batch; false says that ctx has ended.
+func (v *verifier) await(ctx context.Context) bool {
+	wait := min(max(gatherShare*time.Duration(v.took.Load()), gatherTime), gatherMost)
+	for ; wait > 0 && len(v.queue) < verifyBatch; wait -= gatherTime {
+		if !pause(ctx, min(wait, gatherTime)) {
+			return false
+		}
+	}
 	return true
 }
 
