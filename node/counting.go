@@ -53,6 +53,8 @@ type listeners struct {
 	joined func(*flight)
 	// accept asks for ACCEPTED by a certificate on behalf of a flight, or says that this is for the flight. It must not block.
 	accept func(*flight, conflict.Milestone) bool
+	// finish takes a flight to its commit, or says that finality, by these votes, is for the flight. It must not block.
+	finish func(f *flight, m conflict.Milestone, edges []conflict.Vote) bool
 	// unknown hears of a transaction that is not here, and who voted for it.
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	// hear takes the votes that the contests want.
@@ -335,16 +337,15 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 	case m.Kind == conflict.FirstVote: // leads to nothing by itself
 		return f.box.leave(lifecycle.Supported{})
 	case m.Kind == conflict.Third && m.Round == 0: // nor does this
-		return f.box.leave(counted{Counted: lifecycle.Counted{Milestone: m}})
+		return f.box.leave(lifecycle.Counted{Milestone: m})
 	case m.Kind == conflict.Certificate && s.accept(f, m): // what it leads to is on its way
-		f.box.leave(counted{Counted: lifecycle.Counted{Milestone: m, Cast: true}})
+		f.box.leave(lifecycle.Counted{Milestone: m, Cast: true})
 		return true
+	case m.Kind == conflict.Final:
+		edges := s.tally.Edges(m.Tx, m.Group.Link(), m.Round, observation.Accepted)
+		return s.finish(f, m, edges) || f.box.post(finality{lifecycle.Counted{Milestone: m}, edges})
 	}
-	in := counted{Counted: lifecycle.Counted{Milestone: m}}
-	if m.Kind == conflict.Final {
-		in.edges = s.tally.Edges(m.Tx, m.Group.Link(), m.Round, observation.Accepted)
-	}
-	return f.box.post(in)
+	return f.box.post(lifecycle.Counted{Milestone: m})
 }
 
 // join keeps the votes of a flight's transaction until it ends, tells the flight of the milestones that

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -32,6 +33,7 @@ func newBooth(linger time.Duration) *booth {
 	c := newCounting(1, nil, newLately(), linger, newDirectory(), NewMetrics(prometheus.NewRegistry()), listeners{
 		joined:  func(*flight) {},
 		accept:  func(_ *flight, m conflict.Milestone) bool { b.accepted = append(b.accepted, m); return b.accepts },
+		finish:  func(*flight, conflict.Milestone, []conflict.Vote) bool { return false },
 		unknown: func(tx domain.Hash, _ domain.PublicKey) { b.asked = append(b.asked, tx) },
 		hear:    func(_ context.Context, votes []conflict.Vote) { b.heard = append(b.heard, votes...) },
 	})
@@ -241,9 +243,12 @@ func TestFirstVoteBeforeTheFlight(t *testing.T) {
 	f := b.fly(id...)[0]
 	var kinds []conflict.MilestoneKind
 	for _, in := range f.box.take() {
-		if m, ok := in.(counted); ok {
-			kinds = append(kinds, m.Milestone.Kind)
-			if m.Milestone.Kind == conflict.Final && len(m.edges) != 3 {
+		switch m := in.(type) {
+		case lifecycle.Counted:
+			kinds = append(kinds, m.Kind)
+		case finality:
+			kinds = append(kinds, m.Kind)
+			if len(m.edges) != 3 {
 				t.Errorf("a quorum of %d votes", len(m.edges))
 			}
 		}
@@ -279,14 +284,14 @@ func TestCertificateIsObeyedAtOnce(t *testing.T) {
 			t.Errorf("asked for at once: %v, woken: %v", accepts, woken)
 		}
 		inputs := f.box.take()
-		last, ok := inputs[len(inputs)-1].(counted)
+		last, ok := inputs[len(inputs)-1].(lifecycle.Counted)
 		if !ok || last.Kind != conflict.Certificate || last.Cast != accepts {
 			t.Errorf("asked for at once: %v, and the flight hears %+v", accepts, inputs)
 		}
 		b.say(0, observation.Accepted, f.tx.ID)
 		b.say(1, observation.Accepted, f.tx.ID)
 		b.say(2, observation.Accepted, f.tx.ID)
-		if inputs := f.box.take(); len(wake) != 1 || len(inputs) != 1 || inputs[0].(counted).Kind != conflict.Final {
+		if inputs := f.box.take(); len(wake) != 1 || len(inputs) != 1 || inputs[0].(finality).Kind != conflict.Final {
 			t.Errorf("finality: %+v", inputs)
 		}
 	}

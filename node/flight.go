@@ -33,6 +33,7 @@ type flight struct {
 	supports   atomic.Bool       // lifecycle.Support stands, unless overtaken
 	awaits     atomic.Int32      // how much it waits for before it begins: that its votes are counted, and perhaps a verdict on its signatures
 	launched   atomic.Bool       // it has been given a goroutine
+	bench      *workbench        // of its goroutine
 	overtaken  atomic.Bool       // what lifecycle.Support asks for is not wanted any more, or was asked for
 
 	mu      sync.Mutex
@@ -57,8 +58,8 @@ type vigil struct {
 // when the node ends. It must not block.
 type arriver interface{ arrived(lifecycle.State) }
 
-// counted is a milestone with what the committer keeps of it.
-type counted struct {
+// finality is a milestone with what the committer keeps of it.
+type finality struct {
 	lifecycle.Counted
 	edges []conflict.Vote
 }
@@ -165,8 +166,11 @@ type workbench struct {
 	looked  lifecycle.Looked  // whose lists are free to be used
 	wake    chan struct{}     // wakes the goroutine
 	now     time.Time         // of the step
-	next    *flight           // to be run, for whom hands.await waits
-	idle    bool              // hands.await waits
+
+	lent     bool    // its goroutine is one of hands, under whose lock the others are
+	idle     bool    // it waits for the next flight
+	released bool    // from the flight before, without being woken (hands.release)
+	next     *flight // to be run, once it is idle no more
 }
 
 func newWorkbench() *workbench { return &workbench{wake: make(chan struct{}, 1)} }
@@ -179,14 +183,16 @@ func (d *workbench) give(in lifecycle.Input) {
 	}
 }
 
-// run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox.
+// run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox. Where it is seized
+// (shell.finish), the flight is somebody else's.
 // A transaction that only has to be written down is the committer's from then on: nothing else can happen to it, and its goroutine ends.
 // Looking and judging take a stack that has grown; one that has waited for long is asked to go on in a
 // goroutine whose stack has not, as slim says of this one.
 func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
+	f.bench = d
 	f.box.attend(d.wake)
+	inputs, mine := f.box.take(), true
 	for {
-		inputs := f.box.take()
 		if ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
 			break
 		}
@@ -199,7 +205,11 @@ func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
 			d.wake = make(chan struct{}, 1)
 			return
 		}
+		f.box.rest()
 		<-d.wake
+		if inputs, mine = f.box.resume(); !mine {
+			return
+		}
 	}
 	f.box.attend(nil)
 	if !f.handOver(ctx, sh, d) {
@@ -270,7 +280,7 @@ func (f *flight) step(ctx context.Context, sh *shell, d *workbench, inputs []lif
 
 // strip takes out of an input what is not the machine's.
 func (f *flight) strip(in lifecycle.Input) lifecycle.Input {
-	if in, ok := in.(counted); ok {
+	if in, ok := in.(finality); ok {
 		if f.edges == nil { // those of the first quorum, which is the one that counts
 			f.edges = in.edges
 		}

@@ -49,7 +49,9 @@ func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 
 // work runs flights one after the other until there are idle goroutines enough, or it is given none.
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
-	for d := newWorkbench(); f != nil; f = h.await(d) {
+	d := newWorkbench()
+	d.lent = true
+	for ; f != nil; f = h.await(d) {
 		f.run(ctx, sh, d, false)
 	}
 }
@@ -58,11 +60,10 @@ func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
 func (h *hands) await(d *workbench) *flight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.idle) >= idleHands {
+	if !d.released && !h.admit(d) {
 		return nil
 	}
-	d.idle = true
-	h.idle = append(h.idle, d)
+	d.released = false
 	for d.idle { // what rings may be late, and mean the flight before
 		h.mu.Unlock()
 		<-d.wake
@@ -71,6 +72,27 @@ func (h *hands) await(d *workbench) *flight {
 	f := d.next
 	d.next = nil
 	return f
+}
+
+// admit makes somebody idle, where there is room. The lock is held.
+func (h *hands) admit(d *workbench) bool {
+	if h.closed || len(h.idle) >= idleHands {
+		return false
+	}
+	d.idle = true
+	h.idle = append(h.idle, d)
+	return true
+}
+
+// release makes a goroutine that rests idle, since its flight was taken from it (mailbox.seize). It does not wake for that, but for the next
+// flight, unless it is not needed any more.
+func (h *hands) release(d *workbench) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d.released = true
+	if !d.lent || !h.admit(d) {
+		ring(d.wake)
+	}
 }
 
 // trim sends half of the idle home, those who have been so for longest: after a crowd their stacks, kept for nobody, would lie between those

@@ -289,7 +289,10 @@ func (sh *shell) landed(f *flight) {
 // lost between a flight that ends and the next one.
 func (sh *shell) reconsider(f *flight) {
 	for _, in := range append(f.unread, f.box.close()...) {
-		if m, ok := in.(counted); ok {
+		if end, ok := in.(finality); ok {
+			in = end.Counted
+		}
+		if m, ok := in.(lifecycle.Counted); ok {
 			sh.fetcher.want(wanted{id: m.Tx, from: []domain.PublicKey{m.Group.Voters()[m.Voter].Key}})
 			return
 		}

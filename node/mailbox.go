@@ -20,6 +20,8 @@ type mailbox struct {
 	tired  bool              // its owner is asked to give its stack up, since the last time it took
 	worn   bool              // it was, when it took last
 	closed bool
+	rests  bool                  // its owner waits
+	seized bool                  // from its owner, who is to touch nothing of the flight any more
 	wake   chan struct{}         // wakes its owner; nil while there is none
 	room   [2][2]lifecycle.Input // of inputs and taken, mostly
 }
@@ -126,14 +128,48 @@ func ring(wake chan<- struct{}) {
 	}
 }
 
-// take empties the box. What it returns is the caller's until the next call.
+// take empties the box. What it returns is the owner's until the next call.
 func (b *mailbox) take() []lifecycle.Input {
-	clear(b.taken)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.empty()
+}
+
+func (b *mailbox) empty() []lifecycle.Input {
+	clear(b.taken)
 	b.inputs, b.taken, b.held, b.nudged = b.taken[:0], b.inputs, 0, false
 	b.worn, b.tired = b.tired, false
 	return b.taken
+}
+
+// rest says that the owner has done all that there was and waits for its wake.
+func (b *mailbox) rest() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rests = true
+}
+
+// resume is take after rest; false says that the box was seized.
+func (b *mailbox) resume() (inputs []lifecycle.Input, mine bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seized {
+		return nil, false
+	}
+	b.rests = false
+	return b.empty(), true
+}
+
+// seize makes the caller the owner, and returns what lies in the box, where the owner rests, has not been woken, and what lies there
+// is plain. That is asked while the owner rests: what else is its own may be looked at.
+func (b *mailbox) seize(plain func(inputs []lifecycle.Input) bool) (inputs []lifecycle.Input, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.rests || b.nudged || b.seized || b.closed || !plain(b.inputs) {
+		return nil, false
+	}
+	b.seized, b.wake = true, nil
+	return b.empty(), true
 }
 
 // close ends the box and returns what nobody took.

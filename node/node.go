@@ -92,7 +92,7 @@ func New(c Config, p Parts) (*Node, error) {
 		return nil, err
 	}
 	sh.counting = newCounting(c.Shards, sh.before, sh.lately, c.HeldPatience+tallyTick, sh.flights, p.Metrics, listeners{
-		joined: sh.cleared, accept: sh.accept, hear: sh.arena.hear,
+		joined: sh.cleared, accept: sh.accept, finish: sh.finish, hear: sh.arena.hear,
 		unknown: func(tx domain.Hash, key domain.PublicKey) {
 			sh.fetcher.want(wanted{id: tx, from: []domain.PublicKey{key}})
 		},

@@ -97,6 +97,58 @@ func TestMailbox(t *testing.T) {
 	}
 }
 
+// TestMailboxIsSeized: whoever rests and has not been woken may be relieved of what lies in its box, and touches nothing of it
+// any more.
+func TestMailboxIsSeized(t *testing.T) {
+	f := bare("a", "x")
+	plain := func(inputs []lifecycle.Input) bool { return len(inputs) < 2 }
+	seize := func() []string {
+		inputs, ok := f.box.seize(plain)
+		if ok {
+			return append(kindsOf(inputs), "seized")
+		}
+		return nil
+	}
+	wake := make(chan struct{}, 1)
+	f.box.attend(wake)
+	f.box.take()
+	if seize() != nil {
+		t.Error("from an owner that works")
+	}
+	f.box.rest()
+	f.box.post(lifecycle.Rivaled{})
+	if seize() != nil {
+		t.Error("from an owner that was woken")
+	}
+	<-wake
+	if in, mine := f.box.resume(); !mine || len(in) != 1 || seize() != nil {
+		t.Errorf("an owner that was woken: %v, %v", in, mine)
+	}
+	f.box.rest()
+	f.box.leave(lifecycle.Supported{})
+	f.box.leave(lifecycle.Supported{})
+	if seize() != nil {
+		t.Error("what is not plain")
+	}
+	f.box.prompt()
+	<-wake
+	f.box.resume()
+	f.box.rest()
+	f.box.leave(lifecycle.Supported{})
+	if got := seize(); !slices.Equal(got, []string{"Supported", "seized"}) {
+		t.Errorf("seized %v", got)
+	}
+	if seize() != nil {
+		t.Error("twice")
+	}
+	if _, mine := f.box.resume(); mine {
+		t.Error("the owner before goes on")
+	}
+	if f.box.post(lifecycle.Stalled{}); len(wake) != 0 {
+		t.Error("the owner before is woken")
+	}
+}
+
 // TestVotedWakesWhoWatches: that a vote is on disk wakes a flight whose state somebody watches short of FINAL, or asks to
 // watch later; where nobody does, the flight hears of it with what comes next.
 func TestVotedWakesWhoWatches(t *testing.T) {

@@ -82,7 +82,7 @@ func (sh *shell) takeProven(ctx context.Context, p *proven) error {
 	if err != nil {
 		return err
 	}
-	f.box.post(counted{
+	f.box.post(finality{
 		Counted: lifecycle.Counted{Milestone: conflict.Milestone{
 			Tx: p.tx.ID, Kind: conflict.Final, Round: p.at.Round, Group: p.at.Group, Voter: p.votes[0].Voter,
 		}},

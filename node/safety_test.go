@@ -429,10 +429,10 @@ func TestMailboxKeepsAnswers(t *testing.T) {
 func TestEdgesOutliveLaterMilestones(t *testing.T) {
 	f := newFlight(newVillage(t, nil).pay(0, "a"), Origin{}, utxo.FeePolicy{})
 	quorum := []conflict.Vote{{Height: 7}}
-	f.strip(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate}}, nil})
-	f.strip(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final}}, quorum})
-	f.strip(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate, Round: 1}}, nil})
-	f.strip(counted{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final, Round: 1}}, []conflict.Vote{{Height: 9}}})
+	f.strip(lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate}})
+	f.strip(finality{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final}}, quorum})
+	f.strip(lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate, Round: 1}})
+	f.strip(finality{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final, Round: 1}}, []conflict.Vote{{Height: 9}}})
 	if len(f.edges) != 1 || f.edges[0].Height != 7 {
 		t.Fatalf("edges %v", f.edges)
 	}

@@ -342,6 +342,26 @@ func (m *Machine) counted(in Counted) {
 
 func (m *Machine) certified() bool { return m.cert.Group != nil || m.final.Group != nil }
 
+// Unhindered reports whether these inputs and then finality lead to reports and a Commit, and to nothing else: nothing is asked for
+// or disputed, and whoever has the machine may take it there.
+func (m *Machine) Unhindered(inputs []Input) bool {
+	if !m.resolved || !m.signed || !m.claimed || m.rivalled || m.contested || m.writing || m.state.Ended() || m.state == Held {
+		return false
+	}
+	for _, in := range inputs {
+		switch in := in.(type) {
+		case Supported, Voted:
+		case Counted:
+			if !in.Cast && (in.Kind != conflict.Third || in.Round != 0) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // proceed does whatever the transaction is ready for. Every path leads here, so that the outcome does
 // not depend on the order in which things came.
 func (m *Machine) proceed() {

@@ -87,10 +87,10 @@ type run struct {
 		final                  bool
 	}
 	did struct {
-		verify, claim, pending, contest, commit, end, relay int
-		accepted                                            map[uint32]int
-		highest                                             uint32
-		looks                                               int
+		verify, claim, pending, contest, commit, end, relay, unhindered int
+		accepted                                                        map[uint32]int
+		highest                                                         uint32
+		looks                                                           int
 	}
 }
 
@@ -137,6 +137,7 @@ func (r *run) step(in Input) {
 	in = r.obey(in)
 	r.note(in)
 	ended := r.m.State().Ended()
+	r.checkUnhindered()
 	effects := r.m.Step(in)
 	if ended && len(effects) > 0 {
 		r.t.Fatalf("after the end %T led to %v", in, effects)
@@ -165,6 +166,39 @@ func (r *run) step(in Input) {
 		case Commit:
 			r.supports = false
 			r.pending = append(r.pending, Committed{r.nowMS})
+		}
+	}
+}
+
+// checkUnhindered: where nothing hinders a machine, what it is told of votes and then finality lead to reports and a commit, as the
+// last that is asked for.
+func (r *run) checkUnhindered() {
+	certificate := milestone(r.tx, conflict.Certificate, 0)
+	certificate.Cast = true
+	told := []Input{Supported{}, Voted{observation.Pending, 0}, milestone(r.tx, conflict.Third, 0), certificate, Voted{observation.Accepted, 0}}
+	for n := range len(told) + 1 {
+		if !r.m.Unhindered(told[:n]) {
+			continue
+		}
+		m, last := *r.m, Effect(nil)
+		m.out = nil
+		for _, in := range append(told[:n:n], milestone(r.tx, conflict.Final, 0)) {
+			for _, e := range m.Step(in) {
+				if _, ok := e.(Report); !ok && last != nil {
+					r.t.Fatalf("%T after %T", e, last)
+				} else if !ok {
+					last = e
+				}
+			}
+		}
+		if _, ok := last.(Commit); !ok {
+			r.t.Fatalf("nothing hinders a machine in %s, and finality leads to %T", m.State(), last)
+		}
+		r.did.unhindered++
+	}
+	for _, in := range []Input{milestone(r.tx, conflict.Certificate, 1), milestone(r.tx, conflict.Third, 1), Rivaled{rivalID}, Stalled{}, Lost{rivalID}, Refused{}} {
+		if r.m.Unhindered([]Input{in}) {
+			r.t.Fatalf("%T hinders nothing", in)
 		}
 	}
 }
@@ -333,13 +367,18 @@ func (r *run) finish(tb testing.TB, around []func() Input) {
 
 // TestAnyOrder: whatever the facts and their order, no rule is broken on the way.
 func TestAnyOrder(t *testing.T) {
+	unhindered := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRun(rt, t, drawFacts(rt))
 		r.finish(t, r.around(t))
 		if r.did.end > 0 != r.m.State().Ended() {
 			rt.Fatalf("End said %d times in state %v", r.did.end, r.m.State())
 		}
+		unhindered += r.did.unhindered
 	})
+	if unhindered == 0 {
+		t.Error("there is always something that hinders")
+	}
 }
 
 // outcome is what must not depend on the order.
