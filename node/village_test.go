@@ -239,11 +239,11 @@ func (n *villager) voted(t *testing.T, tx *utxo.Tx, state observation.State) (co
 
 func (n *villager) final(t *testing.T, tx *utxo.Tx) bool {
 	t.Helper()
-	final, err := n.sh.store.IsFinal(tx.ID)
+	at, found, err := n.sh.store.Transaction(tx.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return final
+	return found && at.Final != nil && n.sh.store.Durable(at.Final.Seq) // before that nobody says that it is
 }
 
 // contested is how many of the transactions a node has in its contests.
