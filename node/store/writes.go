@@ -92,6 +92,11 @@ func (w *writes) reach(list []write) {
 	}
 }
 
+// alike reports whether two writes that were put in order are to one key. Then they have been ordered by the same bytes, and few others have.
+func (w *writes) alike(x, y write) bool {
+	return x.head == y.head && bytes.Equal(w.keyOf(x), w.keyOf(y))
+}
+
 // each tells of what is to be written in the order of keys, once for each.
 func (w *writes) each(told func(kind writeKind, key, value []byte) error) error {
 	w.order()
@@ -99,10 +104,10 @@ func (w *writes) each(told func(kind writeKind, key, value []byte) error) error 
 		if i%ahead == 0 {
 			w.reach(w.list[i:min(i+ahead, len(w.list))])
 		}
-		if i+1 < len(w.list) && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i+1])) {
+		if i+1 < len(w.list) && w.alike(e, w.list[i+1]) {
 			continue
 		}
-		if e.kind == taking && i > 0 && w.list[i-1].kind == setting && bytes.Equal(w.keyOf(e), w.keyOf(w.list[i-1])) {
+		if e.kind == taking && i > 0 && w.list[i-1].kind == setting && w.alike(e, w.list[i-1]) {
 			continue // it was not there before this batch, and is not after it
 		}
 		if err := told(e.kind, w.keyOf(e), w.valueOf(e)); err != nil {
