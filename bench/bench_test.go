@@ -46,9 +46,9 @@ func TestCoinsGoRound(t *testing.T) {
 
 func TestCeilingsAreMeasured(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes 200,000 transactions")
+		t.Skip("writes 400,000 transactions")
 	}
-	c, err := ceilingsFor(t.TempDir())
+	c, err := ceilingsFor(t.TempDir(), 4, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

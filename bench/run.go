@@ -57,7 +57,7 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if err != nil {
 		return err
 	}
-	ceilings, err := ceilingsFor(dir)
+	ceilings, err := ceilingsFor(dir, p.Nodes, p.Live)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (n *Network) idle(ctx context.Context) error {
 }
 
 // ceilingsFor measures with transactions like those of the load.
-func ceilingsFor(dir string) (Ceilings, error) {
+func ceilingsFor(dir string, nodes, live int) (Ceilings, error) {
 	network := domain.Sum(domain.TagGenesis, []byte("bench"))
 	key := domain.NewPrivateKey(network)
 	to := utxo.KeyLock(key.Public()).Address()
@@ -235,7 +235,7 @@ func ceilingsFor(dir string) (Ceilings, error) {
 			return Ceilings{}, err
 		}
 	}
-	return MeasureCeilings(filepath.Join(dir, "ceiling"), txs, utxo.Rules{Network: network})
+	return MeasureCeilings(filepath.Join(dir, "ceiling"), txs, utxo.Rules{Network: network}, nodes, live)
 }
 
 // profile keeps what the first node does for some seconds, for go tool pprof, where a path says.
