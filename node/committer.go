@@ -10,6 +10,15 @@ import (
 // commitBatch is the most finals in one synced write.
 const commitBatch = 2048
 
+// A committer that had several finals at once, but not many, lets the next gather for commitShare times as long as these took, commitPause at
+// most: what a batch costs beside its finals is then spread over more of them.
+const (
+	severalFinals = 16
+	manyFinals    = 256
+	commitShare   = 3
+	commitPause   = 25 * time.Millisecond
+)
+
 // committer is the only writer of the live set: group commit of final transactions.
 type committer struct {
 	queue   chan commit
@@ -51,6 +60,7 @@ func (c *committer) run(ctx context.Context) {
 				break gather
 			}
 		}
+		start := time.Now()
 		if err := c.space.write(ctx, func() error { return c.store.CommitFinal(finals) }); err != nil {
 			c.fail(err)
 			return
@@ -64,7 +74,11 @@ func (c *committer) run(ctx context.Context) {
 			f.committed(now)
 			c.landed(f)
 		}
+		few := len(finals) >= severalFinals && len(finals) < manyFinals
 		clear(flights)
 		clear(finals)
+		if few && !pause(ctx, min(commitShare*time.Since(start), commitPause)) {
+			return
+		}
 	}
 }

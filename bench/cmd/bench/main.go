@@ -37,7 +37,7 @@ func run() error {
 	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
 	flag.IntVar(&plan.Live, "live", 100_000, "outputs at the start")
 	flag.IntVar(&plan.Seconds, "seconds", 30, "length of the closed loop; 0 for none")
-	flag.IntVar(&plan.Window, "window", 3000, "transactions under way in the closed loop, at all nodes together")
+	flag.IntVar(&plan.Window, "window", 4000, "transactions under way in the closed loop, at all nodes together")
 	flag.StringVar(&plan.Profile, "profile", "", "file for a processor profile of the first node in the closed loop")
 	flag.BoolVar(&plan.Calls, "calls", false, "open loops: each transaction a call of its own, not over streams")
 	flag.BoolVar(&plan.Past, "past", false, "after the open loops one at twice the peak, the most that became final in any of them: fail where much is lost")
