@@ -92,12 +92,8 @@ type Guard struct {
 	}
 }
 
-// history are the records of one outpoint, by round, then state: mostly PENDING and ACCEPTED of round 0, which lie beside the list of them,
-// since whoever checks a vote waits for memory more than for anything else.
-type history struct {
-	records []Record
-	room    [2]Record
-}
+// history are the records of one outpoint, by round, then state.
+type history struct{ records []Record }
 
 // NewGuard makes a guard that remembers nothing: for a node that has never voted, or before Restore.
 func NewGuard() *Guard { return &Guard{histories: make(map[utxo.Outpoint]*history)} }
@@ -310,7 +306,6 @@ func (g *Guard) put(r Record) {
 			h, g.idle = g.idle[n-1], g.idle[:n-1]
 		} else {
 			h = new(history)
-			h.records = h.room[:0]
 		}
 		g.histories[r.Outpoint], g.latest.history = h, h
 	}
