@@ -299,7 +299,7 @@ func (b *batcher) ripen(ctx context.Context) error {
 	return nil
 }
 
-// take answers one request at a time, or holds a vote back while an epoch ends.
+// take answers one request, which is now, or holds a vote back while an epoch ends.
 func (b *batcher) take(ctx context.Context, c cast, now time.Time) error {
 	switch {
 	case c.support && c.flight.overtaken.Load(): // its rivals, its certificate or its end came first

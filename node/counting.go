@@ -334,7 +334,7 @@ func (s *countingShard) report(tx domain.Hash, from domain.PublicKey) {
 // tell reports whether the flight will hear of the milestone.
 func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 	switch {
-	case m.Kind <= conflict.Third && m.Round == 0 && f.supports.Load(): // it has been judged, and is told what this leads to
+	case m.Kind <= conflict.Third && m.Round == 0 && f.supports.Load() && !f.overtaken.Load(): // it has been judged, and is told what this leads to
 		return true
 	case m.Kind == conflict.FirstVote: // leads to nothing by itself
 		return f.box.leave(lifecycle.Supported{})

@@ -184,14 +184,14 @@ func (d *workbench) give(in lifecycle.Input) {
 }
 
 // run is the life of the goroutine: take what waits, step, perform. When ctx has ended, somebody nudges the mailbox. Where it is seized
-// (shell.finish), the flight is somebody else's.
-// A transaction that only has to be written down is the committer's from then on: nothing else can happen to it, and its goroutine ends.
+// (shell.finish), which run reports, the flight is somebody else's.
+// A transaction that only has to be written down is the committer's from then on: nothing else can happen to it, and its goroutine is free.
 // Looking and judging take a stack that has grown; one that has waited for long is asked to go on in a
 // goroutine whose stack has not, as slim says of this one.
-func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
+func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) (seized bool) {
 	f.bench = d
 	f.box.attend(d.wake)
-	inputs, mine := f.box.take(), true
+	inputs := f.box.take()
 	for {
 		if ctx.Err() != nil || !f.step(ctx, sh, d, inputs) {
 			break
@@ -203,18 +203,20 @@ func (f *flight) run(ctx context.Context, sh *shell, d *workbench, slim bool) {
 		if f.box.worn && f.slims() {
 			sh.hands.fresh(ctx, f, sh, &workbench{wake: d.wake})
 			d.wake = make(chan struct{}, 1)
-			return
+			return false
 		}
 		f.box.rest()
 		<-d.wake
+		var mine bool
 		if inputs, mine = f.box.resume(); !mine {
-			return
+			return true
 		}
 	}
 	f.box.attend(nil)
 	if !f.handOver(ctx, sh, d) {
 		sh.landed(f)
 	}
+	return false
 }
 
 // handOver gives the flight to the committer, where that is all that is left to do. It is kept out of run, whose frame lies on

@@ -51,26 +51,26 @@ func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 func (h *hands) work(ctx context.Context, f *flight, sh *shell) {
 	d := newWorkbench()
 	d.lent = true
-	for ; f != nil; f = h.await(d) {
-		f.run(ctx, sh, d, false)
+	for f != nil {
+		f = h.await(d, f.run(ctx, sh, d, false))
 	}
 }
 
-// await is the next flight for whoever is idle, or nil.
-func (h *hands) await(d *workbench) *flight {
+// await is the next flight for whoever has none, or nil. Whose flight was seized becomes idle by release, which may be still to come: what
+// rings may be late, and mean the flight before.
+func (h *hands) await(d *workbench, seized bool) *flight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !d.released && !h.admit(d) {
+	if !seized && !h.admit(d) {
 		return nil
 	}
-	d.released = false
-	for d.idle { // what rings may be late, and mean the flight before
+	for d.idle || seized && !d.released {
 		h.mu.Unlock()
 		<-d.wake
 		h.mu.Lock()
 	}
 	f := d.next
-	d.next = nil
+	d.next, d.released = nil, false
 	return f
 }
 

@@ -241,39 +241,3 @@ func TestValidationTimeBounded(t *testing.T) {
 		t.Errorf("context ended with %v", err)
 	}
 }
-
-// Neighbours who say in time that they have a message are not sent it by all who got it; below noteBytes nobody says so.
-func TestNotesComeBeforeCopies(t *testing.T) {
-	const messages = 10
-	nets := meshOf(t, 4, accepting, func(_ int, c *Config) { c.PassOnWait = 100 * time.Millisecond })
-	for _, n := range nets {
-		awaitMesh(t, n)
-	}
-	accepted := 0.0
-	copies := func(size int) (sum float64) {
-		before := 0.0
-		for _, n := range nets {
-			before += n.outcomes(topicObs, "duplicate")
-		}
-		for i := range messages {
-			if err := nets[0].PublishObservation(bytes.Repeat([]byte{byte(i + 1)}, size)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		accepted += messages
-		for _, n := range nets[1:] {
-			eventually(t, "all accepted", func() bool { return n.outcomes(topicObs, "accepted") == accepted })
-		}
-		time.Sleep(300 * time.Millisecond) // for copies on their way
-		for _, n := range nets {
-			sum += n.outcomes(topicObs, "duplicate")
-		}
-		return sum - before
-	}
-	if n := copies(noteBytes - 1); n < 2*messages {
-		t.Errorf("%v copies of %d small messages to three: is there a mesh?", n, messages)
-	}
-	if n := copies(noteBytes); n > messages/2 {
-		t.Errorf("%v copies of %d messages to three", n, messages)
-	}
-}

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -265,5 +266,44 @@ func TestSimulatedSybils(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		t.Logf("%d Sybils, heard after %d minutes", crowd, quiet)
+	})
+}
+
+// Neighbours who say in time that they have a message are not sent it by all who got it; below noteBytes nobody says so.
+func TestNotesComeBeforeCopies(t *testing.T) {
+	const messages = 10
+	simulated(t, 4, 2*time.Millisecond, func(t *testing.T, world *sim) {
+		for i := range 4 {
+			world.start(t, i)
+		}
+		for _, n := range world.nets {
+			awaitNeighbours(t, n, len(world.nets)-1)
+			awaitMesh(t, n)
+		}
+		outcome := func(name string) (sum float64) {
+			for _, n := range world.nets {
+				sum += n.outcomes(topicObs, name)
+			}
+			return sum
+		}
+		copies := func(size int) float64 {
+			accepted, before := outcome("accepted"), outcome("duplicate")
+			for i := range messages {
+				if err := world.nets[0].PublishObservation(bytes.Repeat([]byte{byte(i + 1)}, size)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second) // the fake clock: whatever is on its way has come
+			if n := outcome("accepted") - accepted; n != 3*messages {
+				t.Fatalf("%v accepted of %d by three", n, messages)
+			}
+			return outcome("duplicate") - before
+		}
+		if n := copies(noteBytes - 1); n < 2*messages {
+			t.Errorf("%v copies of %d small messages to three: is there a mesh?", n, messages)
+		}
+		if n := copies(noteBytes); n != 0 {
+			t.Errorf("%v copies of %d messages to three", n, messages)
+		}
 	})
 }
