@@ -154,12 +154,12 @@ func (c *cluster) perform(i int, e Effect) {
 			return
 		}
 		c.after(c.hop(), func() {
-			votes := c.nodes[from].tally.Edges(e.Tx, e.Group.Link(), e.Round, observation.Pending)
+			votes := c.nodes[from].tally.Edges(nil, e.Tx, e.Group.Link(), e.Round, observation.Pending)
 			c.after(c.hop(), func() { c.hear(i, votes) })
 		})
 	case SendProof:
 		f := n.final[e.Tx]
-		votes := n.tally.Edges(e.Tx, f.Group.Link(), f.Round, observation.Accepted)
+		votes := n.tally.Edges(nil, e.Tx, f.Group.Link(), f.Round, observation.Accepted)
 		to := c.node(e.To)
 		c.after(c.hop(), func() { c.hear(to, votes) })
 	case Decided:

@@ -217,15 +217,15 @@ func (t *Tally) Standing(tx domain.Hash) (third, certificate, final Milestone) {
 	return third, certificate, final
 }
 
-// Edges are the votes of one state on a transaction in one round under one link, by voter: what a certificate
+// Edges appends the votes of one state on a transaction in one round under one link, by voter: what a certificate
 // or an acceptance proof is built from.
-func (t *Tally) Edges(tx, link domain.Hash, round uint32, state observation.State) []Vote {
+func (t *Tally) Edges(out []Vote, tx, link domain.Hash, round uint32, state observation.State) []Vote {
 	b := t.find(tx, link, round)
 	if b == nil || state < observation.Pending || state > observation.Abstain {
-		return nil
+		return out
 	}
-	votes := b.votes(tx, state, make([]Vote, 0, len(b.of(state).places)))
-	slices.SortFunc(votes, compareVotes)
+	votes := b.votes(tx, state, out)
+	slices.SortFunc(votes[len(out):], compareVotes)
 	return votes
 }
 

@@ -107,7 +107,7 @@ func checkTx(rt *rapid.T, tally *Tally, slow *slowTally, groups []*group.Group, 
 				rt.Fatalf("weights %d %d, want %d %d", p, a, wantP, wantA)
 			}
 			for s := observation.Pending; s <= observation.Abstain; s++ {
-				edges := tally.Edges(id, g.Link(), round, s)
+				edges := tally.Edges(nil, id, g.Link(), round, s)
 				var sum group.Weight
 				for _, v := range edges {
 					sum += g.Voters()[v.Voter].Share

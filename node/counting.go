@@ -7,6 +7,7 @@ import (
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -43,6 +44,7 @@ type countingShard struct {
 	overhear  func(votes []conflict.Vote)
 	overheard []conflict.Vote
 	out       []conflict.Milestone
+	quorum    []conflict.Vote // of edges
 	index     byte
 	mask      byte
 }
@@ -53,8 +55,8 @@ type listeners struct {
 	joined func(*flight)
 	// accept asks for ACCEPTED by a certificate on behalf of a flight, or says that this is for the flight. It must not block.
 	accept func(*flight, conflict.Milestone) bool
-	// finish takes a flight to its commit, or says that finality, by these votes, is for the flight. It must not block.
-	finish func(f *flight, m conflict.Milestone, edges []conflict.Vote) bool
+	// finish takes a flight to its commit, or says that finality is for the flight. It must not block.
+	finish func(*flight, finality) bool
 	// unknown hears of a transaction that is not here, and who voted for it.
 	unknown func(tx domain.Hash, key domain.PublicKey)
 	// hear takes the votes that the contests want.
@@ -339,15 +341,28 @@ func (s *countingShard) tell(f *flight, m conflict.Milestone) bool {
 	case m.Kind == conflict.FirstVote: // leads to nothing by itself
 		return f.box.leave(lifecycle.Supported{})
 	case m.Kind == conflict.Third && m.Round == 0: // nor does this
-		return f.box.leave(lifecycle.Counted{Milestone: m})
+		return f.box.leave(lifecycle.Reached(m))
 	case m.Kind == conflict.Certificate && s.accept(f, m): // what it leads to is on its way
-		f.box.leave(lifecycle.Counted{Milestone: m, Cast: true})
+		in := lifecycle.Reached(m)
+		in.Cast = true
+		f.box.leave(in)
 		return true
 	case m.Kind == conflict.Final:
-		edges := s.tally.Edges(m.Tx, m.Group.Link(), m.Round, observation.Accepted)
-		return s.finish(f, m, edges) || f.box.post(finality{lifecycle.Counted{Milestone: m}, edges})
+		in := finality{lifecycle.Reached(m), s.edges(&m)}
+		return s.finish(f, in) || f.box.post(in)
 	}
-	return f.box.post(lifecycle.Counted{Milestone: m})
+	return f.box.post(lifecycle.Reached(m))
+}
+
+// edges are where the votes lie that made a transaction final.
+func (s *countingShard) edges(m *conflict.Milestone) []store.EdgeRef {
+	s.quorum = s.tally.Edges(s.quorum[:0], m.Tx, m.Group.Link(), m.Round, observation.Accepted)
+	voters, refs := m.Group.Voters(), make([]store.EdgeRef, len(s.quorum))
+	for i := range s.quorum {
+		v := &s.quorum[i]
+		refs[i] = store.EdgeRef{Key: voters[v.Voter].Key, SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf}
+	}
+	return refs
 }
 
 // join keeps the votes of a flight's transaction until it ends, tells the flight of the milestones that

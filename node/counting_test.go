@@ -33,7 +33,7 @@ func newBooth(linger time.Duration) *booth {
 	c := newCounting(1, nil, newLately(), linger, newDirectory(), NewMetrics(prometheus.NewRegistry()), listeners{
 		joined:  func(*flight) {},
 		accept:  func(_ *flight, m conflict.Milestone) bool { b.accepted = append(b.accepted, m); return b.accepts },
-		finish:  func(*flight, conflict.Milestone, []conflict.Vote) bool { return false },
+		finish:  func(*flight, finality) bool { return false },
 		unknown: func(tx domain.Hash, _ domain.PublicKey) { b.asked = append(b.asked, tx) },
 		hear:    func(_ context.Context, votes []conflict.Vote) { b.heard = append(b.heard, votes...) },
 	})
@@ -53,7 +53,7 @@ func (b *booth) say(voter int, state observation.State, txs ...domain.Hash) {
 // fly has a flight begin for each transaction.
 func (b *booth) fly(txs ...domain.Hash) (fs []*flight) {
 	for _, id := range txs {
-		f := newFlight(&utxo.Tx{ID: id}, Origin{}, utxo.FeePolicy{})
+		f := newFlight(&utxo.Tx{ID: id}, Origin{}, new(utxo.FeePolicy))
 		b.flights.add(f)
 		b.join(f)
 		fs = append(fs, f)

@@ -264,10 +264,6 @@ func TestWitnessRemembersFinals(t *testing.T) {
 	c.save(3, o)
 	err := c.sh.store.CommitFinal([]store.Final{{
 		Tx: tx[0], FinalMS: kit.StartMS, Link: c.net.Group.Link(),
-		Delta: utxo.Delta{
-			Tx: tx[0].ID, Spent: []utxo.Spent{{Outpoint: tx[0].Spends()[0]}},
-			Created: []utxo.Created{{Outpoint: utxo.Outpoint{Tx: tx[0].ID}, Output: tx[0].Outputs[0]}},
-		},
 		Edges: []store.EdgeRef{
 			{Key: o.Header.Key, SigningEpoch: 1, Height: 1, Leaf: 1},
 			{Key: kit.Key(66).Public(), SigningEpoch: 1, Height: 1}, // of a key that has left

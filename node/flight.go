@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
@@ -24,7 +23,7 @@ type flight struct {
 	receivedMS uint64
 	box        mailbox
 	machine    lifecycle.Machine
-	edges      []conflict.Vote   // the quorum that made it final
+	edges      []store.EdgeRef   // the quorum that made it final
 	coins      []store.Coin      // where what it spends was found; what others have of it does not change
 	coin       [1]store.Coin     // room of coins, once
 	unread     []lifecycle.Input // what had come when it ended
@@ -61,10 +60,10 @@ type arriver interface{ arrived(lifecycle.State) }
 // finality is a milestone with what the committer keeps of it.
 type finality struct {
 	lifecycle.Counted
-	edges []conflict.Vote
+	edges []store.EdgeRef
 }
 
-func newFlight(tx *utxo.Tx, origin Origin, fees utxo.FeePolicy) *flight {
+func newFlight(tx *utxo.Tx, origin Origin, fees *utxo.FeePolicy) *flight {
 	f := &flight{tx: tx, origin: origin, receivedMS: nowMS(), machine: *lifecycle.NewMachine(tx, fees)}
 	f.vigils = f.watch[:0]
 	f.awaits.Store(1)
@@ -384,14 +383,9 @@ func (f *flight) verdict(bad int) {
 
 // final is what the committer writes.
 func final(f *flight, e lifecycle.Commit, now time.Time) store.Final {
-	refs := make([]store.EdgeRef, len(f.edges))
-	voters := e.Group.Voters()
-	for i, v := range f.edges {
-		refs[i] = store.EdgeRef{Key: voters[v.Voter].Key, SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf}
-	}
 	return store.Final{
-		Tx: f.tx, Delta: e.Delta, FinalMS: uint64(now.UnixMilli()), Round: e.Round,
-		GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs, Coins: f.coins,
+		Tx: f.tx, FinalMS: uint64(now.UnixMilli()), Round: e.Round,
+		GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: f.edges, Coins: f.coins,
 	}
 }
 

@@ -170,7 +170,7 @@ func (sh *shell) arriveNew(tx *utxo.Tx, origin Origin, signed bool) (*flight, *g
 // board starts the flight of a transaction that has a place, or finds the one it has. Signatures that nobody has verified are
 // verified before the flight begins, so that it is not woken for that alone.
 func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
-	f := newFlight(tx, origin, sh.config.Fees)
+	f := newFlight(tx, origin, &sh.config.Fees)
 	if signed {
 		f.box.post(verified)
 	} else {
@@ -293,7 +293,7 @@ func (sh *shell) reconsider(f *flight) {
 			in = end.Counted
 		}
 		if m, ok := in.(lifecycle.Counted); ok {
-			sh.fetcher.want(wanted{id: m.Tx, from: []domain.PublicKey{m.Group.Voters()[m.Voter].Key}})
+			sh.fetcher.want(wanted{id: f.tx.ID, from: []domain.PublicKey{m.Group.Voters()[m.Voter].Key}})
 			return
 		}
 	}

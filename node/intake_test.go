@@ -285,7 +285,7 @@ func TestAcceptAtOnce(t *testing.T) {
 	sh := &shell{batcher: &batcher{casts: make(chan cast, 2)}}
 	flights := make([]*flight, 4)
 	for i := range flights {
-		flights[i] = newFlight(v.pay(uint32(i), ""), Origin{}, utxo.FeePolicy{})
+		flights[i] = newFlight(v.pay(uint32(i), ""), Origin{}, new(utxo.FeePolicy))
 		flights[i].supports.Store(i > 0)
 	}
 	flights[1].overtaken.Store(true) // it is contested, say

@@ -366,10 +366,7 @@ func (j *joiner) keep(ctx context.Context, b *store.Begin, signers []domain.Publ
 			break // a link of later
 		}
 		done[p.tx.ID] = true
-		info := store.FinalInfo{Round: p.at.Round, GroupEpoch: p.at.Group.Epoch(), Link: p.at.Group.Link()}
-		for _, v := range p.votes {
-			info.Edges = append(info.Edges, store.EdgeRef{Key: v.Key(), SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf})
-		}
+		info := store.FinalInfo{Round: p.at.Round, GroupEpoch: p.at.Group.Epoch(), Link: p.at.Group.Link(), Edges: p.edges}
 		if err := b.Keep(p.tx, &info, p.proof.Encode()); err != nil {
 			return err
 		}

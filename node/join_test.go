@@ -71,14 +71,7 @@ func (v *village) branching(n int) (txs []*utxo.Tx) {
 // commit makes a transaction final in a store, by some leaves.
 func (v *village) commit(st *store.Store, tx *utxo.Tx, finalMS uint64, edges ...store.EdgeRef) {
 	v.t.Helper()
-	delta := utxo.Delta{Tx: tx.ID}
-	for _, o := range tx.Spends() {
-		delta.Spent = append(delta.Spent, utxo.Spent{Outpoint: o})
-	}
-	for i, o := range tx.Outputs {
-		delta.Created = append(delta.Created, utxo.Created{Outpoint: utxo.Outpoint{Tx: tx.ID, Index: uint32(i)}, Output: o})
-	}
-	f := store.Final{Tx: tx, Delta: delta, FinalMS: finalMS, Link: v.genesis.Group.Link(), Edges: edges}
+	f := store.Final{Tx: tx, FinalMS: finalMS, Link: v.genesis.Group.Link(), Edges: edges}
 	if err := st.CommitFinal([]store.Final{f}); err != nil {
 		v.t.Fatal(err)
 	}

@@ -21,9 +21,9 @@ type history struct {
 }
 
 // final has three of four accept a transaction in the present epoch, and commits it.
-func (h *history) final(tx *utxo.Tx, delta utxo.Delta) {
+func (h *history) final(tx *utxo.Tx) {
 	h.t.Helper()
-	f := store.Final{Tx: tx, Delta: delta, FinalMS: kit.StartMS, GroupEpoch: h.group.Epoch(), Link: h.group.Link()}
+	f := store.Final{Tx: tx, FinalMS: kit.StartMS, GroupEpoch: h.group.Epoch(), Link: h.group.Link()}
 	for _, s := range h.signers[:3] {
 		o := s.Observe(h.group, kit.StartMS, kit.Vote(domain.Hash{1}, observation.Pending, 0, 1), kit.Vote(tx.ID, observation.Accepted, 0, kit.StartMS))
 		if s != h.signers[0] { // its own chain is the store's to write
@@ -58,13 +58,8 @@ func (h *history) link(moved group.Weight) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	entry, found, err := h.store.Lookup(h.holds)
-	if err != nil || !found {
-		h.t.Fatal(found, err)
-	}
-	made := utxo.Outpoint{Tx: tx.ID}
-	h.final(tx, utxo.Delta{Tx: tx.ID, Spent: []utxo.Spent{{Outpoint: h.holds, Entry: entry}}, Created: []utxo.Created{{Outpoint: made, Output: tx.Outputs[0]}}})
-	h.group, h.holds, h.groups = next, made, append(h.groups, next)
+	h.final(tx)
+	h.group, h.holds, h.groups = next, utxo.Outpoint{Tx: tx.ID}, append(h.groups, next)
 }
 
 // TestProofsAcrossEpochs: a node gives the links from any epoch on, from its store alone.
@@ -77,14 +72,7 @@ func TestProofsAcrossEpochs(t *testing.T) {
 		h.store = s
 		for epoch := range uint32(2) {
 			tx := h.pay(epoch, "paid")
-			entry, found, err := s.Lookup(tx.Inputs[0].Outpoint)
-			if err != nil || !found {
-				t.Fatal(found, err)
-			}
-			h.final(tx, utxo.Delta{
-				Tx: tx.ID, Spent: []utxo.Spent{{Outpoint: tx.Inputs[0].Outpoint, Entry: entry}},
-				Created: []utxo.Created{{Outpoint: utxo.Outpoint{Tx: tx.ID}, Output: tx.Outputs[0]}},
-			})
+			h.final(tx)
 			paid = append(paid, tx)
 			if epoch == 0 {
 				h.link(10_000_000)

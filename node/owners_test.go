@@ -30,7 +30,7 @@ func bare(name, origin string, parents ...domain.Hash) *flight {
 	for _, p := range parents {
 		tx.Inputs = append(tx.Inputs, utxo.Input{Kind: notaryv1.InputKind_INPUT_KIND_SPEND, Outpoint: utxo.Outpoint{Tx: p}})
 	}
-	return newFlight(tx, Origin{kind: fromAPI, name: origin}, utxo.FeePolicy{})
+	return newFlight(tx, Origin{kind: fromAPI, name: origin}, new(utxo.FeePolicy))
 }
 
 // kindsOf are the types of what lies in a box.

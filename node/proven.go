@@ -7,6 +7,7 @@ import (
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -18,7 +19,8 @@ type proven struct {
 	tx    *utxo.Tx
 	proof *observation.Proof
 	at    conflict.Finality
-	votes []conflict.Vote
+	edges []store.EdgeRef
+	voter int // of the first
 }
 
 // errNoQuorum says that a proof that came on request proves nothing: no honest node hands out such a one.
@@ -59,12 +61,11 @@ func proves(raw, proof []byte, rules utxo.Rules, known func(link domain.Hash) *g
 	}
 	p = &proven{tx: tx, proof: decoded, at: conflict.Finality{Round: decoded.Transactions[0].Round, Group: g}}
 	for _, e := range decoded.Edges(g, 0) {
-		voter, _ := g.Voter(e.Header.Key) // else the proof would not be valid
-		p.votes = append(p.votes, conflict.Vote{
-			Tx: tx.ID, State: observation.Accepted, Round: p.at.Round, Group: g, Voter: voter,
-			SigningEpoch: e.Header.SigningEpoch, Height: e.Header.Height, Leaf: e.LeafIndex, TimeMS: e.Leaf.TimeMS,
+		p.edges = append(p.edges, store.EdgeRef{
+			Key: e.Header.Key, SigningEpoch: e.Header.SigningEpoch, Height: e.Header.Height, Leaf: e.LeafIndex,
 		})
 	}
+	p.voter, _ = g.Voter(p.edges[0].Key)                  // else the proof would not be valid
 	decoded.Transactions[0].Raw, decoded.Links = nil, nil // as a kept proof is (keepProof)
 	return tx.ID, p, nil
 }
@@ -83,10 +84,8 @@ func (sh *shell) takeProven(ctx context.Context, p *proven) error {
 		return err
 	}
 	f.box.post(finality{
-		Counted: lifecycle.Counted{Milestone: conflict.Milestone{
-			Tx: p.tx.ID, Kind: conflict.Final, Round: p.at.Round, Group: p.at.Group, Voter: p.votes[0].Voter,
-		}},
-		edges: p.votes,
+		Counted: lifecycle.Counted{Group: p.at.Group, Voter: p.voter, Round: p.at.Round, Kind: conflict.Final},
+		edges:   p.edges,
 	})
 	return nil
 }

@@ -93,7 +93,7 @@ func TestProofsThatProveNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id, p, err := sh.proves(a.Raw, good); err != nil || id != a.ID || p == nil || len(p.votes) < 3 {
+	if id, p, err := sh.proves(a.Raw, good); err != nil || id != a.ID || p == nil || len(p.edges) < 3 {
 		t.Fatalf("a good proof: %v, %+v", err, p)
 	}
 	change := func(do func(*observation.Proof)) []byte {

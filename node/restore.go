@@ -31,7 +31,7 @@ func (n *Node) undecided() (u undecided, err error) {
 		if u.sinceMS == 0 || p.VotedMS < u.sinceMS {
 			u.sinceMS = p.VotedMS
 		}
-		f := newFlight(tx, Origin{kind: fromStore, name: "store"}, sh.config.Fees)
+		f := newFlight(tx, Origin{kind: fromStore, name: "store"}, &sh.config.Fees)
 		f.box.post(restored(tx.ID, sh.batcher.guard.Records(tx.Spends()[0])))
 		u.flights = append(u.flights, f)
 	}

@@ -57,7 +57,7 @@ func TestOvertaken(t *testing.T) {
 	var flights [4]*flight
 	for i := range flights {
 		tx := s.v.pay(uint32(i), "patient")
-		f := newFlight(tx, Origin{}, s.config.Fees)
+		f := newFlight(tx, Origin{}, &s.config.Fees)
 		flights[i] = f
 		if i < 3 {
 			s.casts <- cast{tx: tx, flight: f, state: observation.Pending, support: true}

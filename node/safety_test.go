@@ -71,11 +71,7 @@ func (s *signerAt) ask(t *testing.T, tx *utxo.Tx, state observation.State, round
 // commit makes a transaction final in the store.
 func (s *signerAt) commit(t *testing.T, tx *utxo.Tx) {
 	t.Helper()
-	delta, err := utxo.Validate(tx, s.store.View(), utxo.Moment{NowMS: nowMS()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := store.Final{Tx: tx, Delta: delta, FinalMS: nowMS(), Link: s.group.Link()}
+	f := store.Final{Tx: tx, FinalMS: nowMS(), Link: s.group.Link()}
 	if err := s.store.CommitFinal([]store.Final{f}); err != nil {
 		t.Fatal(err)
 	}
@@ -427,12 +423,12 @@ func TestMailboxKeepsAnswers(t *testing.T) {
 
 // The proof needs the edges of the quorum that counts, whatever is counted before they are written.
 func TestEdgesOutliveLaterMilestones(t *testing.T) {
-	f := newFlight(newVillage(t, nil).pay(0, "a"), Origin{}, utxo.FeePolicy{})
-	quorum := []conflict.Vote{{Height: 7}}
-	f.strip(lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate}})
-	f.strip(finality{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final}}, quorum})
-	f.strip(lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Certificate, Round: 1}})
-	f.strip(finality{lifecycle.Counted{Milestone: conflict.Milestone{Kind: conflict.Final, Round: 1}}, []conflict.Vote{{Height: 9}}})
+	f := newFlight(newVillage(t, nil).pay(0, "a"), Origin{}, new(utxo.FeePolicy))
+	quorum := []store.EdgeRef{{Height: 7}}
+	f.strip(lifecycle.Counted{Kind: conflict.Certificate})
+	f.strip(finality{lifecycle.Counted{Kind: conflict.Final}, quorum})
+	f.strip(lifecycle.Counted{Kind: conflict.Certificate, Round: 1})
+	f.strip(finality{lifecycle.Counted{Kind: conflict.Final, Round: 1}, []store.EdgeRef{{Height: 9}}})
 	if len(f.edges) != 1 || f.edges[0].Height != 7 {
 		t.Fatalf("edges %v", f.edges)
 	}

@@ -120,12 +120,15 @@ func (n *Node) Validate(_ context.Context, raw []byte) (domain.Hash, error) {
 	}
 	view := sh.store.View()
 	at := utxo.Moment{NowMS: nowMS()}
-	delta, err := utxo.ValidateSigned(tx, view, at)
+	entries, known := utxo.Inputs(tx, view)
 	if view.Err() != nil {
 		return tx.ID, view.Err()
 	}
-	if err != nil {
+	if err := utxo.ValidateAmong(tx, entries, known, at); err != nil {
 		return tx.ID, err
 	}
-	return tx.ID, sh.config.Fees.At(at.NowMS).Check(tx, delta)
+	if err := tx.VerifySignatures(); err != nil {
+		return tx.ID, err
+	}
+	return tx.ID, sh.config.Fees.At(at.NowMS).Check(tx, entries)
 }

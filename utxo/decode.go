@@ -60,7 +60,11 @@ func Decode(raw []byte, r Rules) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx.Witnesses = make([]Witness, len(witnesses))
+	tx.Witnesses = listOf(tx.room.witnesses[:], len(witnesses))[:len(witnesses)]
+	if len(witnesses) == 1 {
+		w := &tx.Witnesses[0]
+		w.Signatures, w.Lock.Keys = tx.room.signatures[:0], tx.room.keys[:0]
+	}
 	for i, b := range witnesses {
 		if err := tx.Witnesses[i].parse(b); err != nil {
 			return nil, refusal.Under(element("witnesses", i), err)
@@ -97,13 +101,14 @@ func DecodeBody(body []byte, r Rules) (*Tx, error) {
 	if err := readPeer(tx, r); err != nil {
 		return nil, err
 	}
-	tx.ID, tx.spends = domain.Sum(domain.TagTx, body), tx.Spends()
+	tx.ID = domain.Sum(domain.TagTx, body)
+	tx.spends = tx.appendOutpoints(listOf(tx.room.spends[:], len(tx.Inputs)), notaryv1.InputKind_INPUT_KIND_SPEND)
 	return tx, nil
 }
 
 func (tx *Tx) parseBody(body []byte) (err error) {
 	inputs, outputs := countLists(body)
-	tx.Inputs, tx.Outputs = make([]Input, 0, inputs), make([]Output, 0, outputs)
+	tx.Inputs, tx.Outputs = listOf(tx.room.inputs[:], inputs), listOf(tx.room.outputs[:], outputs)
 	for f := range canonical.Fields(body) {
 		switch f.Number {
 		case 1:

@@ -30,14 +30,14 @@ func (p FeePolicy) At(nowMS uint64) FeePolicy {
 	return p
 }
 
-// Check refuses a transaction that offers less than Required and has no waiver: FEE_TOO_LOW. Links serve
-// everybody, and the first version of a peer has been paid for with work: neither has coins to spend.
-func (p FeePolicy) Check(tx *Tx, d Delta) error {
+// Check refuses a transaction that offers less than Required and has no waiver: FEE_TOO_LOW. It is valid beside the entries
+// of its inputs. Links serve everybody, and the first version of a peer has been paid for with work: neither has coins to spend.
+func (p FeePolicy) Check(tx *Tx, entries []Entry) error {
 	required := p.Required(len(tx.Raw))
 	if _, first := tx.Origin(); required == 0 || first || tx.Link != nil {
 		return nil
 	}
-	if offered := Fee(d); offered < required && !p.waived(d) {
+	if offered := tx.Fee(); offered < required && !p.waived(tx, entries) {
 		return refusal.New(notaryv1.Reason_REASON_FEE_TOO_LOW, "outputs", "%d base units offered, %d asked", offered, required)
 	}
 	return nil
@@ -53,22 +53,25 @@ func (p FeePolicy) Required(size int) uint64 {
 	return sum
 }
 
-// Fee is the sum of the FEE outputs of a delta, in base units.
-func Fee(d Delta) uint64 {
+// Fee is the sum of the FEE outputs, in base units.
+func (t *Tx) Fee() uint64 {
 	var sum uint64
-	for i := range d.Created {
-		if o := &d.Created[i].Output; o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE {
+	for i := range t.Outputs {
+		if o := &t.Outputs[i]; o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE {
 			sum += o.Amount // Validate has bounded the sum of one product.
 		}
 	}
 	return sum
 }
 
-func (p FeePolicy) waived(d Delta) bool {
+func (p FeePolicy) waived(tx *Tx, entries []Entry) bool {
 	var units uint64
 	aged, vouched := p.WaiveAgeMS != 0, len(p.Vouched) != 0
-	for i := range d.Spent {
-		e := &d.Spent[i].Entry
+	for i := range entries {
+		e := &entries[i]
+		if tx.Inputs[i].Kind != notaryv1.InputKind_INPUT_KIND_SPEND {
+			continue
+		}
 		if e.Output.Product.IsZero() {
 			units += e.Output.Amount // bounded likewise
 		}

@@ -12,12 +12,9 @@ func TestFeePolicy(t *testing.T) {
 	s := world(t)
 	d := mustDraft(t, transfer()).Sign(alice) // pays one coin, 355 bytes
 	tx := mustFinish(t, d)
-	delta, err := Validate(tx, s, today)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if Fee(delta) != coin {
-		t.Fatalf("fee %d", Fee(delta))
+	entries, _ := Inputs(tx, s)
+	if tx.Fee() != coin {
+		t.Fatalf("fee %d", tx.Fee())
 	}
 	const late = now + day
 	for name, c := range map[string]struct {
@@ -39,7 +36,7 @@ func TestFeePolicy(t *testing.T) {
 		"vouched for":              {FeePolicy{MinUnits: 2 * coin, Vouched: map[Address]bool{aliceLock.Address(): true}}, true},
 		"somebody else vouched":    {FeePolicy{MinUnits: 2 * coin, Vouched: map[Address]bool{bobLock.Address(): true}}, false},
 	} {
-		err := c.policy.Check(tx, delta)
+		err := c.policy.Check(tx, entries)
 		if c.enough != (err == nil) || (err != nil && refusal.ReasonOf(err) != notaryv1.Reason_REASON_FEE_TOO_LOW) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -49,24 +46,30 @@ func TestFeePolicy(t *testing.T) {
 // TestFeeWaiversNeedEveryInput: one young or unvouched output spoils the waiver; a time lock stands for
 // an age.
 func TestFeeWaiversNeedEveryInput(t *testing.T) {
-	entry := func(a Address, finalMS, minAgeMS uint64) Spent {
-		return Spent{Entry: Entry{FinalMS: finalMS, Output: Output{Address: a, Amount: 1, Product: gold, MinAgeMS: minAgeMS}}}
+	entry := func(a Address, finalMS, minAgeMS uint64) Entry {
+		return Entry{FinalMS: finalMS, Output: Output{Address: a, Amount: 1, Product: gold, MinAgeMS: minAgeMS}}
 	}
 	a, b := aliceLock.Address(), bobLock.Address()
 	p := FeePolicy{MinUnits: 1, WaiveUnits: 1, WaiveAgeMS: 100, Vouched: map[Address]bool{a: true}}.At(200)
 	for name, c := range map[string]struct {
-		spent  []Spent
+		spent  []Entry
 		waived bool
 	}{
-		"all old":             {[]Spent{entry(b, 0, 0), entry(b, 100, 0)}, true},
-		"one young":           {[]Spent{entry(b, 0, 0), entry(b, 101, 0)}, false},
-		"young but locked":    {[]Spent{entry(b, 0, 0), entry(b, 101, 100)}, true},
-		"from the future":     {[]Spent{entry(b, 201, 0)}, false},
-		"all vouched":         {[]Spent{entry(a, 200, 0), entry(a, 200, 0)}, true},
-		"one not vouched":     {[]Spent{entry(a, 200, 0), entry(b, 200, 0)}, false},
-		"gold is not balance": {[]Spent{entry(b, 200, 0)}, false},
+		"all old":             {[]Entry{entry(b, 0, 0), entry(b, 100, 0)}, true},
+		"one young":           {[]Entry{entry(b, 0, 0), entry(b, 101, 0)}, false},
+		"young but locked":    {[]Entry{entry(b, 0, 0), entry(b, 101, 100)}, true},
+		"from the future":     {[]Entry{entry(b, 201, 0)}, false},
+		"all vouched":         {[]Entry{entry(a, 200, 0), entry(a, 200, 0)}, true},
+		"one not vouched":     {[]Entry{entry(a, 200, 0), entry(b, 200, 0)}, false},
+		"gold is not balance": {[]Entry{entry(b, 200, 0)}, false},
 	} {
-		err := p.Check(&Tx{Raw: []byte{1}}, Delta{Spent: c.spent})
+		tx := &Tx{Raw: []byte{1}}
+		for range c.spent {
+			tx.Inputs = append(tx.Inputs, Input{Kind: notaryv1.InputKind_INPUT_KIND_SPEND})
+		}
+		young := entry(a, 200, 0)
+		tx.Inputs = append(tx.Inputs, Input{Kind: notaryv1.InputKind_INPUT_KIND_READ}) // says nothing either way
+		err := p.Check(tx, append(c.spent, young))
 		if c.waived != (err == nil) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -50,6 +50,26 @@ type Tx struct {
 
 	peerAt int        // the output that holds Peer
 	spends []Outpoint // of a transaction that was decoded
+	room   room
+}
+
+// room is what most transactions need: one or two inputs of one owner, a payment and the change. All of it in one piece is one
+// allocation, of 1,024 bytes with the header of the runtime's, and what lies together is fetched together.
+type room struct {
+	inputs     [2]Input
+	outputs    [2]Output
+	spends     [1]Outpoint
+	witnesses  [1]Witness
+	signatures [1]LockSignature
+	keys       [1]domain.PublicKey
+}
+
+// listOf is an empty list for so many, in the room that there is or else elsewhere.
+func listOf[T any](room []T, n int) []T {
+	if n <= len(room) {
+		return room[:0:n]
+	}
+	return make([]T, 0, n)
 }
 
 // Spends are the outpoints that the transaction consumes, in its order. Not to be changed.
@@ -64,7 +84,10 @@ func (tx *Tx) Spends() []Outpoint {
 func (tx *Tx) Reads() []Outpoint { return tx.outpoints(notaryv1.InputKind_INPUT_KIND_READ) }
 
 func (tx *Tx) outpoints(kind notaryv1.InputKind) []Outpoint {
-	out := make([]Outpoint, 0, len(tx.Inputs))
+	return tx.appendOutpoints(make([]Outpoint, 0, len(tx.Inputs)), kind)
+}
+
+func (tx *Tx) appendOutpoints(out []Outpoint, kind notaryv1.InputKind) []Outpoint {
 	for i := range tx.Inputs {
 		if in := &tx.Inputs[i]; in.Kind == kind {
 			out = append(out, in.Outpoint)

@@ -76,58 +76,100 @@ type judgement struct {
 	proposer Address
 }
 
-// The rules of Validate in their order: what is wrong for ever comes before what can only wait, so
-// that nothing hopeless is held. The rules after parentRules need every input to be known.
-var (
-	parentRules = [...]func(*judgement) error{
-		checkWindowNotClosed,
-		checkUnspent,
-		checkNotReserved,
-		checkKnown,
-	}
-	contentRules = [...]func(*judgement) error{
-		checkSuccession,
-		checkChain,
-		checkInputSums,
-		checkProducts,
-		checkBalance,
-		checkOwners,
-		checkCounterparties,
-		checkNoneUnused,
-		checkLocksOpen,
-		checkWindowOpen,
-	}
+// The rules in their order: what is wrong for ever comes before what can only wait, so that nothing hopeless is held.
+const (
+	windowNotClosed = iota
+	unspent
+	notReserved
+	allKnown
+	succession // from here on every input is known
+	chain
+	inputSums
+	products
+	balance
+	owners
+	counterparties
+	noneUnused
+	locksOpen
+	windowOpen
+	ruleCount
 )
+
+// rule applies one of them. A table of functions would say it shorter, and have every judgement allocated.
+func (j *judgement) rule(n int) error {
+	switch n {
+	case windowNotClosed:
+		return checkWindowNotClosed(j)
+	case unspent:
+		return checkUnspent(j)
+	case notReserved:
+		return checkNotReserved(j)
+	case allKnown:
+		return checkKnown(j)
+	case succession:
+		return checkSuccession(j)
+	case chain:
+		return checkChain(j)
+	case inputSums:
+		return checkInputSums(j)
+	case products:
+		return checkProducts(j)
+	case balance:
+		return checkBalance(j)
+	case owners:
+		return checkOwners(j)
+	case counterparties:
+		return checkCounterparties(j)
+	case noneUnused:
+		return checkNoneUnused(j)
+	case locksOpen:
+		return checkLocksOpen(j)
+	default:
+		return checkWindowOpen(j)
+	}
+}
 
 // Validate applies every rule that needs what is known, except signatures, which nodes verify in
 // batches (Tx.Checks), and Tx.CheckPossessions. The transaction comes from Decode.
 func Validate(tx *Tx, v View, at Moment) (Delta, error) {
-	entries, known := make([]Entry, len(tx.Inputs)), make([]bool, len(tx.Inputs))
+	entries, known := Inputs(tx, v)
+	j := judgement{tx: tx, at: at, entries: entries, known: known}
+	if err := j.judge(); err != nil {
+		return Delta{}, err
+	}
+	return j.delta(), nil
+}
+
+// Inputs looks up the entries of all inputs, in their order; known says which of them were found.
+func Inputs(tx *Tx, v View) (entries []Entry, known []bool) {
+	entries, known = make([]Entry, len(tx.Inputs)), make([]bool, len(tx.Inputs))
 	for i := range tx.Inputs {
 		entries[i], known[i] = v.Lookup(tx.Inputs[i].Outpoint)
 	}
-	return ValidateAmong(tx, entries, known, at)
+	return entries, known
 }
 
-// ValidateAmong is Validate where the entries of all inputs have been looked up, in their order; known says which of them
-// were found.
-func ValidateAmong(tx *Tx, entries []Entry, known []bool, at Moment) (Delta, error) {
-	j := &judgement{tx: tx, at: at, entries: entries, known: known}
+// ValidateAmong is Validate beside what Inputs found, for whoever needs no delta. It changes nothing of that, and allocates nothing for a
+// transaction that it finds right.
+func ValidateAmong(tx *Tx, entries []Entry, known []bool, at Moment) error {
+	j := judgement{tx: tx, at: at, entries: entries, known: known}
+	return j.judge()
+}
+
+// judge applies the rules in their order.
+func (j *judgement) judge() error {
 	j.startChain()
-	for _, check := range parentRules {
-		if err := check(j); err != nil {
-			return Delta{}, err
+	for n := range ruleCount {
+		if n == succession {
+			for i := range j.tx.Witnesses {
+				j.opened.add(j.tx.Witnesses[i].Address())
+			}
+		}
+		if err := j.rule(n); err != nil {
+			return err
 		}
 	}
-	for i := range tx.Witnesses {
-		j.opened.add(tx.Witnesses[i].Address())
-	}
-	for _, check := range contentRules {
-		if err := check(j); err != nil {
-			return Delta{}, err
-		}
-	}
-	return j.delta(), nil
+	return nil
 }
 
 // startChain lets the first version of a peer spend its origin, unless somebody has.
@@ -149,21 +191,26 @@ func (j *judgement) issues(p Product) bool {
 	return p == j.issued
 }
 
-// ValidateSigned is Validate and then the signatures, one by one.
+// ValidateSigned is Validate and then Tx.VerifySignatures.
 func ValidateSigned(tx *Tx, v View, at Moment) (Delta, error) {
 	d, err := Validate(tx, v, at)
+	if err == nil {
+		err = tx.VerifySignatures()
+	}
 	if err != nil {
 		return Delta{}, err
 	}
-	for k, c := range tx.Checks() {
+	return d, nil
+}
+
+// VerifySignatures verifies all that the transaction is signed with, one by one.
+func (t *Tx) VerifySignatures() error {
+	for k, c := range t.Checks() {
 		if !c.Verify() {
-			return Delta{}, BadSignature(tx, k)
+			return BadSignature(t, k)
 		}
 	}
-	if err := tx.CheckPossessions(); err != nil {
-		return Delta{}, err
-	}
-	return d, nil
+	return t.CheckPossessions()
 }
 
 // BadSignature is the refusal for the k-th of Tx.Checks.
@@ -375,6 +422,14 @@ func checkWindowOpen(j *judgement) error {
 		return refusal.New(notaryv1.Reason_REASON_WINDOW_NOT_OPEN, "valid_from_ms", "%d, now %d", j.tx.ValidFromMS, j.at.NowMS)
 	}
 	return nil
+}
+
+// DeltaOf is what a transaction does to a set of outputs that it fits, whether or not it is valid beside it.
+func DeltaOf(tx *Tx, v View) Delta {
+	entries, known := Inputs(tx, v)
+	j := judgement{tx: tx, entries: entries, known: known}
+	j.startChain()
+	return j.delta()
 }
 
 func (j *judgement) delta() Delta {

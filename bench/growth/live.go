@@ -182,14 +182,7 @@ func loaded(network domain.Hash, spends utxo.Outpoint, i int, who *owners) (*utx
 
 // finalOf is a transaction that became final, by votes that nobody will ask for.
 func finalOf(tx *utxo.Tx, link domain.Hash) store.Final {
-	f := store.Final{Tx: tx, Delta: utxo.Delta{Tx: tx.ID}, FinalMS: kit.StartMS, Link: link}
-	for _, o := range tx.Spends() {
-		f.Delta.Spent = append(f.Delta.Spent, utxo.Spent{Outpoint: o})
-	}
-	for i := range tx.Outputs {
-		f.Delta.Created = append(f.Delta.Created, utxo.Created{Outpoint: utxo.Outpoint{Tx: tx.ID, Index: uint32(i)}, Output: tx.Outputs[i]})
-	}
-	return f
+	return store.Final{Tx: tx, FinalMS: kit.StartMS, Link: link}
 }
 
 // dealer signs payments of outputs that were loaded, in a random order, and when only some are left of those that

@@ -96,7 +96,7 @@ func (m *member) take(raws [][]byte) error {
 	}
 	m.meter.to(Judge)
 	for _, tx := range txs {
-		f := &flight{tx: tx, machine: lifecycle.NewMachine(tx, utxo.FeePolicy{})}
+		f := &flight{tx: tx, machine: lifecycle.NewMachine(tx, new(utxo.FeePolicy))}
 		m.flights[tx.ID] = f
 		m.tally.Know(tx.ID, nil)
 		if err := m.step(f, lifecycle.Verified{}); err != nil {
@@ -182,7 +182,7 @@ func (m *member) final(f *flight, e lifecycle.Commit) store.Final {
 		refs[i] = store.EdgeRef{Key: v.Key(), SigningEpoch: v.SigningEpoch, Height: v.Height, Leaf: v.Leaf}
 	}
 	return store.Final{
-		Tx: f.tx, Delta: e.Delta, FinalMS: m.nowMS, Round: e.Round, GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs, Coins: f.coins,
+		Tx: f.tx, FinalMS: m.nowMS, Round: e.Round, GroupEpoch: e.Group.Epoch(), Link: e.Group.Link(), Edges: refs, Coins: f.coins,
 	}
 }
 
@@ -332,9 +332,9 @@ func (m *member) count(o *observation.Observation, voter int) error {
 				return fmt.Errorf("growth: a vote on %s, which is not here", reached.Tx)
 			}
 			if reached.Kind == conflict.Final {
-				f.edges = m.tally.Edges(reached.Tx, m.group.Link(), reached.Round, observation.Accepted)
+				f.edges = m.tally.Edges(nil, reached.Tx, m.group.Link(), reached.Round, observation.Accepted)
 			}
-			if err := m.step(f, lifecycle.Counted{Milestone: reached}); err != nil {
+			if err := m.step(f, lifecycle.Reached(reached)); err != nil {
 				return err
 			}
 		}

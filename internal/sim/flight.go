@@ -144,8 +144,9 @@ func (n *node) claim(f *flight) {
 func (n *node) commit(f *flight, e lifecycle.Commit) {
 	id := f.tx.ID
 	at, finalMS := conflict.Finality{Round: e.Round, Group: e.Group}, n.nowMS()
-	n.save(write{txs: []*utxo.Tx{f.tx}, final: &finalWrite{e.Delta, at, finalMS}}, func() {
-		if err := n.set.Apply(e.Delta, finalMS); err != nil {
+	delta := utxo.DeltaOf(f.tx, &n.set)
+	n.save(write{txs: []*utxo.Tx{f.tx}, final: &finalWrite{delta, at, finalMS}}, func() {
+		if err := n.set.Apply(delta, finalMS); err != nil {
 			n.violate("n%d: final %s does not fit: %v", n.id, id, err)
 			return
 		}

@@ -229,7 +229,7 @@ func (n *node) ended(id domain.Hash) bool {
 }
 
 func (n *node) begin(tx *utxo.Tx, again bool) {
-	f := &flight{tx: tx, machine: lifecycle.NewMachine(tx, utxo.FeePolicy{})}
+	f := &flight{tx: tx, machine: lifecycle.NewMachine(tx, new(utxo.FeePolicy))}
 	n.flights[tx.ID] = f
 	n.known[tx.ID] = tx
 	n.watch(tx)
@@ -277,11 +277,11 @@ func (n *node) milestones(id domain.Hash) (out []lifecycle.Input) {
 		m := conflict.Milestone{Tx: id, Round: v.Round, Group: v.Group}
 		if group.Quorum(pending) {
 			m.Kind = conflict.Certificate
-			out = append(out, lifecycle.Counted{Milestone: m})
+			out = append(out, lifecycle.Reached(m))
 		}
 		if group.Quorum(accepted) {
 			m.Kind = conflict.Final
-			out = append(out, lifecycle.Counted{Milestone: m})
+			out = append(out, lifecycle.Reached(m))
 		}
 	}
 	return out

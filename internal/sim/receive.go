@@ -162,10 +162,12 @@ func (n *node) countVote(v conflict.Vote, from int) bool {
 			n.handOver(v.Tx) // somebody honest sees a contest; Join brings the vote along
 		case f != nil && m.Kind == conflict.Certificate && f.supports:
 			f.supports = false
-			f.inbox = append(f.inbox, lifecycle.Counted{Milestone: m, Cast: true}) // until the machine is woken for something else
+			in := lifecycle.Reached(m)
+			in.Cast = true
+			f.inbox = append(f.inbox, in) // until the machine is woken for something else
 			n.cast(f.tx, observation.Accepted, m.Round, conflict.CertAt(m.Group.Epoch(), m.Round), f)
 		case f != nil && m.Kind >= conflict.Certificate:
-			n.post(f, lifecycle.Counted{Milestone: m})
+			n.post(f, lifecycle.Reached(m))
 		}
 	}
 	switch {
@@ -268,7 +270,7 @@ func (n *node) answer(to int, heads []observation.Head) {
 
 // holding are the observations that hold the votes of one state on a transaction in one round.
 func (n *node) holding(id, link domain.Hash, round uint32, s observation.State) (out []*observation.Observation) {
-	for _, v := range n.tally.Edges(id, link, round, s) {
+	for _, v := range n.tally.Edges(nil, id, link, round, s) {
 		for _, o := range n.archive[v.Key()][v.Height] {
 			if int(v.Leaf) < int(o.Header.LeafCount) {
 				if l := o.Leaf(int(v.Leaf)); l.Subject == id && l.State == s && l.Round == round {

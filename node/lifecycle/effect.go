@@ -5,7 +5,6 @@ import (
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
-	"github.com/notarynet/notaryd/utxo"
 )
 
 // Effect is what the shell must do, in the order returned.
@@ -49,9 +48,8 @@ type (
 	// Contest hands the decision over to the contest of the transaction and its rivals. InWindow says
 	// that the validity window was open when the transaction was judged.
 	Contest struct{ InWindow bool }
-	// Commit writes the transaction's outputs to the live set, all or nothing; answered by Committed.
+	// Commit takes what the transaction spends out of the live set and writes its outputs to it, all or nothing; answered by Committed.
 	Commit struct {
-		Delta utxo.Delta
 		Round uint32
 		Group *group.Group
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -42,8 +43,11 @@ type (
 	// Counted is a milestone of the tally: a certificate or finality. Cast says that ACCEPTED was asked for by the
 	// certificate at once, as Support allows.
 	Counted struct {
-		conflict.Milestone
-		Cast bool
+		Group *group.Group
+		Voter int // of Group, whose vote brought it about
+		Round uint32
+		Kind  conflict.MilestoneKind
+		Cast  bool
 	}
 	// Woken says that what the machine was held for may have come: a parent is final, a time has passed.
 	Woken struct{}
@@ -69,6 +73,11 @@ type (
 		Round    uint32
 	}
 )
+
+// Reached is a milestone as an input: what the machine asks of it.
+func Reached(m conflict.Milestone) Counted {
+	return Counted{Group: m.Group, Voter: m.Voter, Round: m.Round, Kind: m.Kind}
+}
 
 func (Begin) input()     {}
 func (Looked) input()    {}

@@ -6,6 +6,7 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
@@ -38,33 +39,38 @@ func (s State) Ended() bool { return s == Final || s == Rejected }
 // Machine is the life of one transaction. Its zero value is not usable; see NewMachine.
 type Machine struct {
 	tx    *utxo.Tx
-	fees  utxo.FeePolicy
+	fees  *utxo.FeePolicy
 	state State
 
-	delta    utxo.Delta
-	resolved bool // delta holds: every rule but the signatures is met
+	resolved bool // every rule but the signatures is met
 	judged   bool // the group of a link is the right one
 	signed   bool // every signature is valid
 	claimed  bool // its outpoints are claimed
 
-	inWindow  bool               // the window was open when the transaction was judged
-	supported bool               // a member has voted for it
-	pending   bool               // own PENDING(0) asked for or cast
-	rivalled  bool               // a rival is known
-	contested bool               // handed over to the contest
-	accepting rounds             // in which ACCEPTED was asked for or cast
-	cert      conflict.Milestone // certificate of the highest round; Group nil for none
-	final     conflict.Milestone // finality; Group nil for none
-	writing   bool               // Commit asked for
-	anew      bool               // what it is held for is to be looked for again
+	inWindow  bool     // the window was open when the transaction was judged
+	supported bool     // a member has voted for it
+	pending   bool     // own PENDING(0) asked for or cast
+	rivalled  bool     // a rival is known
+	contested bool     // handed over to the contest
+	accepting rounds   // in which ACCEPTED was asked for or cast
+	writing   bool     // Commit asked for
+	anew      bool     // what it is held for is to be looked for again
+	cert      standing // certificate of the highest round
+	final     standing // finality
 
 	out  []Effect
 	room [4]Effect // of out, mostly
 }
 
+// standing is a milestone that was counted: its round, and the group in which it was. Group is nil for none.
+type standing struct {
+	Group *group.Group
+	Round uint32
+}
+
 // NewMachine starts the life of a decoded transaction. Fees is what this node asks for before it relays
-// and votes in round 0; a transaction that the network has certified is not asked.
-func NewMachine(tx *utxo.Tx, fees utxo.FeePolicy) *Machine { return &Machine{tx: tx, fees: fees} }
+// and votes in round 0, and not to be changed; a transaction that the network has certified is not asked.
+func NewMachine(tx *utxo.Tx, fees *utxo.FeePolicy) *Machine { return &Machine{tx: tx, fees: fees} }
 
 // State is where the transaction stands.
 func (m *Machine) State() State { return m.state }
@@ -188,22 +194,22 @@ func (m *Machine) looked(in Looked) {
 		return
 	}
 	at := utxo.Moment{NowMS: in.NowMS}
-	delta, err := utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
+	err := utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
 	m.inWindow = !windowed(err)
 	if windowed(err) && (m.certified() || m.pending || m.supported) {
 		at.IgnoreWindow = true
-		delta, err = utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
+		err = utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
 	}
 	if utxo.NotYet(err) && m.certified() {
 		at.IgnoreWindow, at.IgnoreLocks = true, true
-		delta, err = utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
+		err = utxo.ValidateAmong(m.tx, in.Entries, in.Found, at)
 	}
 	if err == nil && !at.IgnoreWindow && !m.certified() && !m.pending {
-		err = m.fees.At(in.NowMS).Check(m.tx, delta)
+		err = m.fees.At(in.NowMS).Check(m.tx, in.Entries)
 	}
 	switch {
 	case err == nil:
-		m.delta, m.resolved = delta, true
+		m.resolved = true
 		if m.signed {
 			m.ready()
 			return
@@ -310,27 +316,26 @@ func (m *Machine) outlived(v view) {
 // counted takes note of a milestone. The highest round's certificate counts; finality is once and for
 // all, in whatever round.
 func (m *Machine) counted(in Counted) {
-	ms := in.Milestone
-	switch ms.Kind {
+	switch in.Kind {
 	case conflict.Certificate:
 		if in.Cast {
-			m.accepting.add(ms.Round)
+			m.accepting.add(in.Round)
 		}
-		if m.cert.Group == nil || ms.Round > m.cert.Round {
-			m.cert = ms
+		if m.cert.Group == nil || in.Round > m.cert.Round {
+			m.cert = standing{in.Group, in.Round}
 		}
 		if m.state == Held {
 			m.do(Look{}) // a window no longer gates
 		}
 	case conflict.Final:
 		if m.final.Group == nil {
-			m.final = ms
+			m.final = standing{in.Group, in.Round}
 		}
 		if m.state == Held {
 			m.do(Look{})
 		}
 	case conflict.Third:
-		if ms.Round == 0 {
+		if in.Round == 0 {
 			return
 		}
 		m.rivalled = true // somebody honest sees a contest
@@ -374,7 +379,7 @@ func (m *Machine) proceed() {
 	}
 	if m.final.Group != nil && !m.writing {
 		m.writing = true
-		m.do(Commit{Delta: m.delta, Round: m.final.Round, Group: m.final.Group})
+		m.do(Commit{Round: m.final.Round, Group: m.final.Group})
 		return
 	}
 	if !m.claimed {

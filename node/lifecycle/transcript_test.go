@@ -87,7 +87,7 @@ func play(t *testing.T, text string) string {
 			if len(words) > 2 && words[2] == "fee" {
 				fees.MinUnits = 1
 			}
-			s = &stage{machine: NewMachine(tx, fees), tx: tx, set: world(t), nowMS: now}
+			s = &stage{machine: NewMachine(tx, &fees), tx: tx, set: world(t), nowMS: now}
 		case strings.HasPrefix(left, "!"):
 			s.happen(t, left[1:])
 		default:
@@ -144,7 +144,7 @@ func (s *stage) input(t *testing.T, text string) Input {
 		"refused PENDING": Refused{observation.Pending, round, errLocked}, "refused ACCEPTED": Refused{observation.Accepted, round, errLocked},
 		"refused spent": Refused{observation.Pending, round, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "by a rival")},
 		"third":         milestone(s.tx, conflict.Third, round), "certificate": milestone(s.tx, conflict.Certificate, round),
-		"certificate and ACCEPTED": Counted{milestone(s.tx, conflict.Certificate, round).Milestone, true},
+		"certificate and ACCEPTED": Counted{Kind: conflict.Certificate, Round: round, Group: members, Cast: true},
 		"final":                    milestone(s.tx, conflict.Final, round), "committed": Committed{s.nowMS}, "lost": Lost{rivalID},
 		"displaced":        Displaced{refusal.New(notaryv1.Reason_REASON_TOO_MANY_RIVALS, "inputs", "")},
 		"restored PENDING": Restored{Pending: true, Round: round}, "restored ACCEPTED": Restored{Accepted: true, Round: round},

@@ -161,5 +161,5 @@ func verify(tx *utxo.Tx) Verified {
 }
 
 func milestone(tx *utxo.Tx, kind conflict.MilestoneKind, round uint32) Counted {
-	return Counted{Milestone: conflict.Milestone{Tx: tx.ID, Kind: kind, Round: round, Group: members, Weight: 750_000_000}}
+	return Counted{Kind: kind, Round: round, Group: members}
 }

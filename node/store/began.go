@@ -64,7 +64,7 @@ var ErrNotFresh = errors.New("the store is not new")
 func (s *Store) Fresh() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counts.Finals == 0 && s.counts.Rejected == 0 && len(s.heads) == 0 && s.pending.len() == 0 && len(s.votes) == 0 && s.began == nil
+	return s.counts.Finals == 0 && s.counts.Rejected == 0 && len(s.heads) == 0 && s.pending.len() == 0 && len(s.votes.at) == 0 && s.began == nil
 }
 
 // Begin is a store in the making, from a snapshot. Until Finish has returned, whoever opens the store finds a new one.
@@ -300,7 +300,7 @@ func (b *Begin) Abort() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heads, s.votes = map[observation.ChainID]headValue{}, voteIndex{}
+	s.heads, s.votes = map[observation.ChainID]headValue{}, newVoteIndex()
 	s.sheaves, s.taken = map[uint64]int{}, map[uint64]uint64{}
 	s.pending.clear()
 	return s.loadInterned()

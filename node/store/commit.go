@@ -6,10 +6,9 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// Final is a transaction that became final, with what it does and what proves it.
+// Final is a transaction that became final, with what proves it.
 type Final struct {
-	Tx    *utxo.Tx
-	Delta utxo.Delta
+	Tx *utxo.Tx
 	// FinalMS is when, Unix milliseconds at this node.
 	FinalMS uint64
 	// Round, GroupEpoch and Link are those of the votes that made it final, Edges their places.

@@ -80,6 +80,26 @@ func (c *change) bytes() int64 {
 // maxChanges is how many transactions fill a generation, if their size does not: so many and once more as many are read again after a crash.
 const maxChanges = 1 << 16
 
+// slab is where lists that are kept for as long as each other are cut from: a change would else be two allocations more, or keep all of
+// its transaction.
+type slab[T any] struct{ free []T }
+
+// slabLen is how many elements are allocated at once.
+const slabLen = 512
+
+// take cuts a list of so many zero elements.
+func (s *slab[T]) take(n int) []T {
+	if n > slabLen/8 {
+		return make([]T, n)
+	}
+	if len(s.free) < n {
+		s.free = make([]T, slabLen)
+	}
+	cut := s.free[:n:n]
+	s.free = s.free[n:]
+	return cut
+}
+
 // full reports whether a generation takes in no more.
 func (x *index) full(g *generation) bool { return g.bytes >= x.limit || len(g.changes) >= maxChanges }
 

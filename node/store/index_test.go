@@ -82,7 +82,7 @@ func TestReadersNeverGoBack(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				spent := all[i][n].Delta.Spent[0].Outpoint
+				spent := all[i][n].Tx.Spends()[0]
 				if e, ok, err := s.Lookup(spent); err != nil || !ok || e.SpentBy != all[i][n].Tx.ID {
 					t.Errorf("%s is %+v, %v, %v once it was spent", spent, e, ok, err)
 				}

@@ -136,7 +136,7 @@ func BenchmarkLife(b *testing.B) {
 func (l *lives) step(next, before []Final, list []*observation.Observation) {
 	for i := range next {
 		for range 2 { // when it is checked and when it is voted on
-			if _, ok, err := l.s.Lookup(next[i].Delta.Spent[0].Outpoint); !ok || err != nil {
+			if _, ok, err := l.s.Lookup(next[i].Tx.Spends()[0]); !ok || err != nil {
 				l.b.Fatal(ok, err)
 			}
 		}

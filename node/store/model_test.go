@@ -96,8 +96,8 @@ func (m *machine) commit(t *rapid.T) {
 		for _, rival := range m.rivals(tx) {
 			f.Rivals = append(f.Rivals, m.rejection(t, rival, tx.ID))
 		}
-		for _, c := range f.Delta.Created {
-			live = append(live, c.Outpoint)
+		for i := range tx.Outputs {
+			live = append(live, utxo.Outpoint{Tx: tx.ID, Index: uint32(i)})
 		}
 		f.Coins = m.coins(t, tx)
 		finals = append(finals, f)
@@ -347,7 +347,7 @@ func (m *machine) check(t *rapid.T) {
 		}
 		records++
 	}
-	for _, at := range m.s.votes {
+	for _, at := range m.s.votes.at {
 		slots += len(at.list)
 	}
 	if slots != records {

@@ -96,9 +96,7 @@ func (p *plan) commit(synced bool) (wait func() error, err error) {
 		s.takenAt(sheaf, first)
 	}
 	for o, winner := range p.spent {
-		if !s.votes.contested(o, winner) {
-			delete(s.votes, o)
-		}
+		s.votes.decide(o, winner)
 	}
 	return wait, nil
 }
@@ -150,8 +148,8 @@ func (p *plan) final(f *Final) error {
 	p.record(f, p.counts.Finals, known)
 	p.finals[id] = len(p.changes)
 	p.changes = append(p.changes, c)
-	for i := range f.Delta.Spent {
-		if err := p.dropVotes(f.Delta.Spent[i].Outpoint, id); err != nil {
+	for _, o := range f.Tx.Spends() {
+		if err := p.dropVotes(o, id); err != nil {
 			return err
 		}
 	}
@@ -163,29 +161,13 @@ func (p *plan) final(f *Final) error {
 	return nil
 }
 
-// checkFinal holds the delta against the transaction.
+// checkFinal asks for what nothing can be final without.
 func checkFinal(f *Final) error {
-	if f.Tx == nil || f.Delta.Tx != f.Tx.ID {
-		return inconsistent("the delta is not of the transaction")
-	}
-	if f.Tx.ID.IsZero() || len(f.Tx.Raw) == 0 {
+	if f.Tx == nil || f.Tx.ID.IsZero() || len(f.Tx.Raw) == 0 {
 		return inconsistent("a transaction without id or bytes")
 	}
-	spends := f.Tx.Spends()
-	if len(f.Delta.Spent) != len(spends) || len(spends) == 0 || len(f.Delta.Created) != len(f.Tx.Outputs) {
-		return inconsistent("%s: the delta spends %d and creates %d, the transaction %d and %d",
-			f.Tx.ID, len(f.Delta.Spent), len(f.Delta.Created), len(spends), len(f.Tx.Outputs))
-	}
-	for i := range spends {
-		if f.Delta.Spent[i].Outpoint != spends[i] {
-			return inconsistent("%s: the delta spends another outpoint", f.Tx.ID)
-		}
-	}
-	for i := range f.Delta.Created {
-		c := &f.Delta.Created[i]
-		if (c.Outpoint != utxo.Outpoint{Tx: f.Tx.ID, Index: uint32(i)}) || !c.Output.Equal(&f.Tx.Outputs[i]) {
-			return inconsistent("%s: the delta creates another output", f.Tx.ID)
-		}
+	if len(f.Tx.Spends()) == 0 {
+		return inconsistent("%s spends nothing", f.Tx.ID)
 	}
 	return nil
 }
@@ -193,7 +175,8 @@ func checkFinal(f *Final) error {
 // change is what a transaction does. What it spends must be live.
 func (p *plan) change(f *Final) (change, error) {
 	tx, spends := f.Tx, f.Tx.Spends()
-	c := change{tx: tx.ID, finalMS: f.FinalMS, outputs: tx.Outputs, spends: make([]spend, len(spends))}
+	c := change{tx: tx.ID, finalMS: f.FinalMS, outputs: p.s.lent.outputs.take(len(tx.Outputs)), spends: p.s.lent.spends.take(len(spends))}
+	copy(c.outputs, tx.Outputs)
 	start, first := tx.Origin()
 	for i, o := range spends {
 		var err error

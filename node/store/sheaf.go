@@ -300,7 +300,7 @@ func (s *Store) loadSheaves() error {
 			return probe.close(s.fail(err))
 		}
 	}
-	for _, at := range s.votes {
+	for _, at := range s.votes.at {
 		for i := range at.list {
 			if number := at.list[i].Sheaf; number != 0 {
 				s.sheaves[number]++

@@ -74,7 +74,7 @@ func Open(dir string, options Options) (*Store, error) {
 		options: options.withDefaults(),
 		heads:   map[observation.ChainID]headValue{},
 		signed:  map[observation.ChainID]headValue{},
-		votes:   voteIndex{},
+		votes:   newVoteIndex(),
 		users:   newUsers(),
 		sheaves: map[uint64]int{},
 		taken:   map[uint64]uint64{},

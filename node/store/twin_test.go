@@ -72,19 +72,19 @@ func (w *twin) rejection(id domain.Hash) int {
 
 func (w *twin) commit(f Final) {
 	seq := uint64(len(w.finals) + 1)
-	id := f.Tx.ID
-	for i, x := range f.Delta.Spent {
+	id, delta := f.Tx.ID, utxo.DeltaOf(f.Tx, &w.set)
+	for i, x := range delta.Spent {
 		e, _ := w.set.Lookup(x.Outpoint)
 		w.events = append(w.events, twinEvent{e.Output.Address, AddressEvent{
 			Cursor: cursor(seq, i), Tx: id, Spent: true, Outpoint: x.Outpoint, Output: e.Output, FinalMS: e.FinalMS,
 		}})
 	}
-	for i, c := range f.Delta.Created {
+	for i, c := range delta.Created {
 		w.events = append(w.events, twinEvent{c.Output.Address, AddressEvent{
-			Cursor: cursor(seq, len(f.Delta.Spent)+i), Tx: id, Outpoint: c.Outpoint, Output: c.Output, FinalMS: f.FinalMS,
+			Cursor: cursor(seq, len(delta.Spent)+i), Tx: id, Outpoint: c.Outpoint, Output: c.Output, FinalMS: f.FinalMS,
 		}})
 	}
-	if err := w.set.Apply(f.Delta, f.FinalMS); err != nil {
+	if err := w.set.Apply(delta, f.FinalMS); err != nil {
 		panic(err)
 	}
 	w.finals = append(w.finals, f)

@@ -12,7 +12,15 @@ import (
 
 // voteIndex knows which vote records an outpoint has, so that they can be dropped without a search
 // when it is spent. It holds what is undecided or was contested, and no more.
-type voteIndex map[utxo.Outpoint]*voteSlots
+type voteIndex struct {
+	at   map[utxo.Outpoint]*voteSlots
+	idle []*voteSlots // to be used again, what was used last first: its memory is at hand
+}
+
+// maxIdleSlots is how many are kept to be used again.
+const maxIdleSlots = 1 << 12
+
+func newVoteIndex() voteIndex { return voteIndex{at: map[utxo.Outpoint]*voteSlots{}} }
 
 // voteSlots are the records of one outpoint, mostly PENDING and ACCEPTED.
 type voteSlots struct {
@@ -37,15 +45,15 @@ func (s *voteSlot) key(o utxo.Outpoint) voteKey {
 }
 
 // of are the records of an outpoint.
-func (v voteIndex) of(o utxo.Outpoint) []voteSlot {
-	if at := v[o]; at != nil {
+func (v *voteIndex) of(o utxo.Outpoint) []voteSlot {
+	if at := v.at[o]; at != nil {
 		return at.list
 	}
 	return nil
 }
 
 // find is where a record under the same key is; nil where there is none.
-func (v voteIndex) find(r *conflict.Record) *voteSlot { return findSlot(v.of(r.Outpoint), r) }
+func (v *voteIndex) find(r *conflict.Record) *voteSlot { return findSlot(v.of(r.Outpoint), r) }
 
 func findSlot(slots []voteSlot, r *conflict.Record) *voteSlot {
 	for i := range slots {
@@ -57,12 +65,16 @@ func findSlot(slots []voteSlot, r *conflict.Record) *voteSlot {
 }
 
 // add enters a record. It was written just now, or may have been before.
-func (v voteIndex) add(r *conflict.Record, now bool, sheaf uint64) {
-	at := v[r.Outpoint]
+func (v *voteIndex) add(r *conflict.Record, now bool, sheaf uint64) {
+	at := v.at[r.Outpoint]
 	if at == nil {
-		at = new(voteSlots)
+		if n := len(v.idle); n > 0 {
+			at, v.idle = v.idle[n-1], v.idle[:n-1]
+		} else {
+			at = new(voteSlots)
+		}
 		at.list = at.room[:0]
-		v[r.Outpoint] = at
+		v.at[r.Outpoint] = at
 	}
 	if slot := findSlot(at.list, r); slot != nil {
 		slot.Tx, slot.Sheaf, slot.Once = r.Tx, sheaf, false
@@ -73,8 +85,20 @@ func (v voteIndex) add(r *conflict.Record, now bool, sheaf uint64) {
 
 // contested reports whether this node has voted on an outpoint for anything but the transaction that
 // spends it for good.
-func (v voteIndex) contested(o utxo.Outpoint, winner domain.Hash) bool {
+func (v *voteIndex) contested(o utxo.Outpoint, winner domain.Hash) bool {
 	return contested(v.of(o), winner)
+}
+
+// decide drops the records of an outpoint that is spent for good, unless this node has voted for a rival.
+func (v *voteIndex) decide(o utxo.Outpoint, winner domain.Hash) {
+	at := v.at[o]
+	if at == nil || contested(at.list, winner) {
+		return
+	}
+	delete(v.at, o)
+	if at.list = nil; len(v.idle) < maxIdleSlots {
+		v.idle = append(v.idle, at)
+	}
 }
 
 func contested(slots []voteSlot, winner domain.Hash) bool {

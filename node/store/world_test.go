@@ -108,21 +108,9 @@ func makeTx(t testing.TB, salt uint64, spends []utxo.Outpoint, outputs ...utxo.O
 	return tx
 }
 
-// deltaOf is what Validate would say of a transaction; what the spent outputs were is left out.
-func deltaOf(tx *utxo.Tx) utxo.Delta {
-	d := utxo.Delta{Tx: tx.ID}
-	for _, o := range tx.Spends() {
-		d.Spent = append(d.Spent, utxo.Spent{Outpoint: o})
-	}
-	for i, o := range tx.Outputs {
-		d.Created = append(d.Created, utxo.Created{Outpoint: utxo.Outpoint{Tx: tx.ID, Index: uint32(i)}, Output: o})
-	}
-	return d
-}
-
 // finalOf makes a transaction final at a time, by the votes of three peers.
 func finalOf(tx *utxo.Tx, finalMS uint64) Final {
-	f := Final{Tx: tx, Delta: deltaOf(tx), FinalMS: finalMS, Link: seeds.Link()}
+	f := Final{Tx: tx, FinalMS: finalMS, Link: seeds.Link()}
 	for i, k := range peers {
 		f.Edges = append(f.Edges, EdgeRef{Key: k.Public(), Height: finalMS % 1000, Leaf: uint32(i)})
 	}
