@@ -37,6 +37,7 @@ type Config struct {
 	Limits  Limits    `koanf:"limits"`
 	Fees    Fees      `koanf:"fees"`
 	Store   StoreConf `koanf:"store"`
+	Memory  Memory    `koanf:"memory"`
 	// Snapshot is what this node has to do with snapshots.
 	Snapshot Snapshot `koanf:"snapshot"`
 	Log      Log      `koanf:"log"`
@@ -116,6 +117,12 @@ type StoreConf struct {
 	KeepAddresses []string `koanf:"keep_addresses"`
 }
 
+// Memory is how the heap lies in memory.
+type Memory struct {
+	// HugePages has it lie in pages of 2 MB: always, never, or auto, where small ones are dear.
+	HugePages string `koanf:"huge_pages"`
+}
+
 // Snapshot is how a new node begins, and what this one does for others that do.
 type Snapshot struct {
 	// Every is the interval at whose multiples a voter makes a snapshot, Settle how long after each. Members of a network
@@ -144,6 +151,7 @@ func defaultConfig() Config {
 		Trust:    Trust{Announce: true, HeldBelow: uint(n.HeldBelow / (group.Total / 100)), MarginFloor: n.MarginFloor},
 		Limits:   Limits{InFlight: n.MaxInFlight, BusyAfter: n.BusyAfter, Held: n.MaxHeld, HeldPerOrigin: n.MaxHeldPerOrigin},
 		Store:    StoreConf{MemBytes: 256 << 20, CacheBytes: 256 << 20, ReserveBytes: 512 << 20},
+		Memory:   Memory{HugePages: hugeAuto},
 		Snapshot: Snapshot{Every: n.SnapshotEvery, Settle: n.SnapshotSettle},
 		Log:      Log{Level: "info", Format: "text"},
 	}
@@ -277,6 +285,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		errs = append(errs, fmt.Errorf("log.format must be text or json, not %q", c.Log.Format))
+	}
+	if h := c.Memory.HugePages; h != hugeAuto && h != hugeAlways && h != hugeNever {
+		errs = append(errs, fmt.Errorf("memory.huge_pages must be auto, always or never, not %q", h))
 	}
 	return errors.Join(append(errs, c.node().Validate(), c.api().Validate())...)
 }

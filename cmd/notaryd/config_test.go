@@ -86,6 +86,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		"heartbeat below its bound":  {settings: []string{"vote.heartbeat=1ms"}, want: "heartbeat must be at least 1s"},
 		"log level":                  {settings: []string{"log.level=loud"}, want: "log.level"},
 		"log format":                 {settings: []string{"log.format=xml"}, want: "log.format"},
+		"huge pages":                 {settings: []string{"memory.huge_pages=yes"}, want: "memory.huge_pages must be auto, always or never"},
 		"no public address":          {settings: []string{"api.public="}, want: "api.public must be set"},
 		"socket path too long":       {settings: []string{"api.admin=/" + strings.Repeat("x", 120)}, want: "at most 100 bytes"},
 		"held below held per origin": {settings: []string{"limits.held=1"}, want: "max_held"},

@@ -59,6 +59,7 @@ func run(ctx context.Context, config Config) error {
 		return err
 	}
 	slog.SetDefault(log)
+	tuneHugePages(config.Memory.HugePages, log)
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, lines{log, slog.LevelWarn}, lines{log, slog.LevelError}))
 	genesis, key, err := identity(config)
 	if err != nil {

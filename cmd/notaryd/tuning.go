@@ -1,11 +1,14 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"github.com/notarynet/notaryd/internal/hugepages"
 )
 
 // gcPercent lets the heap grow to four times what lives before it is collected: a node allocates much that lives for a
@@ -31,6 +34,35 @@ func tuneCollector() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if total := memoryOf("/proc/meminfo"); total > 0 {
 			debug.SetMemoryLimit(total / 2)
+		}
+	}
+}
+
+// What memory.huge_pages may be.
+const (
+	hugeAuto   = "auto"
+	hugeAlways = "always"
+	hugeNever  = "never"
+)
+
+// hugeMost is how much of the heap lies in large pages at the most, and no more than an eighth of the machine's memory.
+const hugeMost = 2 << 30
+
+// tuneHugePages has the heap lie in large pages, always or where small ones are dear.
+func tuneHugePages(mode string, log *slog.Logger) {
+	size := int(min(hugeMost, memoryOf("/proc/meminfo")/8))
+	switch mode {
+	case hugeAlways:
+		if err := hugepages.Reserve(size); err != nil {
+			log.Warn("the heap lies in small pages", "error", err)
+		}
+	case hugeAuto:
+		fault, large, err := hugepages.WhereDear(size)
+		switch {
+		case large:
+			log.Info("the heap lies in large pages, since small ones are dear here", "fault", fault)
+		case fault >= hugepages.Dear:
+			log.Warn("small pages are dear here, and there are no large ones", "fault", fault, "error", err)
 		}
 	}
 }

@@ -15,7 +15,11 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/bench"
+	"github.com/notarynet/notaryd/internal/hugepages"
 )
+
+// clientHeap is how much memory the load and the ceilings take at the most.
+const clientHeap = 2 << 30
 
 func main() {
 	if err := run(); err != nil {
@@ -43,6 +47,7 @@ func run() error {
 	flag.BoolVar(&plan.Past, "past", false, "after the open loops one at twice the peak, the most that became final in any of them: fail where much is lost")
 	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
 	flag.Parse()
+	_, _, _ = hugepages.WhereDear(clientHeap) // as the nodes do
 	var err error
 	if plan.Rates, err = bench.Numbers(*rates); err != nil {
 		return err

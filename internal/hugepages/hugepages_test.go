@@ -1,0 +1,61 @@
+//go:build linux
+
+package hugepages
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+func TestFault(t *testing.T) {
+	took, err := Fault()
+	if err != nil && !errors.Is(err, ErrNone) {
+		t.Fatal(err)
+	}
+	if err == nil && (took < 20*time.Nanosecond || took > time.Millisecond) {
+		t.Fatalf("a page in %v", took)
+	}
+	t.Log(took, err)
+}
+
+// TestReserve: what is allocated after Reserve lies where large pages were asked for.
+func TestReserve(t *testing.T) {
+	err := Reserve(64 << 20)
+	if errors.Is(err, ErrNone) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if large := make([]byte, 32<<20); !advised(t, large) {
+		t.Fatal("the heap does not lie in what was reserved")
+	}
+}
+
+// advised reports whether a list lies in a mapping with the flag of MADV_HUGEPAGE, by proc(5).
+func advised(t *testing.T, list []byte) bool {
+	t.Helper()
+	file, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer file.Close()
+	at, within := uintptr(unsafe.Pointer(&list[0])), false
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var from, to uintptr
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x ", &from, &to); err == nil {
+			within = from <= at && at < to
+		}
+		if flags, ok := strings.CutPrefix(lines.Text(), "VmFlags:"); ok && within {
+			return strings.Contains(flags+" ", " hg ")
+		}
+	}
+	t.Fatal("the list lies in no mapping")
+	return false
+}
