@@ -23,7 +23,7 @@ type mailbox struct {
 	rests  bool                  // its owner waits
 	seized bool                  // from its owner, who is to touch nothing of the flight any more
 	wake   chan struct{}         // wakes its owner; nil while there is none
-	room   [2][2]lifecycle.Input // of inputs and taken, mostly
+	room   [2][4]lifecycle.Input // of inputs and taken, mostly
 }
 
 func (b *mailbox) init() { b.inputs, b.taken = b.room[0][:0], b.room[1][:0] }

@@ -70,7 +70,17 @@ func startProcesses(t *testing.T, settings ...string) *processes {
 		t.Fatal(err)
 	}
 	p.connect(t)
+	t.Cleanup(func() { p.tell(t) })
 	return p
+}
+
+// tell says what the nodes said last, where the test has failed.
+func (p *processes) tell(t *testing.T) {
+	for i := range p.file.Nodes {
+		if b, err := os.ReadFile(filepath.Join(p.node(i), "node.log")); err == nil && t.Failed() {
+			t.Logf("%s said last:\n%s", p.file.Nodes[i].Name, b[max(0, len(b)-3000):])
+		}
+	}
 }
 
 // connect makes the connections to the nodes' APIs.

@@ -2,8 +2,8 @@
 // tables, each small page that is touched for the first time costs ten times what it costs elsewhere, and each switch between processes
 // forgets where all of them are.
 //
-// The runtime asks for no large pages by itself, and a process cannot name what the runtime will map later. So the heap is made to grow once,
-// what it grew by is advised, and it is given back: what is allocated from then on lies there (madvise(2), MADV_HUGEPAGE).
+// The runtime asks for no large pages by itself, and a process cannot name what the runtime will map later. So the heap is made to grow
+// once, in pieces, what it grew by is advised, and it is given back: what is allocated from then on lies there (madvise(2), MADV_HUGEPAGE).
 package hugepages
 
 import (

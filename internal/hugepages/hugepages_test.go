@@ -33,7 +33,7 @@ func TestReserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if large := make([]byte, 32<<20); !advised(t, large) {
+	if list := make([]byte, reservePiece); !advised(t, list) {
 		t.Fatal("the heap does not lie in what was reserved")
 	}
 }
