@@ -199,7 +199,14 @@ func TestVotesAgainAfterRestore(t *testing.T) {
 	paid := []*utxo.Tx{v.pays(t, bob, 0, 4), v.pays(t, bob, 0, 5)}
 	n.allFinal(t, paid...)
 	v.kill(t)
-	old := n.nodes[0].chain(v, 0)
+	st, err := store.Open(v.dir, v.storeOptions(utxo.Delta{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := st.Head(observation.ChainID{Key: v.key.Public()}) // the last of which may be on its way to others still
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
 	o := store.Options{Network: n.genesis.ID, Key: v.key.Public(), MemBytes: 4 << 20}
 	if err := store.Restore(backup, o, 1000, nowMS()); err != nil {
 		t.Fatal(err)
@@ -218,7 +225,7 @@ func TestVotesAgainAfterRestore(t *testing.T) {
 	for _, tx := range paid {
 		n.verify(t, v.proof(t, tx.ID), tx.ID)
 	}
-	if got := n.nodes[0].chain(v, 0); got != old {
+	if got := n.nodes[0].chain(v, 0); got.Height > old.Height {
 		t.Errorf("the old signing epoch went on to %+v, it had ended at %+v", got, old)
 	}
 	if got := n.nodes[0].weight(t, v); got == 0 {
