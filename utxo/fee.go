@@ -54,10 +54,10 @@ func (p FeePolicy) Required(size int) uint64 {
 }
 
 // Fee is the sum of the FEE outputs, in base units.
-func (t *Tx) Fee() uint64 {
+func (tx *Tx) Fee() uint64 {
 	var sum uint64
-	for i := range t.Outputs {
-		if o := &t.Outputs[i]; o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE {
+	for i := range tx.Outputs {
+		if o := &tx.Outputs[i]; o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE {
 			sum += o.Amount // Validate has bounded the sum of one product.
 		}
 	}

@@ -54,7 +54,7 @@ type Tx struct {
 }
 
 // room is what most transactions need: one or two inputs of one owner, a payment and the change. All of it in one piece is one
-// allocation, of 1,024 bytes with the header of the runtime's, and what lies together is fetched together.
+// allocation, and what lies together is fetched together.
 type room struct {
 	inputs     [2]Input
 	outputs    [2]Output

@@ -124,8 +124,10 @@ func (j *judgement) rule(n int) error {
 		return checkNoneUnused(j)
 	case locksOpen:
 		return checkLocksOpen(j)
-	default:
+	case windowOpen:
 		return checkWindowOpen(j)
+	default:
+		panic("utxo: a rule that rule does not know")
 	}
 }
 
@@ -204,13 +206,13 @@ func ValidateSigned(tx *Tx, v View, at Moment) (Delta, error) {
 }
 
 // VerifySignatures verifies all that the transaction is signed with, one by one.
-func (t *Tx) VerifySignatures() error {
-	for k, c := range t.Checks() {
+func (tx *Tx) VerifySignatures() error {
+	for k, c := range tx.Checks() {
 		if !c.Verify() {
-			return BadSignature(t, k)
+			return BadSignature(tx, k)
 		}
 	}
-	return t.CheckPossessions()
+	return tx.CheckPossessions()
 }
 
 // BadSignature is the refusal for the k-th of Tx.Checks.

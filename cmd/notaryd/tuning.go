@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"runtime"
@@ -53,16 +54,20 @@ func tuneHugePages(mode string, log *slog.Logger) {
 	size := int(min(hugeMost, memoryOf("/proc/meminfo")/8))
 	switch mode {
 	case hugeAlways:
-		if err := hugepages.Reserve(size); err != nil {
+		if reserved, err := hugepages.Reserve(size); err != nil {
 			log.Warn("the heap lies in small pages", "error", err)
+		} else {
+			log.Info("the heap lies in large pages", "bytes", reserved)
 		}
 	case hugeAuto:
-		fault, large, err := hugepages.WhereDear(size)
+		fault, reserved, err := hugepages.WhereDear(size)
 		switch {
-		case large:
-			log.Info("the heap lies in large pages, since small ones are dear here", "fault", fault)
+		case reserved > 0:
+			log.Info("the heap lies in large pages, since small ones are dear here", "fault", fault, "bytes", reserved)
 		case fault >= hugepages.Dear:
 			log.Warn("small pages are dear here, and there are no large ones", "fault", fault, "error", err)
+		case err != nil && !errors.Is(err, hugepages.ErrNone):
+			log.Warn("what a page takes is not known", "error", err)
 		}
 	}
 }

@@ -1,6 +1,5 @@
 // Package hugepages has the heap of a process lie in pages of two megabytes. Where a hypervisor keeps its own copies of the guest's page
-// tables, each small page that is touched for the first time costs ten times what it costs elsewhere, and each switch between processes
-// forgets where all of them are.
+// tables, a small page that is touched for the first time costs ten times what it costs elsewhere (docs/scale.md).
 //
 // The runtime asks for no large pages by itself, and a process cannot name what the runtime will map later. So the heap is made to grow
 // once, in pieces, what it grew by is advised, and it is given back: what is allocated from then on lies there (madvise(2), MADV_HUGEPAGE).
@@ -19,11 +18,11 @@ var ErrNone = errors.New("no large pages here")
 // guest, 15 where its hypervisor keeps copies of them.
 const Dear = 5 * time.Microsecond
 
-// WhereDear is Reserve where small pages are dear. It says what a fault takes, and whether the heap lies in large pages from now on.
-func WhereDear(size int) (fault time.Duration, large bool, err error) {
+// WhereDear is Reserve where small pages are dear. It says what a fault takes, and how much is reserved.
+func WhereDear(size int) (fault time.Duration, reserved int, err error) {
 	if fault, err = Fault(); err != nil || fault < Dear {
-		return fault, false, err
+		return fault, 0, err
 	}
-	err = Reserve(size)
-	return fault, err == nil, err
+	reserved, err = Reserve(size)
+	return fault, reserved, err
 }

@@ -49,25 +49,25 @@ const (
 	reserveMost  = 200 * time.Millisecond
 )
 
-// Reserve has the next so many bytes of the heap lie in large pages, or as many as it can in a moment. None of it is in use before something is
+// Reserve has the next so many bytes of the heap lie in large pages, or as many as it can in a moment, and says how many. None of it is in use before something is
 // allocated there. It takes a collection, so it is for the start of a program.
-func Reserve(size int) error {
+func Reserve(size int) (reserved int, err error) {
 	if err := given(); err != nil {
-		return err
+		return 0, err
 	}
 	start := time.Now()
 	var heap [][]byte
 	for len(heap) < size/reservePiece && time.Since(start) < reserveMost {
 		piece := make([]byte, reservePiece)
 		if err := unix.Madvise(piece, unix.MADV_HUGEPAGE); err != nil {
-			return fmt.Errorf("%w: %w", ErrNone, err)
+			return 0, fmt.Errorf("%w: %w", ErrNone, err)
 		}
 		heap = append(heap, piece)
 	}
 	runtime.KeepAlive(heap)
 	clear(heap)
 	runtime.GC()
-	return nil
+	return len(heap) * reservePiece, nil
 }
 
 // given reports whether the system gives large pages to who asks, and memory that is not in use yet.

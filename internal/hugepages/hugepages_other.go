@@ -8,4 +8,4 @@ import "time"
 func Fault() (time.Duration, error) { return 0, ErrNone }
 
 // Reserve is for Linux alone.
-func Reserve(int) error { return ErrNone }
+func Reserve(int) (reserved int, err error) { return 0, ErrNone }

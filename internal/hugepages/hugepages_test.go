@@ -26,12 +26,15 @@ func TestFault(t *testing.T) {
 
 // TestReserve: what is allocated after Reserve lies where large pages were asked for.
 func TestReserve(t *testing.T) {
-	err := Reserve(64 << 20)
+	reserved, err := Reserve(64 << 20)
 	if errors.Is(err, ErrNone) {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	if reserved == 0 || reserved > 64<<20 {
+		t.Fatalf("%d bytes are reserved", reserved)
 	}
 	if list := make([]byte, reservePiece); !advised(t, list) {
 		t.Fatal("the heap does not lie in what was reserved")

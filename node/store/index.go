@@ -21,6 +21,9 @@ type index struct {
 	// for look-ups: what was made lately is what is spent next.
 	young, old, older *generation
 	logged            uint64 // the newest place that was handed to pebble
+	// outputs and spends are what the lists of changes are cut from, also of changes that are not handed over in the end.
+	outputs slab[utxo.Output]
+	spends  slab[spend]
 
 	indexer
 }

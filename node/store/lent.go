@@ -12,8 +12,6 @@ type lent struct {
 	spent   lentMap[utxo.Outpoint, domain.Hash]
 	changes []change
 	found   []Coin
-	outputs slab[utxo.Output] // of changes
-	spends  slab[spend]
 
 	voted   lentMap[domain.Hash, struct{}]
 	places  lentMap[voteKey, int]

@@ -175,7 +175,7 @@ func checkFinal(f *Final) error {
 // change is what a transaction does. What it spends must be live.
 func (p *plan) change(f *Final) (change, error) {
 	tx, spends := f.Tx, f.Tx.Spends()
-	c := change{tx: tx.ID, finalMS: f.FinalMS, outputs: p.s.lent.outputs.take(len(tx.Outputs)), spends: p.s.lent.spends.take(len(spends))}
+	c := change{tx: tx.ID, finalMS: f.FinalMS, outputs: p.s.index.outputs.take(len(tx.Outputs)), spends: p.s.index.spends.take(len(spends))}
 	copy(c.outputs, tx.Outputs)
 	start, first := tx.Origin()
 	for i, o := range spends {

@@ -47,7 +47,9 @@ func run() error {
 	flag.BoolVar(&plan.Past, "past", false, "after the open loops one at twice the peak, the most that became final in any of them: fail where much is lost")
 	flag.IntVar(&plan.OpenSeconds, "open-seconds", 10, "length of each open loop")
 	flag.Parse()
-	_, _, _ = hugepages.WhereDear(clientHeap) // as the nodes do
+	if _, _, err := hugepages.WhereDear(clientHeap); err != nil && !errors.Is(err, hugepages.ErrNone) { // as the nodes do
+		return err
+	}
 	var err error
 	if plan.Rates, err = bench.Numbers(*rates); err != nil {
 		return err
