@@ -79,7 +79,7 @@ func DefaultConfig() Config {
 		Heartbeat:        heartbeatDefault,
 		MaxLeaves:        10_000,
 		MaxInFlight:      20_000,
-		BusyAfter:        500 * time.Millisecond,
+		BusyAfter:        time.Second,
 		MaxHeld:          4096,
 		MaxHeldPerOrigin: 1024,
 		HoldPatience:     time.Minute,

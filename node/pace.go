@@ -1,13 +1,17 @@
 package node
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // pace says how many transactions of clients may be on their way at once, and how many may wait for that. Past what a
 // node, or the network behind it, can finish, more of them only make all of them wait: so the number falls while they take
-// longer than is wanted, and rises again while they do not and there are takers (additive increase, multiplicative
-// decrease: Chiu and Jain 1989), fast while they take a small part of that (slow start: Jacobson 1988). What nobody takes is
-// given up again, so that a sudden crowd comes in as fast as it gets on and not all at once (congestion window validation:
-// RFC 2861). It is a pure function of what it is told; admission owns it.
+// longer than is wanted, by how much longer and once in the time that they take, and rises again while they do not and there
+// are takers, fast while they take a small part of that (slow start: Jacobson 1988). All nodes of a network see about the same
+// time; so that none keeps a larger number than others, the more a node has on their way the shorter they should take (both
+// as in Swift: Kumar and others 2020). What nobody takes is given up again, so that a sudden crowd comes in as fast as it gets
+// on and not all at once (congestion window validation: RFC 2861). It is a pure function of what it is told; admission owns it.
 type pace struct {
 	most, least, first int64
 	limit              int64
@@ -23,6 +27,14 @@ const (
 	leastAtOnce = 64                    // however slow the network is, it takes so many
 	firstAtOnce = 64                    // of a sudden crowd
 	paceStep    = 50 * time.Millisecond // between two changes
+
+	// The target is what is wanted where fairNumber are on their way, fairLeast of that where very many are, and the
+	// part above fairLeast falls with the square root of their number.
+	fairNumber = 400
+	fairLeast  = 0.6
+
+	paceFall = 0.8 // of the number, where they take infinitely long
+	fallMost = 0.5 // of the number, at once
 )
 
 func newPace(most int64, long, longest time.Duration) *pace {
@@ -33,6 +45,17 @@ func newPace(most int64, long, longest time.Duration) *pace {
 // wanted is what transactions should not take: in a network whose distances take more than half of that, twice what
 // they take.
 func (p *pace) wanted() time.Duration { return min(max(2*p.floor.least(), p.long), p.longest) }
+
+// target is what transactions should not take where so many may be on their way as now.
+func (p *pace) target() time.Duration {
+	part := fairLeast + (1-fairLeast)*math.Sqrt(fairNumber/float64(p.limit))
+	return min(time.Duration(part*float64(max(2*p.floor.least(), p.long))), p.longest)
+}
+
+// fall is by which part of it the number falls where transactions take longer than the target.
+func fall(took, target time.Duration) float64 {
+	return min(paceFall*float64(took-target)/float64(took), fallMost)
+}
 
 // finished takes in how long a transaction took from its place on to finality, at an instant of a monotonic clock, with how
 // many of clients' transactions are on their way.
@@ -48,10 +71,12 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 		return
 	}
 	p.nextAt = now.Add(paceStep)
+	target := p.target()
 	switch {
-	case p.mean > p.wanted() && p.limit > p.least:
-		p.limit = max(p.least, min(p.limit, atOnce)*9/10)
-	case atOnce >= p.limit*3/4 && p.mean < p.wanted()/4:
+	case p.mean > target && p.limit > p.least:
+		p.limit = max(p.least, int64(float64(min(p.limit, atOnce))*(1-fall(p.mean, target))))
+		p.nextAt = now.Add(max(paceStep, p.mean)) // when what follows from it is seen
+	case atOnce >= p.limit*3/4 && p.mean < target/4:
 		p.limit = min(p.most, p.limit+p.limit/2)
 	case atOnce >= p.limit*3/4:
 		p.limit = min(p.most, p.limit+p.limit/16+4)
