@@ -41,6 +41,8 @@ require (
 
 require github.com/anishathalye/porcupine v1.3.1
 
+require github.com/KimMachineGun/automemlimit v1.0.1
+
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
 	filippo.io/hpke v0.4.0 // indirect

@@ -34,7 +34,7 @@ func (a *app) sendCommand() *cobra.Command {
 		Use: "send ADDRESS AMOUNT | send URI [AMOUNT]", GroupID: "money", Short: "Pay, and keep the proof",
 		Long: "Pays an address or a notary: URI, waits until the payment is final, verifies the proof and writes it\n" +
 			"to a file. Sending is safe to interrupt: notary tx pending lists what is under way.",
-		Example: "  notary send ndev1... 12.5\n  notary send 'notary:ndev1...?amount=12500000000&memo=tea' --wait accepted",
+		Example: "  notary send dnota1... 12.5\n  notary send 'notary:dnota1...?amount=12500000000&memo=tea' --wait accepted",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			level, err := parseLevel(f.wait)

@@ -80,7 +80,7 @@ node lists its own key and signs the labels that you set. --master FILE takes th
 				}
 				fmt.Fprintf(out, "peer      %s\n", group.PeerID(own.Public()))
 			}
-			fmt.Fprintf(out, "\nnext: edit %s, then: notaryd run %s\n", filepath.Join(args[0], configName), args[0])
+			fmt.Fprintf(out, "\nnext: set p2p.bootstrap and p2p.announce in %s, then: notaryd run %s\n", filepath.Join(args[0], configName), args[0])
 			return nil
 		},
 	}

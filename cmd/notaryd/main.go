@@ -32,7 +32,7 @@ func main() {
   notaryd restore DIR     a store from a backup, which never signs as before
   notaryd prune DIR       drop old observations
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+Exit codes: 0 done, 1 failed, 2 wrong usage; of doctor also 3 and 4, see its help.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(initCommand(), certifyCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(),

@@ -88,7 +88,8 @@ func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse, pro
 	id, _ := domain.HashFrom(n.NetworkId)
 	key, _ := domain.HashFrom(n.NodeKey)
 	percent := func(w uint64) string {
-		return fmt.Sprintf("%d.%01d %%", w*100/uint64(group.Total), w*1000/uint64(group.Total)%10)
+		tenths := (w*1000 + uint64(group.Total)/2) / uint64(group.Total)
+		return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
 	}
 	fmt.Fprintf(w, "node       %s, version %s\n", target, n.Version)
 	state := "ready"
@@ -98,7 +99,7 @@ func printStatus(w io.Writer, target string, n *notaryv1.GetNetworkResponse, pro
 	fmt.Fprintf(w, "state      %s\n", state)
 	fmt.Fprintf(w, "network    %s (%s), epoch %d\n", n.Name, id, n.GroupEpoch)
 	fmt.Fprintf(w, "node key   %s, %s of the weight\n", key, percent(n.NodeWeight))
-	fmt.Fprintf(w, "online     %s of the weight heard from, more than 66.6 %% needed; %d peers\n", percent(n.OnlineWeight), n.ConnectedPeers)
+	fmt.Fprintf(w, "online     %s of the weight heard from, more than 66.7 %% needed; %d peers\n", percent(n.OnlineWeight), n.ConnectedPeers)
 	fmt.Fprintf(w, "ledger     %d final transactions, %d live outputs\n", n.FinalTransactions, n.LiveOutputs)
 	for _, line := range snapshots(n.Snapshots, percent) {
 		fmt.Fprintf(w, "snapshots  %s\n", line)

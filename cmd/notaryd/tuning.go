@@ -3,11 +3,12 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/notarynet/notaryd/internal/hugepages"
 )
@@ -26,14 +27,14 @@ func tuneProcessors() {
 	}
 }
 
-// tuneCollector trades memory for time as far as half of the machine's memory; beyond that the collector works
+// tuneCollector trades memory for time as far as half of the memory that there is; beyond that the collector works
 // harder. GOGC and GOMEMLIMIT in the environment have the last word.
 func tuneCollector() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		if total := memoryOf("/proc/meminfo"); total > 0 {
+		if total := machineMemory(); total > 0 {
 			debug.SetMemoryLimit(total / 2)
 		}
 	}
@@ -46,12 +47,12 @@ const (
 	hugeNever  = "never"
 )
 
-// hugeMost is how much of the heap lies in large pages at the most, and no more than an eighth of the machine's memory.
+// hugeMost is how much of the heap lies in large pages at the most, and no more than an eighth of the memory that there is.
 const hugeMost = 2 << 30
 
 // tuneHugePages has the heap lie in large pages, always or where small ones are dear.
 func tuneHugePages(mode string, log *slog.Logger) {
-	size := int(min(hugeMost, memoryOf("/proc/meminfo")/8))
+	size := int(min(hugeMost, machineMemory()/8))
 	switch mode {
 	case hugeAlways:
 		if reserved, err := hugepages.Reserve(size); err != nil {
@@ -72,22 +73,16 @@ func tuneHugePages(mode string, log *slog.Logger) {
 	}
 }
 
-// memoryOf reads the machine's memory in bytes, 0 where the file does not tell.
-func memoryOf(path string) int64 {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0 // no Linux: no limit
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
-			if f := strings.Fields(rest); len(f) > 0 {
-				kb, err := strconv.ParseInt(f[0], 10, 64)
-				if err != nil {
-					return 0
-				}
-				return kb << 10
-			}
+// machineMemory is what this process may use, in bytes: what the machine has, or the limit of its control group (a container's or a
+// service's) where that is less. 0 where nobody tells.
+func machineMemory() int64 { return least(memlimit.FromSystem, memlimit.FromCgroup) }
+
+// least is the lowest limit that is known; one that cannot be read counts as none.
+func least(limits ...memlimit.Provider) (bytes int64) {
+	for _, limit := range limits {
+		if n, err := limit(); err == nil && n > 0 && n <= math.MaxInt64 && (bytes == 0 || int64(n) < bytes) {
+			bytes = int64(n)
 		}
 	}
-	return 0
+	return bytes
 }
