@@ -21,11 +21,11 @@ import (
 // it later at a higher price. The way to relieve a network is to take less in at its doors.
 type admission struct {
 	inFlight atomic.Int64
-	draining atomic.Bool
 	most     int64
 	patience time.Duration // the longest that a client waits for a place
 
 	mu       sync.Mutex
+	draining bool // no place is given any more
 	byOrigin map[string]int64
 	clients  int64 // of inFlight, those that clients brought
 	pace     *pace
@@ -62,11 +62,11 @@ func (a *admission) enter(o Origin) (*guest, error) {
 		a.inFlight.Add(1)
 		return nil, nil
 	}
-	if a.draining.Load() {
-		return nil, shuttingDown()
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.draining {
+		return nil, shuttingDown()
+	}
 	if err := a.room(o); err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (a *admission) wait(ctx context.Context, w *guest) error {
 	switch {
 	case !w.placed:
 		return overloaded(a.clients)
-	case a.draining.Load():
+	case a.draining:
 		a.give(w.origin, false)
 		return shuttingDown()
 	}
@@ -179,14 +179,21 @@ func (a *admission) aside(o Origin) {
 
 // leave gives a place back; aside says that it stood aside.
 func (a *admission) leave(o Origin, aside bool) {
-	if o.kind == fromStore {
-		a.inFlight.Add(-1)
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.give(o, aside)
+	if o.kind == fromStore {
+		a.inFlight.Add(-1)
+	} else {
+		a.give(o, aside)
+	}
 	a.pass()
+}
+
+// drain gives no more places: whoever has one when it returns is counted.
+func (a *admission) drain() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.draining = true
 }
 
 // give takes a place back.

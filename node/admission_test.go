@@ -43,7 +43,7 @@ func TestAdmission(t *testing.T) {
 	if a.admit(impatient(), client) != nil {
 		t.Error("no room after two have left")
 	}
-	a.draining.Store(true)
+	a.drain()
 	err := a.admit(impatient(), client)
 	var retry interface{ RetryAfter() time.Duration }
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN || !errors.As(err, &retry) || retry.RetryAfter() <= 0 {
@@ -158,7 +158,7 @@ func TestDrainRefusesWhoWaits(t *testing.T) {
 		refused := make(chan error)
 		go func() { refused <- a.admit(t.Context(), o) }()
 		synctest.Wait()
-		a.draining.Store(true)
+		a.drain()
 		a.leave(o, false)
 		if err := <-refused; refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN {
 			t.Errorf("%v", err)
@@ -214,4 +214,29 @@ func TestAdmissionIsFair(t *testing.T) {
 			t.Fatalf("%d on their way of %v after all have left", a.inFlight.Load(), a.byOrigin)
 		}
 	})
+}
+
+// TestEarlierLifePassesOn: a place that is free again because a transaction of an earlier life has ended goes to who waits.
+func TestEarlierLifePassesOn(t *testing.T) {
+	a := newAdmission(2, time.Minute)
+	a.pace.limit = 1
+	stored := Origin{kind: fromStore}
+	if err := a.admit(impatient(), client("a")); err != nil {
+		t.Fatal(err)
+	}
+	w, err := a.enter(client("b"))
+	if w == nil || err != nil {
+		t.Fatalf("%v %v", w, err)
+	}
+	for range 2 {
+		if err := a.admit(impatient(), stored); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.leave(client("a"), false) // no room yet
+	a.leave(stored, false)
+	a.leave(stored, false)
+	if !w.placed || a.inFlight.Load() != 1 || a.clients != 1 {
+		t.Errorf("placed %v, %d on their way, %d of clients", w.placed, a.inFlight.Load(), a.clients)
+	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// flight is one transaction on its way: a goroutine that owns the machine, its inbox, and a snapshot
-// for those who watch.
+// flight is one transaction on its way: its machine, which its goroutine owns or whoever has seized it from that (finish.go), its inbox, and a
+// snapshot for those who watch.
 type flight struct {
 	tx         *utxo.Tx
 	origin     Origin
@@ -32,6 +32,7 @@ type flight struct {
 	supports   atomic.Bool       // lifecycle.Support stands, unless overtaken
 	awaits     atomic.Int32      // how much it waits for before it begins: that its votes are counted, and perhaps a verdict on its signatures
 	launched   atomic.Bool       // it has been given a goroutine
+	cleared    atomic.Bool       // it was cleared up after
 	bench      *workbench        // of its goroutine
 	overtaken  atomic.Bool       // what lifecycle.Support asks for is not wanted any more, or was asked for
 

@@ -34,6 +34,11 @@ func (h *hands) alone(ctx context.Context, f *flight, sh *shell, d *workbench) {
 // take runs a flight on a goroutine that is lent to it.
 func (h *hands) take(ctx context.Context, f *flight, sh *shell) {
 	h.mu.Lock()
+	if h.closed { // the node ends: no goroutine begins any more, and the flight is over at once
+		h.mu.Unlock()
+		f.run(ctx, sh, newWorkbench(), true)
+		return
+	}
 	last := len(h.idle) - 1
 	if last < 0 {
 		h.mu.Unlock()

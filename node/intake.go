@@ -256,8 +256,11 @@ func (sh *shell) ground() {
 	}
 }
 
-// landed clears up after a flight that has ended.
+// landed clears up after a flight that has ended, once: one that boards while the node ends is met by ground, too.
 func (sh *shell) landed(f *flight) {
+	if !f.cleared.CompareAndSwap(false, true) {
+		return
+	}
 	state, err := f.standing()
 	if state == lifecycle.Rejected {
 		sh.metrics.refused.WithLabelValues(refusal.Name(refusal.ReasonOf(err))).Inc()

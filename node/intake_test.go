@@ -309,3 +309,29 @@ func TestAcceptAtOnce(t *testing.T) {
 		t.Error("PENDING(0) is cast after ACCEPTED was asked for, or is not without that")
 	}
 }
+
+// TestBoardsWhileTheNodeEnds: a transaction that was given a place before the node ended, and boards after that, ends at once, and gives its
+// place back once.
+func TestBoardsWhileTheNodeEnds(t *testing.T) {
+	v := newVillage(t, nil)
+	n := v.start(0)
+	o := Origin{kind: fromGossip, name: "neighbour"}
+	if w, err := n.sh.admission.enter(o); w != nil || err != nil {
+		t.Fatalf("%v %v", w, err)
+	}
+	n.Stop()
+	for closed := false; !closed; time.Sleep(time.Millisecond) {
+		n.sh.hands.mu.Lock()
+		closed = n.sh.hands.closed
+		n.sh.hands.mu.Unlock()
+	}
+	f := n.sh.board(v.pay(0, ""), o, true)
+	if f.mu.Lock(); !f.landed {
+		t.Error("it goes on")
+	}
+	f.mu.Unlock()
+	n.sh.landed(f)
+	if left := n.sh.admission.inFlight.Load(); left != 0 || n.sh.flights.get(f.tx.ID) != nil {
+		t.Errorf("%d places are taken", left)
+	}
+}

@@ -258,7 +258,7 @@ func (n *Node) Run(ctx context.Context) error {
 		done()
 		sh.log.Info("drained", "left", left)
 	}
-	sh.admission.draining.Store(true) // no flight begins from here on
+	sh.admission.drain() // no place is given from here on
 	cancel()
 	owners.Wait()
 	sh.ground()
@@ -307,7 +307,7 @@ func (n *Node) running() []func(context.Context) {
 // are.
 func (n *Node) Drain(ctx context.Context) (uint64, error) {
 	sh := n.sh
-	sh.admission.draining.Store(true)
+	sh.admission.drain()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

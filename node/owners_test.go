@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -361,4 +362,27 @@ func TestWaitingBounds(t *testing.T) {
 	if w.byOrigin["x"] != 3 {
 		t.Errorf("%d held of x", w.byOrigin["x"])
 	}
+}
+
+// TestEndedFlightsAreNotKept: what waited for a parent and has ended is not kept until its patience would have been over.
+func TestEndedFlightsAreNotKept(t *testing.T) {
+	w := newWaiting(DefaultConfig(), newAlarms(), func([]domain.Hash, Origin) {})
+	ended := make(chan bool, 100)
+	for i := range cap(ended) {
+		parent := named(fmt.Sprint("p", i))
+		f := bare(fmt.Sprint("c", i), "x", parent)
+		runtime.AddCleanup(f, func(ended chan bool) { ended <- true }, ended)
+		w.hold(f, lifecycle.Hold{Parents: []domain.Hash{parent}, UntilMS: nowMS() + 100})
+		w.wake(parent)
+		w.drop(f)
+	}
+	runtime.GC()
+	for i := range cap(ended) - 1 { // a register may hold the last one
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%d of %d", i, cap(ended))
+		}
+	}
+	runtime.KeepAlive(w)
 }

@@ -60,11 +60,12 @@ func fall(took, target time.Duration) float64 {
 // finished takes in how long a transaction took from its place on to finality, at an instant of a monotonic clock, with how
 // many of clients' transactions are on their way.
 func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
+	took = min(took, 2*p.longest) // a clock that was set is not what holds them up
 	if p.mean == 0 {
 		p.mean = took
 	}
 	p.mean += (took - p.mean) / 16
-	if atOnce <= p.first {
+	if took > 0 && atOnce <= p.first {
 		p.floor.saw(now, took)
 	}
 	if now.Before(p.nextAt) {
@@ -73,7 +74,7 @@ func (p *pace) finished(now time.Time, took time.Duration, atOnce int64) {
 	p.nextAt = now.Add(paceStep)
 	target := p.target()
 	switch {
-	case p.mean > target && p.limit > p.least:
+	case p.mean > target:
 		p.limit = max(p.least, int64(float64(min(p.limit, atOnce))*(1-fall(p.mean, target))))
 		p.nextAt = now.Add(max(paceStep, p.mean)) // when what follows from it is seen
 	case atOnce >= p.limit*3/4 && p.mean < target/4:

@@ -121,3 +121,37 @@ func TestPaceBounds(t *testing.T) {
 		}
 	})
 }
+
+// TestPaceOfAClock: a clock that is set forward or back while a crowd is on its way costs a node a moment of its pace, no more.
+func TestPaceOfAClock(t *testing.T) {
+	for _, step := range []time.Duration{time.Minute, 24 * time.Hour} {
+		now := time.Now()
+		p := newPace(20_000, 500*time.Millisecond, time.Second)
+		station(p, &now, 20_000, 20*time.Millisecond, 1_000_000, 10)
+		high := p.limit
+		for range high {
+			now = now.Add(50 * time.Microsecond)
+			p.finished(now, step, high)
+		}
+		if station(p, &now, 20_000, 20*time.Millisecond, 1_000_000, 20); p.limit < high*3/4 {
+			t.Errorf("limit %d of %d, 20 s after a step of %v", p.limit, high, step)
+		}
+	}
+	p := newPace(20_000, 500*time.Millisecond, time.Second)
+	p.finished(time.Now(), 300*time.Millisecond, 1)
+	if p.finished(time.Now(), 0, 1); p.floor.least() != 300*time.Millisecond {
+		t.Errorf("what a clock that was set back says is taken for a distance: %v", p.floor.least())
+	}
+}
+
+// TestPaceAtLeast: as long as transactions take too long, no more than the least are taken.
+func TestPaceAtLeast(t *testing.T) {
+	now := time.Now()
+	p := newPace(20_000, 500*time.Millisecond, time.Second)
+	for range 100 {
+		now = now.Add(time.Second)
+		if p.finished(now, 1200*time.Millisecond, p.limit); p.limit != leastAtOnce {
+			t.Fatalf("limit %d", p.limit)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -44,7 +45,7 @@ func (w *waiting) hold(f *flight, e lifecycle.Hold) {
 		return
 	}
 	if first || e.Anew {
-		w.alarms.after(w.patience, func() { f.box.post(lifecycle.Expired{}) })
+		w.alarms.after(w.patience, post(f, lifecycle.Expired{}))
 		if len(e.Parents) > 0 {
 			w.fetch(e.Parents, f.origin)
 		}
@@ -57,7 +58,17 @@ func (w *waiting) hold(f *flight, e lifecycle.Hold) {
 	}
 	left := e.UntilMS - min(e.UntilMS, nowMS())
 	if left < uint64(w.patience.Milliseconds()) {
-		w.alarms.after(time.Duration(left)*time.Millisecond, func() { f.box.post(lifecycle.Woken{}) })
+		w.alarms.after(time.Duration(left)*time.Millisecond, post(f, lifecycle.Woken{}))
+	}
+}
+
+// post tells a flight something later. Most have ended by then, and are not kept for that.
+func post(f *flight, in lifecycle.Input) func() {
+	there := weak.Make(f)
+	return func() {
+		if f := there.Value(); f != nil {
+			f.box.post(in)
+		}
 	}
 }
 

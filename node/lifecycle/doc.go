@@ -1,6 +1,7 @@
 // Package lifecycle is the machine of one transaction, from arrival to FINAL or REJECTED. It is pure:
 // Step takes one input and returns the effects that the shell performs, and the shell's answers come
-// back as further inputs. One machine runs in one goroutine of the node, and in the simulator.
+// back as further inputs. One machine has one owner at a time: the transaction's goroutine, or
+// whoever finishes it while that rests (node/finish.go); in the simulator, the simulator.
 //
 //	Begin -> Look -> Looked -> Verify -> Verified -> Claim -> Claimed -> Support
 //	      -> Counted certificate -> Cast ACCEPTED(r) -> Counted final -> Commit -> Committed
