@@ -126,6 +126,16 @@ func parseOutput(b []byte) (o Output, err error) {
 	return o, nil
 }
 
+// Own has the output hold data of its own. What is decoded lies in the bytes of its transaction, and keeps all of them.
+func (o *Output) Own() {
+	if o.Data == nil {
+		return
+	}
+	data := *o.Data
+	data.Payload = bytes.Clone(data.Payload)
+	o.Data = &data
+}
+
 func parseData(b []byte) (*Data, error) {
 	d := &Data{}
 	for f := range canonical.Fields(b) {

@@ -79,5 +79,11 @@ func given() error {
 	if set, err := os.ReadFile(promises); err != nil || bytes.HasPrefix(set, []byte("2")) {
 		return fmt.Errorf("%w: see %s", ErrNone, promises)
 	}
+	for _, bound := range []int{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(bound, &limit); err != nil || limit.Cur != unix.RLIM_INFINITY {
+			return fmt.Errorf("%w: the process's memory is bounded (ulimit -v, -d)", ErrNone)
+		}
+	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFault(t *testing.T) {
@@ -61,4 +63,24 @@ func advised(t *testing.T, list []byte) bool {
 	}
 	t.Fatal("the list lies in no mapping")
 	return false
+}
+
+// TestReserveWithinBounds: a process whose memory is bounded reserves nothing, since what is not there ends it.
+func TestReserveWithinBounds(t *testing.T) {
+	for _, bound := range []int{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
+		var before unix.Rlimit
+		if err := unix.Getrlimit(bound, &before); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Setrlimit(bound, &unix.Rlimit{Cur: 1 << 45, Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+		reserved, err := Reserve(64 << 20)
+		if e := unix.Setrlimit(bound, &before); e != nil {
+			t.Fatal(e)
+		}
+		if reserved != 0 || !errors.Is(err, ErrNone) {
+			t.Errorf("%d bytes are reserved: %v", reserved, err)
+		}
+	}
 }

@@ -132,7 +132,7 @@ func (b *Begin) write(plan func(*plan) error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := s.newPlan(0)
+	p, err := s.newPlan(nil)
 	if err != nil {
 		return err
 	}
@@ -334,7 +334,7 @@ func (s *Store) undoBegin() error {
 
 // again writes the outputs of the genesis document anew. s.mu must be held.
 func (s *Store) again() (wait func() error, err error) {
-	p, err := s.newPlan(0)
+	p, err := s.newPlan(nil)
 	if err != nil {
 		return nil, err
 	}

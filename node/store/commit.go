@@ -89,7 +89,7 @@ func (s *Store) Durable(seq uint64) bool { return seq <= s.durable.Load() }
 func (s *Store) startFinals(finals []Final) (wait func() error, seq uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := s.newPlan(len(finals))
+	p, err := s.newPlan(finals)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -41,5 +43,64 @@ func TestGenerationIsCounted(t *testing.T) {
 	t.Logf("%d B a transaction, %d counted", took/(n/2), counted/(n/2))
 	if took > counted*3/2 {
 		t.Errorf("%d bytes are taken, %d counted", took, counted)
+	}
+}
+
+// TestCoinKeepsNoGeneration: where a coin was found is forgotten with its generation, or half of what is kept of the database, though somebody still
+// has the coin: transactions wait for long with theirs.
+func TestCoinKeepsNoGeneration(t *testing.T) {
+	s := openTest(t, func(o *Options) { o.indexBytes, o.tablesFrom = 6000, 5 })
+	all := chain(t, genesisOutpoint(0), 0, 120)
+	if err := s.CommitFinal(all[:4]); err != nil {
+		t.Fatal(err)
+	}
+	_, made, _, err := s.Find(utxo.Outpoint{Tx: all[0].Tx.ID, Index: 1})
+	if err != nil || !s.index.holds(made.made) {
+		t.Fatalf("%v, %v", made, err)
+	}
+	_, kept, _, err := s.Find(genesisOutpoint(1))
+	if err != nil || !s.recent.holds(kept.kept) {
+		t.Fatalf("%v, %v", kept, err)
+	}
+	gone := make(chan string, 2)
+	runtime.AddCleanup(s.index.young, func(what string) { gone <- what }, "generation")
+	runtime.AddCleanup(s.recent.young, func(what string) { gone <- what }, "shelf")
+	for n := 4; n < len(all); n += 4 {
+		if err := s.CommitFinal(all[n : n+4]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.recent.forget()
+	if s.index.holds(made.made) || s.recent.holds(kept.kept) {
+		t.Fatal("both are there still")
+	}
+	runtime.GC()
+	for range 2 {
+		select {
+		case <-gone:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a coin keeps where it was found")
+		}
+	}
+	runtime.KeepAlive(made)
+	runtime.KeepAlive(kept)
+}
+
+// TestIndexOwnsData: what the index keeps of an output with data is counted, and keeps nothing of its transaction.
+func TestIndexOwnsData(t *testing.T) {
+	s := openTest(t)
+	before := s.index.size()
+	tx := makeTx(t, 1, []utxo.Outpoint{genesisOutpoint(0)}, document(owners[0], 1000), payment(owners[1], 5))
+	raw := bytes.Clone(tx.Raw)
+	if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
+		t.Fatal(err)
+	}
+	if took := s.index.size() - before; took < 1000+changeBytes || took > 1000+2*changeBytes+4*outputBytes+spendBytes {
+		t.Errorf("%d bytes are counted", took)
+	}
+	clear(tx.Raw)
+	e, ok, err := s.Lookup(utxo.Outpoint{Tx: tx.ID})
+	if err != nil || !ok || !bytes.Contains(raw, e.Output.Data.Payload) {
+		t.Errorf("%v, %v: what the index keeps lies in the transaction", ok, err)
 	}
 }

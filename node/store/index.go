@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
@@ -30,6 +31,7 @@ type index struct {
 
 // generation is a row of transactions in the order of the ledger.
 type generation struct {
+	number  uint64 // see numbers
 	first   uint64 // the place of the first
 	changes []change
 	at      map[domain.Hash]uint32   // positions in changes
@@ -70,14 +72,20 @@ const (
 func (c *change) bytes() int64 {
 	n := changeBytes + outputBytes*len(c.outputs) + spendBytes*len(c.spends)
 	for i := range c.outputs {
-		if data := c.outputs[i].Data; data != nil {
-			n += 2*len(data.Payload) + outputBytes // it keeps all bytes of the transaction
-		}
+		n += dataBytes(&c.outputs[i])
 	}
 	for i := range c.spends {
 		n += len(c.spends[i].kept)
 	}
 	return int64(n)
+}
+
+// dataBytes is what the data of an output takes, which is its own (utxo.Output.Own).
+func dataBytes(o *utxo.Output) int {
+	if o.Data == nil {
+		return 0
+	}
+	return outputBytes + len(o.Data.Payload) + len(o.Data.MediaType) + len(o.Data.Location)
 }
 
 // maxChanges is how many transactions fill a generation, if their size does not: so many and once more as many are read again after a crash.
@@ -106,10 +114,14 @@ func (s *slab[T]) take(n int) []T {
 // full reports whether a generation takes in no more.
 func (x *index) full(g *generation) bool { return g.bytes >= x.limit || len(g.changes) >= maxChanges }
 
+// numbers counts what coins are found in, generations and shelves, of all stores of the process: whoever has a coin tells by its number whether that
+// is there still, and does not keep it.
+var numbers atomic.Uint64
+
 // newGeneration makes an empty one with room for so many transactions, and outpoints that others made.
 func newGeneration(first uint64, changes, spent int) *generation {
 	return &generation{
-		first: first, changes: make([]change, 0, changes), at: make(map[domain.Hash]uint32, changes), spent: make(map[utxo.Outpoint]uint64, spent),
+		number: numbers.Add(1), first: first, changes: make([]change, 0, changes), at: make(map[domain.Hash]uint32, changes), spent: make(map[utxo.Outpoint]uint64, spent),
 	}
 }
 
@@ -142,24 +154,21 @@ func (x *index) generations() [3]*generation { return [...]*generation{x.young, 
 func (x *index) maker(id domain.Hash) made {
 	for _, g := range x.generations() {
 		if i, ok := g.at[id]; ok {
-			return made{g, i}
+			return made{g.number, g.first + uint64(i)}
 		}
 	}
 	return made{}
 }
 
-// made is where a transaction in memory is.
+// made is where a transaction in memory is. It keeps nothing there: a transaction may wait for long with where its coins were.
 type made struct {
-	in *generation // nil for none
-	at uint32      // in its changes
+	in    uint64 // the number of a generation; 0 for none
+	place uint64
 }
-
-func (m made) change() *change { return &m.in.changes[m.at] }
-func (m made) place() uint64   { return m.in.first + uint64(m.at) }
 
 // holds reports whether a transaction that was found in memory before is there still.
 func (x *index) holds(m made) bool {
-	return m.in != nil && (m.in == x.young || m.in == x.old || m.in == x.older)
+	return m.in != 0 && (m.in == x.young.number || m.in == x.old.number || m.in == x.older.number)
 }
 
 // place is that of a final transaction in memory.
@@ -167,20 +176,17 @@ func (x *index) place(id domain.Hash) (seq uint64, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	m := x.maker(id)
-	if m.in == nil {
-		return 0, false
-	}
-	return m.place(), true
+	return m.place, m.in != 0
 }
 
 // entry is an output that was made by a transaction in memory, and which.
 func (x *index) entry(o utxo.Outpoint) (e utxo.Entry, m made, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if m = x.maker(o.Tx); m.in == nil {
+	if m = x.maker(o.Tx); m.in == 0 {
 		return utxo.Entry{}, made{}, false
 	}
-	c := m.change()
+	c := x.change(m.place)
 	if uint64(o.Index) >= uint64(len(c.outputs)) {
 		return utxo.Entry{}, made{}, false
 	}
@@ -202,7 +208,7 @@ func (x *index) again(o utxo.Outpoint, m made) (output *utxo.Output, by domain.H
 	if !x.holds(m) {
 		return nil, by, false
 	}
-	c := m.change()
+	c := x.change(m.place)
 	if c.tx != o.Tx || uint64(o.Index) >= uint64(len(c.outputs)) {
 		return nil, by, false
 	}
@@ -253,14 +259,14 @@ func (x *index) spend(s *spend, m made, seq uint64) {
 	if !x.holds(m) {
 		m = x.maker(s.outpoint.Tx)
 	}
-	if m.in != nil {
-		c := m.change()
+	if m.in != 0 {
+		c := x.change(m.place)
 		if c.spentBy == nil {
 			c.spentBy = make([]uint64, len(c.outputs))
 		}
-		c.spentBy[s.outpoint.Index], s.made = seq, m.place()
+		c.spentBy[s.outpoint.Index], s.made = seq, m.place
 	}
-	if m.in != x.young {
+	if m.in != x.young.number {
 		x.young.spent[s.outpoint] = seq
 	}
 }

@@ -25,8 +25,11 @@ type lentMap[K comparable, V any] struct {
 	room int // for so many entries
 }
 
-// empty is the map with room for so many entries. One much too large is given up: emptying it would take as long as when it was full.
+// empty is the map with room for so many entries; where none are expected, one of its own. One much too large is given up: emptying it would take as long as when it was full.
 func (l *lentMap[K, V]) empty(room int) map[K]V {
+	if room == 0 {
+		return map[K]V{}
+	}
 	if l.m == nil || room > l.room || 8*room+64 < l.room {
 		l.m, l.room = make(map[K]V, room), room
 	} else {
@@ -37,6 +40,9 @@ func (l *lentMap[K, V]) empty(room int) map[K]V {
 
 // lentList is a list without entries and with room for so many, by the same rule.
 func lentList[T any](list *[]T, room int) []T {
+	if room == 0 {
+		return nil
+	}
 	if room > cap(*list) || 8*room+64 < cap(*list) {
 		*list = make([]T, 0, room)
 	} else {

@@ -66,7 +66,7 @@ func (s *Store) SpentBy(o utxo.Outpoint, c Coin) (by domain.Hash, ok bool, err e
 // lookAgain looks at an output that was found before, and by what it is spent now. It is not ok where a search is needed. Under the store's lock
 // it is certain.
 func (s *Store) lookAgain(o utxo.Outpoint, c Coin) (output *utxo.Output, by domain.Hash, ok bool) {
-	if c.made.in != nil {
+	if c.made.in != 0 {
 		return s.index.again(o, c.made)
 	}
 	return s.recent.again(o, c.kept)

@@ -62,7 +62,7 @@ func (s *Store) bind() error {
 	if !s.options.Create {
 		return ErrNoVotes
 	}
-	p, err := s.newPlan(0)
+	p, err := s.newPlan(nil)
 	if err != nil {
 		return err
 	}

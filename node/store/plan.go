@@ -44,20 +44,26 @@ type liveOutput struct {
 }
 
 // newPlan begins a batch in which some transactions become final.
-func (s *Store) newPlan(finals int) (*plan, error) {
+func (s *Store) newPlan(finals []Final) (*plan, error) {
 	probe, err := s.newProbe()
 	if err != nil {
 		return nil, err
 	}
 	s.scratch.reset()
+	spends := 0
+	for i := range finals {
+		if tx := finals[i].Tx; tx != nil { // checkFinal refuses it
+			spends += len(tx.Spends())
+		}
+	}
 	return &plan{
 		s: s, w: &s.scratch, probe: probe,
 		fresh:    fresh{base: &s.interned},
 		counts:   s.counts,
-		changes:  lentList(&s.lent.changes, finals),
-		found:    lentList(&s.lent.found, finals),
-		spent:    s.lent.spent.empty(finals),
-		finals:   s.lent.finals.empty(finals),
+		changes:  lentList(&s.lent.changes, len(finals)),
+		found:    lentList(&s.lent.found, spends),
+		spent:    s.lent.spent.empty(spends),
+		finals:   s.lent.finals.empty(len(finals)),
 		rejected: map[domain.Hash]struct{}{},
 		order:    map[uint64]domain.Hash{},
 		noted:    map[domain.Hash]struct{}{},
@@ -177,6 +183,9 @@ func (p *plan) change(f *Final) (change, error) {
 	tx, spends := f.Tx, f.Tx.Spends()
 	c := change{tx: tx.ID, finalMS: f.FinalMS, outputs: p.s.index.outputs.take(len(tx.Outputs)), spends: p.s.index.spends.take(len(spends))}
 	copy(c.outputs, tx.Outputs)
+	for i := range c.outputs {
+		c.outputs[i].Own()
+	}
 	start, first := tx.Origin()
 	for i, o := range spends {
 		var err error
@@ -233,7 +242,7 @@ func (p *plan) live(id domain.Hash, o utxo.Outpoint, c Coin) (liveOutput, error)
 	if ok && !by.IsZero() {
 		return liveOutput{}, notLive(id, o, by)
 	}
-	if ok && (at.made.in != nil || p.s.began == nil) { // else its bytes may be needed
+	if ok && (at.made.in != 0 || p.s.began == nil) { // else its bytes may be needed
 		return liveOutput{Address: output.Address, Product: output.Product, At: at}, nil
 	}
 	var buf [outpointKeyLen]byte

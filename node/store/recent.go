@@ -18,22 +18,28 @@ type recent struct {
 	mu         sync.RWMutex
 	turn       uint64
 	young, old *shelf
-	half       int
+	half       int // the room of a shelf
 }
 
 // shelf is half of what is kept.
-type shelf struct{ at map[utxo.Outpoint]*kept }
+type shelf struct {
+	number uint64 // see numbers
+	at     map[utxo.Outpoint]*kept
+	takes  int // what lies there takes the room of so many outputs without data
+}
 
-func newShelf(size int) *shelf { return &shelf{make(map[utxo.Outpoint]*kept, size)} }
+func newShelf(size int) *shelf {
+	return &shelf{number: numbers.Add(1), at: make(map[utxo.Outpoint]*kept, size)}
+}
 
 // kept is an output that the database was asked for.
 type kept struct {
 	outpoint utxo.Outpoint
 	entry    utxo.Entry
-	on       *shelf
+	on       uint64 // the number of its shelf, which whoever found it does not keep
 }
 
-// recentBytes is about what one output takes, its place in the map included.
+// recentBytes is about what one output without data takes, its place in the map included.
 const recentBytes = 384
 
 func newRecent(bytes int64) *recent {
@@ -59,7 +65,9 @@ func (r *recent) at(o utxo.Outpoint) *kept {
 }
 
 // holds reports whether what was found before is kept still.
-func (r *recent) holds(k *kept) bool { return k != nil && (k.on == r.young || k.on == r.old) }
+func (r *recent) holds(k *kept) bool {
+	return k != nil && (k.on == r.young.number || k.on == r.old.number)
+}
 
 // again looks at an output that was found before. It is not ok where that is not kept any more.
 func (r *recent) again(o utxo.Outpoint, k *kept) (output *utxo.Output, by domain.Hash, ok bool) {
@@ -93,12 +101,14 @@ func (r *recent) offer(o utxo.Outpoint, e utxo.Entry, turn uint64) *kept {
 }
 
 func (r *recent) enter(o utxo.Outpoint, e utxo.Entry) *kept {
-	if len(r.young.at) >= r.half {
+	if r.young.takes >= r.half {
 		r.turn++
-		r.young, r.old = newShelf(r.half), r.young
+		r.young, r.old = newShelf(len(r.young.at)), r.young
 	}
-	k := &kept{o, e, r.young}
+	e.Output.Own()
+	k := &kept{o, e, r.young.number}
 	r.young.at[o] = k
+	r.young.takes += 1 + dataBytes(&e.Output)/recentBytes
 	return k
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 
@@ -77,5 +78,23 @@ func TestRecentBounded(t *testing.T) {
 	}
 	if _, k, _ := r.find(utxo.Outpoint{Index: 999}); k == nil {
 		t.Error("the newest is gone")
+	}
+}
+
+// TestRecentCountsData: outputs with data take as much of the room as their data, and keep nothing of the transactions that they were decoded
+// from.
+func TestRecentCountsData(t *testing.T) {
+	r := newRecent(64 * recentBytes)
+	tx := bytes.Repeat([]byte{7}, 1<<18)
+	for i := range uint32(1000) {
+		entry := utxo.Entry{Output: document(owners[0], 0)}
+		entry.Output.Data.Payload = tx[: 16*recentBytes : 16*recentBytes]
+		k := r.offer(utxo.Outpoint{Index: i}, entry, r.turn)
+		if n := len(r.young.at) + len(r.old.at); n > 4 {
+			t.Fatalf("%d outputs of %d bytes are kept, want at most 4", n, 16*recentBytes)
+		}
+		if kept := k.entry.Output.Data.Payload; !bytes.Equal(kept, entry.Output.Data.Payload) || &kept[0] == &tx[0] {
+			t.Fatal("the data are not a copy")
+		}
 	}
 }

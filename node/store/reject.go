@@ -26,7 +26,7 @@ func (s *Store) Reject(rejected []Rejected) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := s.newPlan(0)
+	p, err := s.newPlan(nil)
 	if err != nil {
 		return err
 	}
