@@ -207,7 +207,7 @@ func (s *Store) enter() error {
 func (s *Store) leave() { s.users.leave() }
 
 // commit hands a batch to pebble. Where it is synced, the batch is on disk only once the function
-// that is returned has said so. s.mu must be held, but not while waiting.
+// that is returned has said so. s.mu must be held, unless w is the caller's own, but not while waiting.
 func (s *Store) commit(w *writes, synced bool) (wait func() error, err error) {
 	b := s.db.NewBatchWithSize(len(w.arena)+16*len(w.list)+64, pebble.WithMaxRetainedSizeBytes(maxScratch))
 	if err := w.fill(b); err != nil {
