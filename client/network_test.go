@@ -296,3 +296,31 @@ func TestValidate(t *testing.T) {
 		t.Errorf("unknown: %v", err)
 	}
 }
+
+// TestTransactionOfAnother: a node that answers with the bytes of another transaction is not believed.
+func TestTransactionOfAnother(t *testing.T) {
+	n, c, ann := start(t)
+	var ids []domain.Hash
+	for range 2 {
+		sent, err := c.Send(t.Context(), ann, client.Terms{}, client.Payment{To: ann.Address, Amount: coinUnits})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, sent.ID)
+	}
+	if answer, err := c.Transaction(t.Context(), ids[0]); err != nil || len(answer.GetTransaction()) == 0 {
+		t.Fatal(err)
+	}
+	other, err := c.Transaction(t.Context(), ids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Set(clienttest.Faults{Transaction: func(a *notaryv1.GetTransactionResponse) { a.Transaction = other.GetTransaction() }})
+	if _, err := c.Transaction(t.Context(), ids[0]); !errors.Is(err, refusal.Because(notaryv1.Reason_REASON_MALFORMED)) {
+		t.Errorf("bytes of another: %v", err)
+	}
+	n.Set(clienttest.Faults{Transaction: func(a *notaryv1.GetTransactionResponse) { a.Transaction = []byte{1} }})
+	if _, err := c.Transaction(t.Context(), ids[0]); err == nil {
+		t.Error("bytes of none")
+	}
+}

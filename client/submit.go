@@ -98,6 +98,10 @@ func Refused(err error) bool {
 	if !errors.As(err, &e) || utxo.NotYet(e) {
 		return false
 	}
+	switch e.Reason {
+	case notaryv1.Reason_REASON_FEE_TOO_LOW, notaryv1.Reason_REASON_TOO_MANY_RIVALS: // this node does not want it: another may have it
+		return false
+	}
 	// Reasons below those of the service speak of the transaction.
 	return e.Reason != notaryv1.Reason_REASON_UNSPECIFIED && e.Reason < notaryv1.Reason_REASON_INVALID_ARGUMENT
 }
@@ -136,6 +140,15 @@ func (c *Client) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Get
 	}
 	if got := answer.GetStatus().GetTransactionId(); string(got) != string(id[:]) {
 		return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "status.transaction_id", "the node answered about %x", got)
+	}
+	if raw := answer.GetTransaction(); len(raw) > 0 {
+		tx, err := utxo.Decode(raw, utxo.RulesOf(c.genesis))
+		if err != nil {
+			return nil, refusal.Under("transaction", err)
+		}
+		if tx.ID != id {
+			return nil, refusal.New(notaryv1.Reason_REASON_MALFORMED, "transaction", "the node answered with the bytes of %s", tx.ID)
+		}
 	}
 	return answer, nil
 }

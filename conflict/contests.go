@@ -176,7 +176,7 @@ func (c *Contests) newGroup(in *NewGroup) {
 	}
 	for _, k := range c.contests() {
 		k.relisten(c)
-		c.enter(k, k.round+1)
+		c.next(k)
 		c.touch(k)
 		for _, t := range k.members {
 			c.certifiedEarly(t)

@@ -3,9 +3,11 @@ package conflict
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/utxo"
@@ -164,4 +166,27 @@ func TestWindowGatesRoundZeroAlone(t *testing.T) {
 			t.Errorf("heard in round %d: %+v", round, votes)
 		}
 	}
+}
+
+// TestLastRound: votes in the last round that can be named, split so that nobody can win there, lead nobody back to the first, and round and round.
+func TestLastRound(t *testing.T) {
+	g := equalGroup(t, 4)
+	c := newTestContests(t, 0, g, nil)
+	c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: true})
+	c.Step(Join{Tx: tx(2), Spends: outpoints(1), InWindow: true})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.Step(Heard{votesOf(g, 1, observation.Pending, math.MaxUint32, 0, 1)})
+		c.Step(Heard{votesOf(g, 2, observation.Pending, math.MaxUint32, 2, 3)})
+	}()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("a step has no end")
+	}
+	if k := c.txs[tx(1)].contest; k.round != math.MaxUint32 {
+		t.Errorf("in round %d", k.round)
+	}
+	c.Step(Heard{votesOf(g, 1, observation.Accepted, math.MaxUint32, 0, 1, 2)}) // nor does a certificate there
 }

@@ -1,6 +1,7 @@
 package conflict
 
 import (
+	"math"
 	"slices"
 
 	"github.com/notarynet/notaryd/observation"
@@ -20,7 +21,9 @@ func (c *Contests) progress(k *contest) {
 		case !group.Quorum(at) && !plantedFreeTimers:
 			return
 		case group.Quorum(at) && c.hopeless(k, at):
-			c.enter(k, k.round+1)
+			if !c.next(k) {
+				return
+			}
 			continue
 		}
 		if k.running == 0 {
@@ -28,6 +31,16 @@ func (c *Contests) progress(k *contest) {
 		}
 		return
 	}
+}
+
+// next moves a contest on by a round. After the last that a vote can name there is none: whom a liar and a round that many were led to have brought there
+// waits for certificates.
+func (c *Contests) next(k *contest) bool {
+	if k.round == math.MaxUint32 {
+		return false
+	}
+	c.enter(k, k.round+1)
+	return true
 }
 
 // heardAbove is the weight heard in a round or above, and in rounds above it.

@@ -49,7 +49,7 @@ func (c *Contests) fire(id TimerID) {
 			}
 		case k.round != r.round:
 		case r.kind == RoundTimer:
-			c.enter(k, k.round+1)
+			c.next(k)
 			c.touch(k)
 		case r.kind == WaitTimer:
 			k.waited, k.recheck = true, true

@@ -227,16 +227,12 @@ func (sh *shell) holds(chain observation.ChainID, h gossip.Head) bool {
 	if found && o.Hash == h.Hash {
 		return true
 	}
-	for fork, err := range sh.store.Forks(chain, h.Height) {
-		if err != nil {
-			sh.fail(err)
-			return true
-		}
-		if fork.Hash == h.Hash {
-			return true
-		}
+	fork, err := sh.store.HasFork(chain, h.Height, h.Hash)
+	if err != nil {
+		sh.fail(err)
+		return true
 	}
-	return false
+	return fork
 }
 
 // takeFork takes in an observation at a height at which another one is known, however long ago that was. Its

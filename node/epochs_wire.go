@@ -79,7 +79,7 @@ func (sh *shell) wireEpochs() {
 	ep.close = func(ctx context.Context, c conflict.Close) bool {
 		return sh.batcher.send(ctx, cast{do: func(ctx context.Context) error { return sh.batcher.closeEpoch(ctx, c) }})
 	}
-	ep.enter, ep.behind = sh.enterEpoch, sh.early.behind
+	ep.enter, ep.behind = sh.enterEpoch, func() bool { return sh.early.behind(time.Now()) }
 	ep.linked = func(ctx context.Context, next *group.Group) {
 		for _, o := range sh.early.take(next.Link()) {
 			if err := sh.observe(ctx, o); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,7 @@ const witnessQueue = 4096
 type witness struct {
 	queue   chan any
 	votes   *conflict.Witness
-	bodies  map[domain.Hash][]byte // of what is watched
+	bodies  *bodies // of what is watched
 	lineage *lineage
 	store   *store.Store
 	archive *archive
@@ -70,7 +71,7 @@ type forked struct {
 func newWitness(l *lineage, s *store.Store, a *archive, log *slog.Logger, m *evidenceMetrics) *witness {
 	return &witness{
 		queue: make(chan any, witnessQueue), votes: conflict.NewWitness(conflict.MaxWitnessed),
-		bodies: make(map[domain.Hash][]byte), lineage: l, store: s, archive: a, log: log, metrics: m,
+		bodies: newBodies(), lineage: l, store: s, archive: a, log: log, metrics: m,
 		probing: make(chan struct{}, probesAtOnce),
 	}
 }
@@ -136,13 +137,13 @@ func (w *witness) handle(ctx context.Context, m any) error {
 }
 
 func (w *witness) enter(ctx context.Context, m watching) error {
-	gone, added := w.votes.Watch(m.tx.ID, m.tx.Spends())
+	gone, added := w.votes.Watch(m.tx.ID, slices.Clone(m.tx.Spends())) // else it would keep the transaction
 	if !gone.IsZero() {
-		delete(w.bodies, gone)
+		w.bodies.drop(gone)
 		w.overhear(ctx, overhearing{gone, false})
 	}
 	if added {
-		w.bodies[m.tx.ID] = m.tx.Body
+		w.bodies.keep(m.tx.ID, m.tx.Body)
 		w.overhear(ctx, overhearing{m.tx.ID, true})
 	}
 	if !m.decided {
@@ -247,7 +248,7 @@ func (w *witness) build(b *conflict.Breach) (*observation.Evidence, error) {
 	var bodies [2][]byte
 	for i := range b.Deeds {
 		d := &b.Deeds[i]
-		bodies[i] = w.bodies[d.Tx]
+		bodies[i] = w.bodies.of[d.Tx]
 		o, err := w.find(b.Chain, d)
 		if err != nil {
 			return nil, err

@@ -54,11 +54,11 @@ func (w *witness) probe(ctx context.Context, m finalsHeard) {
 
 // rivalsOf are the watched transactions that conflict with one that is watched.
 func (w *witness) rivalsOf(tx domain.Hash) (rivals []domain.Hash) {
-	body := w.bodies[tx]
+	body := w.bodies.of[tx]
 	if body == nil {
 		return nil
 	}
-	for id, other := range w.bodies {
+	for id, other := range w.bodies.of {
 		if id == tx {
 			continue
 		}
@@ -80,7 +80,7 @@ func (w *witness) confront(m rivalFinals) error {
 			if a.Chain() != b.Chain() || w.archive.holds(a.Chain(), conflictingFinal) {
 				continue
 			}
-			e, err := observation.ContradictingFinals(*a, *b, w.bodies[a.Tx], w.bodies[b.Tx])
+			e, err := observation.ContradictingFinals(*a, *b, w.bodies.of[a.Tx], w.bodies.of[b.Tx])
 			if err := w.conclude(e, err, "key", a.Key, "rule", kindName(conflictingFinal)); err != nil {
 				return err
 			}

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
@@ -24,7 +26,7 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 	txs := make([]*utxo.Tx, 0, len(raws))
 	var checks []domain.Check
 	for _, raw := range raws {
-		tx, err := utxo.Decode(raw, sh.rules)
+		tx, err := utxo.Decode(bytes.Clone(raw), sh.rules) // else a transaction that waits would keep all of its batch
 		if err != nil {
 			sh.log.Debug("gossiped transaction refused", "from", from, "err", err)
 			return gossip.Reject
@@ -88,14 +90,28 @@ func (sh *shell) observed(ctx context.Context, raw []byte) error {
 	return sh.observe(ctx, o)
 }
 
+// foresee keeps an observation under a link that is not final here yet, where its key counts now. Nobody else's is worth a look at its signature.
+func (sh *shell) foresee(o *observation.Observation) error {
+	if sh.lineage.known(o.Header.Link) != nil || !sh.follows(o.Header.Chain()) {
+		return nil
+	}
+	if check := o.Check(); !check.Verify() {
+		return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", o.Header.Height, o.Header.Key)
+	}
+	if sh.early.keep(o, time.Now()) {
+		sh.epochs.ring()
+	}
+	return nil
+}
+
 // observe takes observations of one chain in, all of them or none.
 func (sh *shell) observe(ctx context.Context, list ...*observation.Observation) error {
 	var light error
 	for _, o := range list {
 		if err := sh.weighs(o); err != nil {
 			light = err
-			if sh.early.keep(o, sh.follows) {
-				sh.epochs.ring()
+			if err := sh.foresee(o); err != nil {
+				return err
 			}
 		}
 	}
@@ -164,7 +180,7 @@ func (sh *shell) pulledID(raw, _ []byte) (domain.Hash, error) {
 
 // pulled takes in a transaction that a peer sent on request.
 func (sh *shell) pulled(ctx context.Context, raw []byte) {
-	tx, err := utxo.Decode(raw, sh.rules)
+	tx, err := utxo.Decode(bytes.Clone(raw), sh.rules) // else it would keep all of the answer
 	if err == nil {
 		_, err = sh.intake(ctx, tx, Origin{kind: fromPull, name: "pull"}, false)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -56,8 +57,11 @@ type grave struct {
 	err        error
 	binds      bool
 	receivedMS uint64
-	spends     []utxo.Outpoint
+	spends     []utxo.Outpoint // the first of them
 }
+
+// graveSpends is how many outpoints of a refused transaction are remembered: all that are worth a word where it is explained.
+const graveSpends = 16
 
 func newGraveyard(size int) *graveyard {
 	return &graveyard{graves: make(map[domain.Hash]grave, size), order: make([]domain.Hash, size)}
@@ -67,7 +71,7 @@ func newGraveyard(size int) *graveyard {
 func (g *graveyard) bury(tx *utxo.Tx, err error, receivedMS uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.put(tx.ID, grave{err, lasting(err), receivedMS, tx.Spends()})
+	g.put(tx.ID, grave{err, lasting(err), receivedMS, slices.Clone(tx.Spends()[:min(len(tx.Spends()), graveSpends)])})
 	if witnessed(err) {
 		g.put(tx.FullHash, grave{err, true, receivedMS, nil})
 	}

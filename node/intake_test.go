@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -333,5 +334,35 @@ func TestBoardsWhileTheNodeEnds(t *testing.T) {
 	n.sh.landed(f)
 	if left := n.sh.admission.inFlight.Load(); left != 0 || n.sh.flights.get(f.tx.ID) != nil {
 		t.Errorf("%d places are taken", left)
+	}
+}
+
+// TestGravesAreSmall: what is remembered of a refused transaction does not keep its bytes, nor many outpoints.
+func TestGravesAreSmall(t *testing.T) {
+	v := newVillage(t, nil)
+	g := newGraveyard(4)
+	ended := make(chan bool, 1)
+	id := func() domain.Hash {
+		tx := v.pay(0, "")
+		runtime.AddCleanup(tx, func(ended chan bool) { ended <- true }, ended)
+		g.bury(tx, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "", ""), 1)
+		return tx.ID
+	}()
+	runtime.GC()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("a grave keeps its transaction")
+	}
+	if found, ok := g.find(id); !ok || len(found.spends) != 1 {
+		t.Errorf("%+v", found)
+	}
+	large := bare("large", "x").tx
+	for i := range 256 {
+		large.Inputs = append(large.Inputs, utxo.Input{Kind: notaryv1.InputKind_INPUT_KIND_SPEND, Outpoint: utxo.Outpoint{Index: uint32(i)}})
+	}
+	g.bury(large, refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "", ""), 1)
+	if found, _ := g.find(large.ID); len(found.spends) != graveSpends || cap(found.spends) > 2*graveSpends {
+		t.Errorf("%d outpoints are remembered", len(found.spends))
 	}
 }

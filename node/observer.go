@@ -188,14 +188,12 @@ func (ob *observer) unseen(o *observation.Observation) bool {
 	if !found || known.Hash == o.Hash {
 		return !found
 	}
-	for other, err := range ob.store.Forks(id, o.Header.Height) {
-		if err != nil {
-			ob.fail(err)
-			return false
-		}
-		if other.Hash == o.Hash {
-			return false
-		}
+	switch known, err := ob.store.HasFork(id, o.Header.Height, o.Hash); {
+	case err != nil:
+		ob.fail(err)
+		return false
+	case known:
+		return false
 	}
 	ob.forked(o, o.Header.Height)
 	return true

@@ -310,7 +310,9 @@ func (sh *shell) pullVotes(ctx context.Context, from []domain.PublicKey, v gossi
 		if err != nil {
 			return domain.PublicKey{}, false, err
 		}
-		came = append(came, o)
+		if !slices.ContainsFunc(came, func(c *observation.Observation) bool { return c.Hash == o.Hash }) {
+			came = append(came, o)
+		}
 		add(o.Header.Key)
 		return o.Header.Key, group.Quorum(weight), nil
 	})

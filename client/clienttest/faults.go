@@ -31,6 +31,8 @@ type Faults struct {
 	OwnWeight, OwnThreshold uint64
 	// Proof changes the encoding of every proof that is given out.
 	Proof func([]byte) []byte
+	// Transaction changes the answer of GetTransaction.
+	Transaction func(*notaryv1.GetTransactionResponse)
 	// Network changes the answer of GetNetwork.
 	Network func(*notaryv1.GetNetworkResponse)
 	// Failures are returned by the next calls, one each, in place of an answer.

@@ -248,7 +248,11 @@ func (n *Network) GetTransaction(_ context.Context, req *notaryv1.GetTransaction
 	if err := proto.Unmarshal(r.tx.Body, &body); err != nil {
 		return nil, err
 	}
-	return &notaryv1.GetTransactionResponse{Status: proto.CloneOf(r.status), Transaction: r.tx.Raw, Body: &body}, nil
+	answer := &notaryv1.GetTransactionResponse{Status: proto.CloneOf(r.status), Transaction: r.tx.Raw, Body: &body}
+	if n.faults.Transaction != nil {
+		n.faults.Transaction(answer)
+	}
+	return answer, nil
 }
 
 // WatchTransaction moves the transaction one step for each status that it sends.

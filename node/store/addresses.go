@@ -22,7 +22,10 @@ type Unspent struct {
 	FinalMS uint64
 }
 
-// Unspent lists the live outputs of an address by product and outpoint, at most limit of them, after
+// maxPage ends a page whose outputs have so many bytes of data: anybody may give anybody outputs of 200 kB.
+const maxPage = 1 << 20
+
+// Unspent lists the live outputs of an address by product and outpoint, at most limit of them or 1 MiB of data and one more, after
 // the one that a token names; nil starts at the beginning. next is nil on the last page.
 func (s *Store) Unspent(a utxo.Address, token []byte, limit int) (list []Unspent, next []byte, err error) {
 	if err := s.enter(); err != nil {
@@ -60,8 +63,9 @@ func (s *Store) unspent(r *pebble.Snapshot, lower, upper []byte, limit int) (lis
 		}
 	}()
 	var last []byte
+	size := 0
 	for valid := it.First(); valid; valid = it.Next() {
-		if len(list) >= limit {
+		if len(list) >= limit || size >= maxPage {
 			return list, last, nil
 		}
 		k, err := parseAddressKey(it.Key())
@@ -76,6 +80,7 @@ func (s *Store) unspent(r *pebble.Snapshot, lower, upper []byte, limit int) (lis
 			return nil, nil, s.fail(corrupt("the address index names %s, which is not live", k.Outpoint))
 		}
 		list = append(list, Unspent{k.Outpoint, e.Output, e.FinalMS})
+		size += dataBytes(&e.Output)
 		last = append(last[:0], it.Key()[1+domain.Size:]...)
 	}
 	return list, nil, nil

@@ -104,3 +104,39 @@ func TestIndexOwnsData(t *testing.T) {
 		t.Errorf("%v, %v: what the index keeps lies in the transaction", ok, err)
 	}
 }
+
+// TestPagesEndWithTheirBytes: a page of live outputs ends where their data are a megabyte, and the next goes on there.
+func TestPagesEndWithTheirBytes(t *testing.T) {
+	s := openTest(t)
+	const n = 12
+	for i := range n {
+		tx := makeTx(t, uint64(i), []utxo.Outpoint{genesisOutpoint(i)}, document(owners[0], 190_000))
+		if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var token []byte
+	seen, pages := map[utxo.Outpoint]bool{}, 0
+	for {
+		list, next, err := s.Unspent(owners[0], token, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, u := range list {
+			size += len(u.Output.AppendTo(nil))
+			if u.Output.Data != nil && len(u.Output.Data.Payload) == 190_000 {
+				seen[u.Outpoint] = true
+			}
+		}
+		if pages++; size > maxPage+utxo.MaxOutputBytes {
+			t.Errorf("a page of %d bytes", size)
+		}
+		if token = next; token == nil {
+			break
+		}
+	}
+	if len(seen) != n || pages != 2 && pages != 3 {
+		t.Errorf("%d outputs on %d pages", len(seen), pages)
+	}
+}

@@ -221,6 +221,16 @@ func (s *Store) Forks(id observation.ChainID, height uint64) iter.Seq2[*observat
 	return observationsOf(s, prefix, after(prefix))
 }
 
+// HasFork reports whether an observation is one of Forks, without reading them: there may be many.
+func (s *Store) HasFork(id observation.ChainID, height uint64, hash domain.Hash) (bool, error) {
+	if err := s.enter(); err != nil {
+		return false, err
+	}
+	defer s.leave()
+	_, ok, err := s.get(s.db, appendForkKey(nil, id, height, hash))
+	return ok, err
+}
+
 func observationsOf(s *Store, lower, upper []byte) iter.Seq2[*observation.Observation, error] {
 	return scan(s, lower, upper, func(_, value []byte) (*observation.Observation, error) {
 		return s.decodeObservation(append([]byte(nil), value...))
