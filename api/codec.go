@@ -19,9 +19,6 @@ type envelope struct {
 	refused error
 }
 
-// moreField is the number of SubmitTransactionsRequest.more.
-const moreField = 4
-
 // envelopes is the protobuf codec that knows envelopes.
 type envelopes struct{ encoding.CodecV2 }
 
@@ -38,11 +35,9 @@ func (c envelopes) Unmarshal(data mem.BufferSlice, v any) error {
 		e.refused = refusal.New(notaryv1.Reason_REASON_TOO_LARGE, "", "a request has at most %d bytes, not %d", e.limit, e.size)
 		return nil
 	}
-	if _, several := e.message.(*notaryv1.SubmitTransactionsRequest); several {
-		if n := countMore(data); n > maxMore {
-			e.refused = refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "more", "a message has at most %d further transactions", maxMore)
-			return nil
-		}
+	if l, bounded := listOf(e.message); bounded && l.exceeded(data) {
+		e.refused = refusal.New(l.reason, l.name, "a message has at most %d %s", l.most, l.what)
+		return nil
 	}
 	if c.CodecV2.Unmarshal(data, e.message) != nil {
 		e.refused = refusal.New(notaryv1.Reason_REASON_MALFORMED, "", "the request is not a message of this method")
@@ -50,23 +45,43 @@ func (c envelopes) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// countMore counts the further transactions of a SubmitTransactionsRequest before anything is allocated for them, as far as one more
-// than it may have: each takes two bytes of a message and twelve times that in memory.
-func countMore(data mem.BufferSlice) (n int) {
-	if data.Len() <= 2*maxMore {
-		return 0
+// list is a repeated field of a request, and how many elements it may have.
+type list struct {
+	field      protowire.Number
+	name, what string
+	most       int
+	reason     notaryv1.Reason // where it has more
+}
+
+// listOf is the repeated field of a request that has one.
+func listOf(request any) (list, bool) {
+	switch request.(type) {
+	case *notaryv1.SubmitTransactionsRequest:
+		return list{4, "more", "further transactions", maxMore, notaryv1.Reason_REASON_INVALID_ARGUMENT}, true
+	case *notaryv1.SimulateTrustRequest:
+		return list{1, "changes", "changes", maxChanges, notaryv1.Reason_REASON_LIMIT_EXCEEDED}, true
+	}
+	return list{}, false
+}
+
+// exceeded reports whether a message has more elements than it may, before anything is allocated for them: each takes two bytes of a message and twelve
+// times that in memory, or fifty.
+func (l list) exceeded(data mem.BufferSlice) bool {
+	if data.Len() <= 2*l.most {
+		return false
 	}
 	whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer whole.Free()
-	for b := whole.ReadOnlyData(); len(b) > 0 && n <= maxMore; {
+	n := 0
+	for b := whole.ReadOnlyData(); len(b) > 0 && n <= l.most; {
 		number, kind, size := protowire.ConsumeField(b)
 		if size < 0 {
-			return n // Unmarshal says what is wrong
+			break // Unmarshal says what is wrong
 		}
-		if number == moreField && kind == protowire.BytesType {
+		if number == l.field && kind == protowire.BytesType {
 			n++
 		}
 		b = b[size:]
 	}
-	return n
+	return n > l.most
 }

@@ -8,19 +8,22 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
 // submissions is the work of one SubmitTransactions stream. One goroutine reads and hands over, and the handler's own
-// answers what is ready; it alone sends. At most window transactions are in flight or not answered yet, and one more message has
+// answers what is ready; it alone sends. At most window transactions, of streamBytes, are in flight or not answered yet, and one more message has
 // been read; then the stream is not read on, and HTTP/2's flow control holds the client back.
 type submissions struct {
 	service *notaryService
 	stream  notaryv1.NotaryService_SubmitTransactionsServer
 	call    *call
-	places  chan struct{} // from before a transaction is handed over until it is answered
-	ended   chan error    // why reading ended
-	bell    chan struct{} // there is something to answer, or a first one to wait for
+	places  chan struct{}       // from before a transaction is handed over until it is answered
+	room    *semaphore.Weighted // for its bytes
+	ended   chan error          // why reading ended
+	bell    chan struct{}       // there is something to answer, or a first one to wait for
 
 	several atomic.Bool // transactions came together, so answers may
 
@@ -40,6 +43,7 @@ type submission struct {
 	w        *submissions
 	sequence uint64
 	wish     *wish
+	weight   int64 // of its bytes
 	started  time.Time
 	until    time.Time // when the wait ends
 
@@ -63,6 +67,9 @@ type wish struct {
 	shed  bool
 }
 
+// streamBytes is how many bytes of transactions may be under way on one stream: a client that reads no answers has the node keep them.
+const streamBytes = 4 << 20
+
 // How many transactions may come in a message beside the first, and how many answers go in one, which ends with the answer
 // that makes proofs longer than maxProofs: clients take messages of 4 MiB unless told otherwise.
 const (
@@ -77,7 +84,7 @@ const (
 func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitTransactionsServer) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	w := &submissions{
-		service: s, stream: stream, call: callOf(ctx), places: make(chan struct{}, s.window),
+		service: s, stream: stream, call: callOf(ctx), places: make(chan struct{}, s.window), room: semaphore.NewWeighted(streamBytes),
 		ended: make(chan error, 1), bell: make(chan struct{}, 1),
 	}
 	defer w.leave() // nothing outlives the call but the reader, which ends with the stream
@@ -129,8 +136,14 @@ func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, wi
 			return false
 		}
 	}
+	if w.room.Acquire(ctx, weightOf(raw)) != nil {
+		return false
+	}
 	return w.hand(ctx, sequence, raw, wish)
 }
+
+// weightOf is what a transaction takes of the room for bytes. One that is too large for any is refused by its size.
+func weightOf(raw []byte) int64 { return int64(min(len(raw), streamBytes)) }
 
 // hand hands one transaction over; false says that no more are.
 func (w *submissions) hand(ctx context.Context, sequence uint64, raw []byte, wish *wish) bool {
@@ -138,7 +151,7 @@ func (w *submissions) hand(ctx context.Context, sequence uint64, raw []byte, wis
 		return false
 	}
 	now := time.Now()
-	s := &submission{w: w, sequence: sequence, wish: wish, started: now, until: w.service.waitUntil(ctx, now)}
+	s := &submission{w: w, sequence: sequence, wish: wish, weight: weightOf(raw), started: now, until: w.service.waitUntil(ctx, now)}
 	var pending Pending
 	s.err = w.service.guard.protect(w.call, func() (err error) {
 		if err = checkTransaction(raw); err != nil {
@@ -375,8 +388,9 @@ func (w *submissions) answer(ctx context.Context, batch []*submission) error {
 		if err := w.stream.Send(answer); err != nil {
 			return err
 		}
-		for range n {
+		for _, s := range batch[:n] {
 			<-w.places
+			w.room.Release(s.weight)
 		}
 		batch = batch[n:]
 	}

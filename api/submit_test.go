@@ -420,3 +420,41 @@ func TestStreamBringsProofs(t *testing.T) {
 		t.Errorf("%d answers, not %d", answers, want)
 	}
 }
+
+// TestStreamWindowOfBytes: nor is the stream read while the transactions under way are of so many bytes, however few they are.
+func TestStreamWindowOfBytes(t *testing.T) {
+	g := newGate()
+	n := serve(t, quick(), &script{submit: g.submit})
+	stream, err := n.client.SubmitTransactions(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const total, size = 30, 250_000
+	payload := strings.Repeat("x", size)
+	go func() {
+		for i := range total {
+			if stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: []byte(payload)}) != nil {
+				return
+			}
+		}
+		stream.CloseSend()
+	}()
+	const most = streamBytes / size
+	for range most {
+		<-g.arrived
+	}
+	select {
+	case <-g.arrived:
+		t.Errorf("more than %d bytes are under way", streamBytes)
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(g.door(payload))
+	for range total {
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v", err)
+	}
+}

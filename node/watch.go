@@ -111,7 +111,7 @@ func (n *Node) WatchAddress(ctx context.Context, address, cursor string) iter.Se
 	addr, err := n.address(address)
 	from := store.CursorAfter(sh.store.LastSeq())
 	if err == nil && cursor != "" {
-		from, err = parseCursor(cursor)
+		from, err = parseCursor(cursor, from)
 	}
 	return func(yield func(*notaryv1.WatchAddressResponse, error) bool) {
 		if err != nil {
@@ -176,14 +176,19 @@ func (n *Node) start(cursor string) (uint64, error) {
 	if cursor == "" {
 		return n.sh.store.LastSeq() + 1, nil
 	}
-	seq, err := parseCursor(cursor)
+	seq, err := parseCursor(cursor, n.sh.store.LastSeq())
 	return seq + 1, err
 }
 
-func parseCursor(cursor string) (uint64, error) {
+// parseCursor reads a cursor of a log that goes as far as last. One beyond that is of another node, or of this one before it was restored: to wait until
+// the log gets there would be to miss what comes before.
+func parseCursor(cursor string, last uint64) (uint64, error) {
 	n, err := strconv.ParseUint(cursor, 10, 63)
 	if err != nil {
 		return 0, refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "cursor", "not a cursor of this stream")
+	}
+	if n > last {
+		return 0, refusal.New(notaryv1.Reason_REASON_CURSOR_GAP, "cursor", "the log ends at %d here", last)
 	}
 	return n, nil
 }

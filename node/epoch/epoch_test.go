@@ -2,6 +2,7 @@ package epoch
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -380,6 +381,28 @@ func TestJudge(t *testing.T) {
 		if refusal.ReasonOf(err) != c.want || (err == nil) != (c.want == 0) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// Within the tolerance there is room for a member, but not for one that a link has removed.
+	gone := removal(evidence[0])
+	without := s.After(gone, nil)
+	next, err := without.Next(read, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := slices.IndexFunc(good.Members(), func(m group.Member) bool { return m.PeerID == id(0) })
+	members := slices.Clone(next.Members())
+	members[0].Weight--
+	members = append(members, group.Member{PeerID: id(0), Weight: 1, Keys: good.Members()[was].Keys})
+	slices.SortFunc(members, func(a, b group.Member) int { return a.PeerID.Compare(b.PeerID) })
+	back, err := group.New(network, next.Epoch(), next.Previous(), members, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := without.Judge(next, read, evidence); err != nil {
+		t.Errorf("without it: %v", err)
+	}
+	if err := without.Judge(back, read, evidence); refusal.ReasonOf(err) != wrong || !strings.Contains(err.Error(), "for ever") {
+		t.Errorf("a removed member comes back: %v", err)
 	}
 	still := follow(t, seeds(t, 2), nil)
 	idle, err := still.Next(nil, nil)

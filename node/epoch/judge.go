@@ -25,13 +25,16 @@ func (s *State) Judge(link *group.Group, read []*group.Peer, known []Conviction)
 	if err != nil {
 		return err
 	}
-	if Same(s.group, want) {
+	if Same(s.group, want) || Same(s.group, link) {
 		return wrong("nothing changes")
 	}
 	if got := sharesOf(link); !trust.Agree(got, sharesOf(want)) {
 		return wrong("weights differ from those computed here by %d", trust.Distance(got, sharesOf(want)))
 	}
 	for _, m := range link.Members() {
+		if s.convicted[m.PeerID] {
+			return wrong("%s was removed by a link before, for ever", m.PeerID)
+		}
 		if !slices.EqualFunc(m.Keys, keys[m.PeerID], sameKey) {
 			return wrong("the keys of %s are not those that it has published", m.PeerID)
 		}
