@@ -1,6 +1,8 @@
 package conflict
 
 import (
+	"slices"
+
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -11,7 +13,6 @@ import (
 type ballot struct {
 	group  *group.Group
 	round  uint32
-	opener uint32   // the voter
 	counts [3]count // by state: Pending, Accepted, Abstain
 }
 
@@ -44,6 +45,15 @@ func (s *voterSet) has(voter int) bool {
 	return word < len(s.high) && s.high[word]&(1<<(voter&63)) != 0
 }
 
+// remove takes a position out that is in.
+func (s *voterSet) remove(voter int) {
+	if voter < 64 {
+		s.low &^= 1 << voter
+	} else {
+		s.high[voter>>6-1] &^= 1 << (voter & 63)
+	}
+}
+
 // add puts a position of a group of so many voters in.
 func (s *voterSet) add(voter, voters int) {
 	if voter < 64 {
@@ -57,6 +67,27 @@ func (s *voterSet) add(voter, voters int) {
 }
 
 func (b *ballot) of(s observation.State) *count { return &b.counts[s-observation.Pending] }
+
+// has reports whether a voter has said anything.
+func (b *ballot) has(voter int) bool {
+	return b.counts[0].has(voter) || b.counts[1].has(voter) || b.counts[2].has(voter)
+}
+
+// withdraw takes out all that a voter has said.
+func (b *ballot) withdraw(voter int) {
+	for i := range b.counts {
+		if c := &b.counts[i]; c.has(voter) {
+			c.voters.remove(voter)
+			c.weight -= b.group.Voters()[voter].Share
+			c.places = slices.DeleteFunc(c.places, func(p place) bool { return int(p.voter) == voter })
+		}
+	}
+}
+
+// empty reports whether nobody has said anything.
+func (b *ballot) empty() bool {
+	return len(b.counts[0].places)+len(b.counts[1].places)+len(b.counts[2].places) == 0
+}
 
 // certified reports whether the ballot holds a certificate: PENDING from more than 2/3 of the weight.
 func (b *ballot) certified() bool { return quorum(b.of(observation.Pending).weight) }

@@ -14,7 +14,7 @@ type TallyLimits struct {
 	// UnknownPerVoter is how many transactions not known here a node key may be the first to name; the
 	// oldest gives way. What is dropped comes back with the pull of edges by transaction.
 	UnknownPerVoter int
-	// HollowPerVoter is how many rounds of one transaction a node key may be the first to vote in, as long
+	// HollowPerVoter is in how many rounds of one transaction a node key may have votes, as long
 	// as not even 1/3 of the weight has followed; the oldest gives way.
 	HollowPerVoter int
 }
@@ -348,21 +348,18 @@ func (e *entry) from(round uint32) int {
 
 // ballot finds or opens the ballot of a vote. What it returns moves when the next one is opened.
 func (t *Tally) ballot(e *entry, v *Vote) *ballot {
-	i := e.from(v.Round)
-	for ; i < len(e.ballots) && e.ballots[i].round == v.Round; i++ {
-		c := compareGroups(e.ballots[i].group, v.Group)
-		if c == 0 {
-			return &e.ballots[i]
-		}
-		if c > 0 {
-			break
-		}
+	i, found := e.position(v)
+	if found && e.ballots[i].has(v.Voter) {
+		return &e.ballots[i]
 	}
 	if at := t.makeRoom(e, v); at >= 0 && at < i {
 		i--
 	}
+	if found {
+		return &e.ballots[i]
+	}
 	b := e.insert(i)
-	b.group, b.round, b.opener = v.Group, v.Round, uint32(v.Voter)
+	b.group, b.round = v.Group, v.Round
 	if plantedCarriedVote {
 		e.carryPending(b)
 	}
@@ -370,6 +367,16 @@ func (t *Tally) ballot(e *entry, v *Vote) *ballot {
 		e.carryEpochs(b)
 	}
 	return b
+}
+
+// position is where the ballot of a vote is, or belongs.
+func (e *entry) position(v *Vote) (i int, found bool) {
+	for i = e.from(v.Round); i < len(e.ballots) && e.ballots[i].round == v.Round; i++ {
+		if c := compareGroups(e.ballots[i].group, v.Group); c >= 0 {
+			return i, c == 0
+		}
+	}
+	return i, false
 }
 
 // insert makes an empty ballot at a position, of what memory is left from others.
@@ -396,22 +403,25 @@ func (e *entry) remove(at int) {
 	e.ballots = e.ballots[:last]
 }
 
-// makeRoom drops a hollow ballot where the voter has opened too many: the lowest round, since a liar that
-// votes in rounds nobody else reaches can only lose its own votes. It returns the position dropped, or -1.
+// makeRoom takes a voter's votes out of the lowest hollow ballot where it has some in too many: a liar that votes in rounds nobody else reaches
+// loses its own votes, and nobody else's. It returns the position of a ballot that is dropped since nothing is left in it, or -1.
 func (t *Tally) makeRoom(e *entry, v *Vote) int {
 	if len(e.ballots) < t.limits.HollowPerVoter {
 		return -1
 	}
-	opened, lowest := 0, -1
+	voted, lowest := 0, -1
 	for i := range e.ballots {
-		if b := &e.ballots[i]; b.opener == uint32(v.Voter) && b.group == v.Group && b.hollow() {
-			opened++
+		if b := &e.ballots[i]; b.group == v.Group && b.has(v.Voter) && b.hollow() {
+			voted++
 			if lowest < 0 {
 				lowest = i
 			}
 		}
 	}
-	if opened < t.limits.HollowPerVoter {
+	if voted < t.limits.HollowPerVoter {
+		return -1
+	}
+	if e.ballots[lowest].withdraw(v.Voter); !e.ballots[lowest].empty() {
 		return -1
 	}
 	e.remove(lowest)

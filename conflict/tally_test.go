@@ -242,6 +242,41 @@ func TestTallyRoundsAreBounded(t *testing.T) {
 	}
 }
 
+// A liar that votes in many rounds, alone or with others who do, loses its own votes and nobody else's, and takes no more room for that.
+func TestTallyKeepsTheVotesOfOthers(t *testing.T) {
+	g := equalGroup(t, 10)
+	tally := NewTally(TallyLimits{UnknownPerVoter: 10, HollowPerVoter: 4})
+	vote := func(voter int, round uint32) []Milestone {
+		return tally.Count(Vote{Tx: tx(1), State: observation.Pending, Round: round, Group: g, Voter: voter}, nil)
+	}
+	for round := range uint32(4) {
+		vote(0, round)
+	}
+	vote(3, 0)
+	vote(4, 0)
+	for round := range uint32(1000) { // two liars open rounds and join each other's
+		vote(int(round)%2, 4+round)
+		vote(int(round+1)%2, 4+round)
+	}
+	if p, _ := tally.Weights(tx(1), g.Link(), 0); p != group.Total/5 {
+		t.Errorf("round 0 holds %d, want what two voters have", p)
+	}
+	if n := len(tally.Votes(tx(1))); n != 2+2*4 {
+		t.Errorf("holds %d votes, want 2 of the honest and 4 of each liar", n)
+	}
+	certified := 0
+	for voter := 5; voter < 10; voter++ {
+		for _, m := range vote(voter, 0) {
+			if m.Kind == Certificate {
+				certified = voter
+			}
+		}
+	}
+	if certified != 9 {
+		t.Errorf("certified by the vote of %d, want that of the seventh", certified)
+	}
+}
+
 func TestTallyForgets(t *testing.T) {
 	g := equalGroup(t, 4)
 	tally := NewTally(DefaultTallyLimits)
