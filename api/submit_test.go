@@ -269,14 +269,7 @@ func TestStreamWindow(t *testing.T) {
 		t.Errorf("%d in flight, %d of %d sent", got, count, total)
 	}
 	close(g.door(payload))
-	for range total {
-		if _, err := stream.Recv(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
-		t.Errorf("the stream ends with %v", err)
-	}
+	answeredAndOver(t, stream, total)
 }
 
 // TestCancelledStreamLeavesNothing: when the client goes, its transactions' waits end.
@@ -421,6 +414,19 @@ func TestStreamBringsProofs(t *testing.T) {
 	}
 }
 
+// answeredAndOver takes so many answers, after which a stream ends.
+func answeredAndOver(t *testing.T, stream notaryv1.NotaryService_SubmitTransactionsClient, answers int) {
+	t.Helper()
+	for range answers {
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v", err)
+	}
+}
+
 // TestStreamWindowOfBytes: nor is the stream read while the transactions under way are of so many bytes, however few they are.
 func TestStreamWindowOfBytes(t *testing.T) {
 	g := newGate()
@@ -449,12 +455,5 @@ func TestStreamWindowOfBytes(t *testing.T) {
 	case <-time.After(200 * time.Millisecond):
 	}
 	close(g.door(payload))
-	for range total {
-		if _, err := stream.Recv(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
-		t.Errorf("the stream ends with %v", err)
-	}
+	answeredAndOver(t, stream, total)
 }

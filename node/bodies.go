@@ -14,6 +14,7 @@ type bodies struct {
 	bytes int
 }
 
+// bodiesBytes bounds all of them.
 const bodiesBytes = 64 << 20
 
 func newBodies() *bodies { return &bodies{of: make(map[domain.Hash][]byte)} }

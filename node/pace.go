@@ -44,12 +44,15 @@ func newPace(most int64, long, longest time.Duration) *pace {
 
 // wanted is what transactions should not take: in a network whose distances take more than half of that, twice what
 // they take.
-func (p *pace) wanted() time.Duration { return min(max(2*p.floor.least(), p.long), p.longest) }
+func (p *pace) wanted() time.Duration { return min(p.usual(), p.longest) }
+
+// usual is that without the bound.
+func (p *pace) usual() time.Duration { return max(2*p.floor.least(), p.long) }
 
 // target is what transactions should not take where so many may be on their way as now.
 func (p *pace) target() time.Duration {
 	part := fairLeast + (1-fairLeast)*math.Sqrt(fairNumber/float64(p.limit))
-	return min(time.Duration(part*float64(max(2*p.floor.least(), p.long))), p.longest)
+	return min(time.Duration(part*float64(p.usual())), p.longest)
 }
 
 // fall is by which part of it the number falls where transactions take longer than the target.

@@ -52,6 +52,7 @@ func (r *record) joined(tx domain.Hash, spends []utxo.Outpoint) {
 		return
 	}
 	r.joins++
+	// A copy, else it would keep the transaction.
 	c := &contender{tx: tx, spends: slices.Clone(spends), place: r.joins, joinedMS: nowMS()}
 	r.txs[tx], r.open[tx] = c, c
 	r.order = append(r.order, c)
