@@ -42,6 +42,7 @@ type village struct {
 type villager struct {
 	*Node
 	metrics gossip.Metrics
+	met     map[*villager]bool
 }
 
 func newVillage(t testing.TB, tune func(*Config)) *village {
@@ -160,7 +161,7 @@ func (v *village) start(i int) *villager {
 	for {
 		problems, changed := n.Ready()
 		if len(problems) == 0 {
-			return &villager{n, metrics}
+			return &villager{n, metrics, make(map[*villager]bool)}
 		}
 		select {
 		case <-changed:
@@ -170,7 +171,8 @@ func (v *village) start(i int) *villager {
 	}
 }
 
-// meet connects nodes, each with every other.
+// meet connects nodes, each with every other, and waits for the comparisons of heads that come with connections: what a node
+// hears afterwards comes of what the test does.
 func (v *village) meet(nodes ...*villager) {
 	v.t.Helper()
 	for i, a := range nodes {
@@ -178,8 +180,19 @@ func (v *village) meet(nodes ...*villager) {
 			if err := a.sh.net.Connect(v.t.Context(), b.sh.net.Addrs()[0]); err != nil {
 				v.t.Fatal(err)
 			}
+			a.met[b], b.met[a] = true, true
 		}
 	}
+	for _, n := range nodes {
+		eventually(v.t, "heads of all whom it met", func() bool { return n.heads(v.t) >= len(n.met) })
+	}
+}
+
+// heads is how many times a node was told how far chains are elsewhere.
+func (n *villager) heads(t testing.TB) int {
+	t.Helper()
+	asked := n.metrics.Asked
+	return int(counterOf(t, asked.WithLabelValues("heads", "ok")) + counterOf(t, asked.WithLabelValues("heads", "empty")))
 }
 
 // submit hands a transaction to a node and waits until it has voted on it.
