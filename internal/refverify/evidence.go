@@ -101,8 +101,11 @@ func Convict(network [32]byte, evidence []byte) (Convicted, error) {
 		d := &deeds[i]
 		at := fmt.Sprintf("%s[%d]", name, i)
 		if d.leaf != nil {
-			root, ok := rootFrom(d.leaf, uint64(d.index), uint64(binary.BigEndian.Uint32(d.header[180:])), d.path)
-			if d.index >= binary.BigEndian.Uint32(d.header[180:]) || !ok || !bytes.Equal(root[:], d.header[148:180]) {
+			count := binary.BigEndian.Uint32(d.header[180:])
+			if d.index >= count { // and there is no path to it: rootFrom would look for one without end
+				return Convicted{}, refuse(at+".path", "leaf %d of %d", d.index, count)
+			}
+			if root, ok := rootFrom(d.leaf, uint64(d.index), uint64(count), d.path); !ok || !bytes.Equal(root[:], d.header[148:180]) {
 				return Convicted{}, refuse(at+".path", "does not lead to the root")
 			}
 		}

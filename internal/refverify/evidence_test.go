@@ -1,6 +1,7 @@
 package refverify_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -148,4 +149,29 @@ func FuzzEvidence(f *testing.F) {
 		f.Add([]byte(x.Evidence))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) { agreeOnEvidence(t, v.Network, raw) })
+}
+
+// TestEvidenceOfNoPlace: a leaf at a place that its tree does not have, one without leaves too, is refused at its path,
+// whatever the path.
+func TestEvidenceOfNoPlace(t *testing.T) {
+	v := readEvidenceVectors(t)
+	for _, count := range []uint32{0, 1, 3} {
+		for _, index := range []uint32{count, count + 1, 1<<32 - 1} {
+			var m notaryv1.Evidence
+			if err := proto.Unmarshal(v.Evidence[1].Evidence, &m); err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range m.Leaves {
+				binary.BigEndian.PutUint32(l.Header[180:], count)
+				l.Index, l.Path = index, make([]byte, 1024)
+			}
+			raw, err := canonical.Marshal(&m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok, field := agreeOnEvidence(t, v.Network, raw); ok || field != "leaves[0].path" {
+				t.Errorf("leaf %d of %d: %v at %q", index, count, ok, field)
+			}
+		}
+	}
 }

@@ -250,7 +250,7 @@ func readBody(at string, raw []byte) (body []byte, err error) {
 }
 
 // rootFrom folds an audit path by the recursion of RFC 6962 section 2.1.1: the topmost node of the path
-// belongs beside the half of the tree in which the leaf lies.
+// belongs beside the half of the tree in which the leaf lies. The index is below the count.
 func rootFrom(leaf []byte, index, count uint64, path []byte) (hash, bool) {
 	if count == 1 {
 		return sha256.Sum256(append([]byte{0}, leaf...)), len(path) == 0
