@@ -306,16 +306,26 @@ func (d *deed) readHeader(at string) error {
 func (d *deed) readLeaf(at string) error {
 	l := d.leaf
 	d.subject, d.state, d.round = hash(l[:32]), l[33], binary.BigEndian.Uint32(l[34:])
-	const tx, seen = 1, 5
+	const (
+		tx, link                = 1, 5
+		seen, closed, inherited = 5, 6, 7
+	)
+	fits := d.state == seen
+	switch l[32] {
+	case tx:
+		fits = d.state != closed
+	case link:
+		fits = d.state == closed || d.state == inherited
+	}
 	switch {
-	case l[32] < tx || l[32] > 4:
+	case l[32] < tx || l[32] > link:
 		return refuse(at+".type", "type %d", l[32])
-	case d.state < pending || d.state > seen:
+	case d.state < pending || d.state > inherited:
 		return refuse(at+".state", "state %d", d.state)
-	case l[32] != tx && d.state != seen:
-		return refuse(at+".state", "a vote on what is no transaction")
-	case d.state == seen && d.round != 0:
-		return refuse(at+".round", "SEEN in a round")
+	case !fits:
+		return refuse(at+".state", "state %d of type %d", d.state, l[32])
+	case (l[32] != tx || d.state == seen) && d.round != 0:
+		return refuse(at+".round", "neither a vote nor a lock, in a round")
 	case l[46] != 0:
 		return refuse(at+".reserved", "not zero")
 	}

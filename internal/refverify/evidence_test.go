@@ -175,3 +175,31 @@ func TestEvidenceOfNoPlace(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidenceOfAnyLeaf: both verifiers hold the same leaves to be well-formed, of every subject type and state.
+func TestEvidenceOfAnyLeaf(t *testing.T) {
+	v := readEvidenceVectors(t)
+	fields := map[string]int{}
+	for kind := range byte(8) {
+		for state := range byte(10) {
+			for _, last := range []byte{0, 1} { // of the round, and the reserved byte
+				var m notaryv1.Evidence
+				if err := proto.Unmarshal(v.Evidence[1].Evidence, &m); err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range m.Leaves {
+					l.Leaf[32], l.Leaf[33], l.Leaf[37], l.Leaf[46] = kind, state, last, last
+				}
+				raw, err := canonical.Marshal(&m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, field := agreeOnEvidence(t, v.Network, raw)
+				fields[field]++
+			}
+		}
+	}
+	if len(fields) < 6 {
+		t.Fatalf("parts at fault: %v", fields)
+	}
+}
