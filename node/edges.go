@@ -40,8 +40,8 @@ func newEdges(s *store.Store) *edges {
 	return &edges{store: s, new: make(map[place]*kept), old: make(map[place]*kept)}
 }
 
-// edge is the ACCEPTED vote on a transaction at a place, with its path; false where it is not here any more.
-func (e *edges) edge(ref store.EdgeRef, tx domain.Hash, round uint32) (observation.Edge, bool, error) {
+// edge is the ACCEPTED vote on a transaction under a link at a place, with its path; false where it is not here any more.
+func (e *edges) edge(ref store.EdgeRef, tx, link domain.Hash, round uint32) (observation.Edge, bool, error) {
 	at := place{ref.Key, ref.SigningEpoch, ref.Height}
 	k := e.find(at)
 	k.once.Do(func() {
@@ -55,10 +55,10 @@ func (e *edges) edge(ref store.EdgeRef, tx domain.Hash, round uint32) (observati
 	switch {
 	case k.err != nil:
 		return observation.Edge{}, false, k.err
-	case k.tree != nil && store.Holds(k.observation, ref.Leaf, tx, round):
+	case k.tree != nil && store.Holds(k.observation, ref.Leaf, tx, link, round):
 		return observation.NewEdge(k.observation, k.tree, int(ref.Leaf)), true, nil
 	}
-	o, found, err := e.store.EdgeObservation(ref, tx, round) // a fork, or gone
+	o, found, err := e.store.EdgeObservation(ref, tx, link, round) // a fork, or gone
 	if err != nil || !found {
 		return observation.Edge{}, false, err
 	}

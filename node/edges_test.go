@@ -32,15 +32,15 @@ func TestEdges(t *testing.T) {
 					return
 				}
 				for _, ref := range stored.Final.Edges {
-					o, found, err := n.sh.store.EdgeObservation(ref, tx.ID, 0)
+					o, found, err := n.sh.store.EdgeObservation(ref, tx.ID, stored.Final.Link, 0)
 					if err != nil || !found {
 						t.Error(err)
 						return
 					}
-					if got, ok, err := e.edge(ref, tx.ID, 0); err != nil || !ok || !reflect.DeepEqual(got, o.Edge(int(ref.Leaf))) {
+					if got, ok, err := e.edge(ref, tx.ID, stored.Final.Link, 0); err != nil || !ok || !reflect.DeepEqual(got, o.Edge(int(ref.Leaf))) {
 						t.Errorf("%v, %v", ok, err)
 					}
-					if _, ok, err := e.edge(ref, tx.ID, 1); ok || err != nil {
+					if _, ok, err := e.edge(ref, tx.ID, stored.Final.Link, 1); ok || err != nil {
 						t.Errorf("a vote of another round: %v, %v", ok, err)
 					}
 				}
@@ -48,7 +48,7 @@ func TestEdges(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	if _, ok, err := e.edge(store.EdgeRef{Key: n.sh.self, Height: 1 << 40}, txs[0].ID, 0); ok || err != nil {
+	if _, ok, err := e.edge(store.EdgeRef{Key: n.sh.self, Height: 1 << 40}, txs[0].ID, v.genesis.Group.Link(), 0); ok || err != nil {
 		t.Errorf("of a height that is not: %v, %v", ok, err)
 	}
 	if len(e.new) == 0 || e.bytes == 0 {
@@ -62,7 +62,7 @@ func TestEdges(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, ref := range stored.Final.Edges {
-			if _, ok, err := e.edge(ref, tx.ID, 0); !ok || err != nil {
+			if _, ok, err := e.edge(ref, tx.ID, stored.Final.Link, 0); !ok || err != nil {
 				t.Errorf("%v, %v", ok, err)
 			}
 		}

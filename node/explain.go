@@ -328,7 +328,7 @@ func (sh *shell) keptVotes(id domain.Hash) (out []conflict.Vote, err error) {
 			Tx: id, State: observation.Accepted, Round: t.Final.Round, Group: g, Voter: voter,
 			SigningEpoch: e.SigningEpoch, Height: e.Height, Leaf: e.Leaf,
 		}
-		o, found, err := sh.store.EdgeObservation(e, id, t.Final.Round)
+		o, found, err := sh.store.EdgeObservation(e, id, t.Final.Link, t.Final.Round)
 		if err != nil {
 			return nil, err
 		}

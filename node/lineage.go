@@ -199,7 +199,7 @@ func prove(e *edges, g *group.Group, id domain.Hash, raw []byte, info *store.Fin
 	}
 	item := observation.Item{ID: id, Round: info.Round, Raw: raw}
 	for _, ref := range info.Edges {
-		edge, found, err := e.edge(ref, id, info.Round)
+		edge, found, err := e.edge(ref, id, info.Link, info.Round)
 		if err != nil {
 			return nil, err
 		}

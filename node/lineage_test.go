@@ -161,3 +161,36 @@ func TestLineageOfARealLink(t *testing.T) {
 		t.Errorf("%d links, %v", len(p.Links), err)
 	}
 }
+
+// TestProofsBesideForks: a liar that says the same at one place of two branches, under two links, keeps nobody from the
+// proof: it is made of the branch that counts.
+func TestProofsBesideForks(t *testing.T) {
+	h := &history{village: newVillage(t, nil)}
+	h.group, h.groups = h.genesis.Group, []*group.Group{h.genesis.Group}
+	h.holds = utxo.Outpoint{Tx: h.genesis.ID, Index: h.genesis.LinkIndex()}
+	var tx *utxo.Tx
+	n := h.idle(func(s *store.Store) {
+		h.store = s
+		h.link(10_000_000)
+		tx = h.pay(0, "paid")
+		liar := h.signers[1]
+		head := liar.Head
+		other := liar.Observe(h.groups[0], kit.StartMS, kit.Vote(domain.Hash{1}, observation.Pending, 0, 1), kit.Vote(tx.ID, observation.Accepted, 0, kit.StartMS))
+		if err := s.SaveObservations([]*observation.Observation{other}); err != nil {
+			t.Fatal(err)
+		}
+		liar.Head = head
+		h.final(tx)
+	})
+	raw, err := n.Proof(t.Context(), tx.ID, true, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := observation.DecodeProof(raw, observation.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := p.Verify(observation.NewRoot(h.group)); err != nil || v.Conclusion != observation.Valid {
+		t.Errorf("%s, %v", v.Conclusion, err)
+	}
+}

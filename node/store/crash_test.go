@@ -258,7 +258,7 @@ func TestEdgesSurviveWithTheirFinal(t *testing.T) {
 		t.Fatalf("after the crash: %+v, %v", got, err)
 	}
 	for _, e := range got.Final.Edges {
-		o, ok, err := after.EdgeObservation(e, tx.ID, 0)
+		o, ok, err := after.EdgeObservation(e, tx.ID, got.Final.Link, 0)
 		if err != nil || !ok {
 			t.Fatalf("edge %+v: %v, %v", e, ok, err)
 		}

@@ -237,28 +237,29 @@ func observationsOf(s *Store, lower, upper []byte) iter.Seq2[*observation.Observ
 	})
 }
 
-// EdgeObservation is the observation that an edge refers to: of those at its height, the one whose
+// EdgeObservation is the observation that an edge refers to: of those at its height, the one under a link whose
 // leaf at the edge's position is the ACCEPTED vote on tx in the round.
-func (s *Store) EdgeObservation(e EdgeRef, tx domain.Hash, round uint32) (*observation.Observation, bool, error) {
+func (s *Store) EdgeObservation(e EdgeRef, tx, link domain.Hash, round uint32) (*observation.Observation, bool, error) {
 	id := observation.ChainID{Key: e.Key, SigningEpoch: e.SigningEpoch}
 	o, ok, err := s.Observation(id, e.Height)
-	if err != nil || ok && Holds(o, e.Leaf, tx, round) {
+	if err != nil || ok && Holds(o, e.Leaf, tx, link, round) {
 		return o, ok, err
 	}
 	for o, err := range s.Forks(id, e.Height) {
 		if err != nil {
 			return nil, false, err
 		}
-		if Holds(o, e.Leaf, tx, round) {
+		if Holds(o, e.Leaf, tx, link, round) {
 			return o, true, nil
 		}
 	}
 	return nil, false, nil
 }
 
-// Holds reports whether a leaf of an observation is the ACCEPTED vote on tx in the round.
-func Holds(o *observation.Observation, leaf uint32, tx domain.Hash, round uint32) bool {
-	if uint64(leaf) >= uint64(o.Len()) {
+// Holds reports whether a leaf of an observation is the ACCEPTED vote on tx in the round, under a link: two branches of
+// a fork may say the same at one place, and count in two epochs.
+func Holds(o *observation.Observation, leaf uint32, tx, link domain.Hash, round uint32) bool {
+	if uint64(leaf) >= uint64(o.Len()) || o.Header.Link != link {
 		return false
 	}
 	l := o.Leaf(int(leaf))

@@ -9,6 +9,7 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -184,30 +185,39 @@ func TestGapsInChains(t *testing.T) {
 	}
 }
 
-// An edge into a forked height finds the observation that holds the vote.
+// An edge into a forked height finds the observation that holds the vote, under the link that it counts with.
 func TestEdgesIntoForks(t *testing.T) {
 	s := openTest(t)
 	tx := domain.Hash{5}
 	first := seal(peers[0], observation.Head{}, now, voteLeaf(gold, observation.Accepted, 0))
 	fork := seal(peers[0], observation.Head{}, now, voteLeaf(tx, observation.Accepted, 0))
-	if err := s.SaveObservations([]*observation.Observation{first, fork, fork}); err != nil {
+	later, err := group.New(network, 1, seeds.Link(), seeds.Members(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := observation.Seal(observation.Head{Key: peers[0].Public()}, later, []observation.Leaf{voteLeaf(gold, observation.Accepted, 0)}, now).Sign(peers[0])
+	if err := s.SaveObservations([]*observation.Observation{first, fork, fork, again}); err != nil {
 		t.Fatal(err)
 	}
 	e := EdgeRef{Key: peers[0].Public(), Height: 1}
 	for _, c := range []struct {
 		tx    domain.Hash
+		group *group.Group
 		leaf  uint32
 		round uint32
 		want  *observation.Observation
-	}{{gold, 0, 0, first}, {tx, 0, 0, fork}, {tx, 0, 1, nil}, {tx, 1, 0, nil}, {domain.Hash{6}, 0, 0, nil}} {
+	}{
+		{gold, seeds, 0, 0, first}, {gold, later, 0, 0, again}, {tx, seeds, 0, 0, fork}, {tx, later, 0, 0, nil}, {tx, seeds, 0, 1, nil},
+		{tx, seeds, 1, 0, nil}, {domain.Hash{6}, seeds, 0, 0, nil},
+	} {
 		e.Leaf = c.leaf
-		o, ok, err := s.EdgeObservation(e, c.tx, c.round)
+		o, ok, err := s.EdgeObservation(e, c.tx, c.group.Link(), c.round)
 		if err != nil || ok != (c.want != nil) || ok && o.Hash != c.want.Hash {
 			t.Errorf("leaf %d of %s in round %d: %v, %v", c.leaf, c.tx, c.round, ok, err)
 		}
 	}
 	e.Height = 2
-	if _, ok, err := s.EdgeObservation(e, tx, 0); ok || err != nil {
+	if _, ok, err := s.EdgeObservation(e, tx, seeds.Link(), 0); ok || err != nil {
 		t.Errorf("no observation: %v, %v", ok, err)
 	}
 }
