@@ -18,7 +18,8 @@ type Item struct {
 	Raw []byte
 	// Round of the leaves.
 	Round uint32
-	// Edges in any order. Where a node key has several, the one earliest in its chain is taken.
+	// Edges in any order. Where a node key has several, the one earliest in its chain is taken; of several signatures over
+	// one header the lowest.
 	Edges []Edge
 }
 
@@ -45,6 +46,9 @@ func build(state State, g *group.Group, links []*Link, items []Item) (*Proof, er
 			return nil, refusal.Under(fmt.Sprintf("items[%d]", i), err)
 		}
 	}
+	for i := range items {
+		b.lower(items[i].Edges)
+	}
 	b.number()
 	for i := range items {
 		p.Transactions = append(p.Transactions, b.prove(&items[i], chosen[i]))
@@ -70,7 +74,7 @@ func compareOrder(a, b order) int {
 
 // placed is an observation of the proof, its position known once all are.
 type placed struct {
-	hash     domain.Hash
+	header   Header
 	entry    ProofObservation
 	position uint32
 }
@@ -89,9 +93,12 @@ func (b *builder) choose(item *Item) ([]Edge, error) {
 		}
 	}
 	edges := slices.Clone(item.Edges)
-	slices.SortStableFunc(edges, func(x, y Edge) int {
-		return cmp.Or(x.Header.Key.Compare(y.Header.Key),
-			cmp.Compare(x.Header.Height, y.Header.Height), cmp.Compare(x.LeafIndex, y.LeafIndex))
+	slices.SortFunc(edges, func(x, y Edge) int {
+		if c := cmp.Or(x.Header.Key.Compare(y.Header.Key),
+			cmp.Compare(x.Header.Height, y.Header.Height), cmp.Compare(x.LeafIndex, y.LeafIndex)); c != 0 || x.Header == y.Header {
+			return c
+		}
+		return x.Header.Hash().Compare(y.Header.Hash()) // of a liar that forked
 	})
 	for i := range item.Edges {
 		if err := b.belongs(item, &item.Edges[i]); err != nil {
@@ -148,19 +155,28 @@ func (b *builder) place(e *Edge) error {
 		TimeMS:       e.Header.TimeMS,
 		Signature:    e.Signature,
 	}
-	hash := e.Header.Hash()
 	before, ok := b.places[entry.order()]
 	switch {
 	case !ok:
-		b.places[entry.order()] = &placed{hash: hash, entry: entry}
-	case before.hash != hash:
+		b.places[entry.order()] = &placed{header: e.Header, entry: entry}
+	case before.header != e.Header:
 		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "edges",
 			"%s forked at height %d: prove the transactions of either branch apart", e.Header.Key, e.Header.Height)
-	case slices.Compare(entry.Signature[:], before.entry.Signature[:]) < 0:
-		// A liar may sign one header in several ways; the choice must not depend on the order of items.
-		before.entry.Signature = entry.Signature
 	}
 	return nil
+}
+
+// lower gives the observations of the proof the lowest of the signatures that came with edges, taken or not. A liar may
+// sign one header in several ways; the choice must not depend on the order of items or edges.
+func (b *builder) lower(edges []Edge) {
+	for i := range edges {
+		e := &edges[i]
+		voter, _ := b.group.Voter(e.Header.Key)
+		at := b.places[order{uint32(voter), e.Header.SigningEpoch, e.Header.Height}]
+		if at != nil && at.header == e.Header && slices.Compare(e.Signature[:], at.entry.Signature[:]) < 0 {
+			at.entry.Signature = e.Signature
+		}
+	}
 }
 
 // number sorts the observations and gives each its position.

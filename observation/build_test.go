@@ -254,3 +254,49 @@ func TestBuildSignatures(t *testing.T) {
 		t.Fatal("the order of items shows in the proof")
 	}
 }
+
+// TestBuildOneItem: of one transaction neither the order of several signatures over one header, at one leaf or at two, nor
+// that of the branches of a fork shows in the proof; of the signatures the lowest is taken.
+func TestBuildOneItem(t *testing.T) {
+	net := kit.New("test", kit.Equal(4)...)
+	tx := net.Spend("paid", 0)
+	leaf := kit.Vote(tx.ID, observation.Accepted, 0, 1)
+	liar := *net.Signers[0]
+	o := net.Signers[0].Observe(net.Group, 1, leaf, leaf)
+	again, later := o.Edge(0), o.Edge(1)
+	again.Signature, later.Signature = domain.Signature{2}, domain.Signature{1}
+	for name, edges := range map[string][]observation.Edge{
+		"one leaf": {o.Edge(0), again}, "two leaves": {o.Edge(0), later}, "three signatures": {o.Edge(0), later, again},
+		"fork": {o.Edge(0), liar.Observe(net.Group, 2, leaf, leaf).Edge(0)},
+	} {
+		p := must(observation.BuildProof(net.Group, nil, []observation.Item{{ID: tx.ID, Edges: edges}}))
+		slices.Reverse(edges)
+		q := must(observation.BuildProof(net.Group, nil, []observation.Item{{ID: tx.ID, Edges: edges}}))
+		if !bytes.Equal(p.Encode(), q.Encode()) {
+			t.Errorf("%s: the order of edges shows in the proof", name)
+		}
+		for _, e := range edges {
+			if s := p.Observations[0].Signature; name != "fork" && bytes.Compare(e.Signature[:], s[:]) < 0 {
+				t.Errorf("%s: a lower signature than %x was given", name, s)
+			}
+		}
+	}
+}
+
+// TestBuildSignatureOfAnother: the lowest signature over a header is taken, also where it came with an edge that was not.
+func TestBuildSignatureOfAnother(t *testing.T) {
+	net := kit.New("test", kit.Equal(4)...)
+	a, b := net.Spend("first", 0), net.Spend("second", 1)
+	early := net.Signers[0].Observe(net.Group, 1, kit.Vote(a.ID, observation.Accepted, 0, 1)).Edge(0)
+	o := net.Signers[0].Observe(net.Group, 2, kit.Vote(a.ID, observation.Accepted, 0, 1), kit.Vote(b.ID, observation.Accepted, 0, 1))
+	idle := o.Edge(0)
+	idle.Signature = domain.Signature{1}
+	items := []observation.Item{{ID: a.ID, Edges: []observation.Edge{early, idle}}, {ID: b.ID, Edges: []observation.Edge{o.Edge(1)}}}
+	for range 2 {
+		p := must(observation.BuildProof(net.Group, nil, items))
+		if len(p.Observations) != 2 || p.Observations[1].Signature != idle.Signature {
+			t.Errorf("%d observations, the signature is not the lowest", len(p.Observations))
+		}
+		slices.Reverse(items)
+	}
+}
