@@ -95,7 +95,8 @@ func (c *Contests) retire(t *contender) {
 		if p.final == t {
 			p.final = nil
 		}
-		if p.final == nil && len(p.claimants) == 0 {
+		// Where another has gone before, the outpoint may be somebody else's by now.
+		if p.final == nil && len(p.claimants) == 0 && c.points[p.outpoint] == p {
 			delete(c.points, p.outpoint)
 			c.guard.Release(p.outpoint)
 		}

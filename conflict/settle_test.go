@@ -231,3 +231,36 @@ func TestStepIgnoresStrays(t *testing.T) {
 		}
 	}
 }
+
+// A loser that is forgotten takes no outpoint along that somebody else spends by then: new rivals there still meet, and
+// the votes of this node on it are not forgotten.
+func TestRetiredLeavesOthersTheirOutpoints(t *testing.T) {
+	g := equalGroup(t, 7)
+	c := newTestContests(t, 0, g, func(p *Params) { p.MaxSettled = 3 })
+	win := func(id int) { c.Step(Heard{votesOf(g, id, observation.Accepted, 0, 1, 2, 3, 4, 5)}) }
+	c.Step(Join{Tx: tx(0), Spends: outpoints(1), InWindow: true})
+	c.Step(Join{Tx: tx(1), Spends: outpoints(1, 2), InWindow: true})
+	c.Step(Join{Tx: tx(2), Spends: outpoints(1, 2), InWindow: true})
+	win(0) // and two rivals lose that spend 2 as well, where nothing is final
+	for id, n := 3, 0; n < 2; id, n = id+1, n+1 {
+		c.Step(Join{Tx: tx(id), Spends: outpoints(10 + id), InWindow: true})
+		win(id)
+	}
+	if c.txs[tx(1)] != nil || c.txs[tx(2)] == nil {
+		t.Fatal("not one of the losers is forgotten")
+	}
+	if out := c.Step(Join{Tx: tx(5), Spends: outpoints(2), InWindow: true}); len(found[CastVote](out)) != 1 {
+		t.Fatalf("no vote for what is alone: %+v", out)
+	}
+	c.Step(Join{Tx: tx(6), Spends: outpoints(20), InWindow: true})
+	win(6)
+	if c.txs[tx(2)] != nil {
+		t.Fatal("the other loser is remembered")
+	}
+	if out := c.Step(Join{Tx: tx(7), Spends: outpoints(2), InWindow: true}); len(found[CastVote](out)) != 0 {
+		t.Errorf("votes for two rivals in one round: %+v", out)
+	}
+	if c.txs[tx(5)].contest != c.txs[tx(7)].contest {
+		t.Error("two rivals are in two contests")
+	}
+}
