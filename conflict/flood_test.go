@@ -72,6 +72,23 @@ func TestFloodIsCapped(t *testing.T) {
 	}
 }
 
+// Who is turned away again leaves nothing behind: outpoints that it alone spends are forgotten with it.
+func TestFloodLeavesNothing(t *testing.T) {
+	c := newTestContests(t, 0, equalGroup(t, 4), func(p *Params) { p.MaxRivals = 4 })
+	for id := 64; id > 0; id-- { // the lower id stays
+		c.Step(Join{Tx: tx(id), Spends: outpoints(1, 100+id)})
+	}
+	spent := make(map[*point]bool)
+	for _, t := range c.txs {
+		for _, p := range t.points {
+			spent[p] = true
+		}
+	}
+	if len(c.txs) != 4 || len(c.points) != len(spent) {
+		t.Errorf("%d transactions on %d outpoints, and %d are remembered", len(c.txs), len(spent), len(c.points))
+	}
+}
+
 func TestFloodAdmitsTheFacilitatorsChoice(t *testing.T) {
 	g := equalGroup(t, 4)
 	c := newTestContests(t, 0, g, func(p *Params) { p.MaxRivals = 2 })

@@ -189,6 +189,9 @@ func (c *Contests) displace(t *contender) {
 	c.leave(k, []*contender{t})
 	c.tally.Forget(t.id)
 	delete(c.txs, t.id)
+	for _, p := range t.points {
+		c.vacate(p)
+	}
 	c.split(k)
 	c.emit(TooManyRivals{t.id})
 }

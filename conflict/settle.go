@@ -95,13 +95,18 @@ func (c *Contests) retire(t *contender) {
 		if p.final == t {
 			p.final = nil
 		}
-		// Where another has gone before, the outpoint may be somebody else's by now.
-		if p.final == nil && len(p.claimants) == 0 && c.points[p.outpoint] == p {
-			delete(c.points, p.outpoint)
-			c.guard.Release(p.outpoint)
-		}
+		c.vacate(p)
 	}
 	c.emit(Retired{t.id})
+}
+
+// vacate forgets an outpoint that nobody here spends any more. Where another one has gone before, it may be somebody
+// else's by now.
+func (c *Contests) vacate(p *point) {
+	if p.final == nil && len(p.claimants) == 0 && c.points[p.outpoint] == p {
+		delete(c.points, p.outpoint)
+		c.guard.Release(p.outpoint)
+	}
 }
 
 // supportAgain answers the votes of later rounds that came before the decision.
