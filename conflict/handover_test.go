@@ -380,7 +380,7 @@ func TestClosingStatementRoundTrip(t *testing.T) {
 			return Lock{tx(rapid.IntRange(0, 9).Draw(rt, "tx")), hash('z', rapid.IntRange(0, 2).Draw(rt, "link")), rapid.Uint32().Draw(rt, "round")}
 		})
 		stated := rapid.SliceOfNDistinct(lock, 0, 12, rapid.ID).Draw(rt, "stated")
-		most := rapid.IntRange(3, 9).Draw(rt, "most")
+		most := rapid.IntRange(2, 9).Draw(rt, "most")
 		head := observation.Head{Key: nodeKey(1)}
 		var got []Lock
 		parts := ClosingLeaves(stated, hash('l', 9), 7, most)

@@ -9,7 +9,7 @@ import (
 
 // ClosingLeaves are the leaves with which a node closes an epoch: its inherited locks by link, each group of them
 // behind a leaf that names the link, and last of all the link under which it goes on. They fill as many observations
-// as they must, at most most leaves each; the last leaf of the last one closes. What the node ACCEPTED itself stands in
+// as they must, at most most leaves each, of which there must be two; the last leaf of the last one closes. What the node ACCEPTED itself stands in
 // its chain already.
 func ClosingLeaves(stated []Lock, next domain.Hash, timeMS uint64, most int) (out [][]observation.Leaf) {
 	locks := slices.SortedFunc(slices.Values(stated), func(a, b Lock) int {
@@ -21,7 +21,7 @@ func ClosingLeaves(stated []Lock, next domain.Hash, timeMS uint64, most int) (ou
 	var leaves []observation.Leaf
 	var link domain.Hash
 	for _, l := range locks {
-		if len(leaves)+3 > most { // a link, a lock, and the end must fit
+		if len(leaves) > 0 && len(leaves)+3 > most { // a link, a lock, and the end must fit
 			out, leaves = append(out, leaves), nil
 		}
 		if len(leaves) == 0 || l.Link != link {
@@ -31,6 +31,9 @@ func ClosingLeaves(stated []Lock, next domain.Hash, timeMS uint64, most int) (ou
 		leaves = append(leaves, observation.Leaf{
 			Subject: l.Tx, Type: observation.SubjectTx, State: observation.Inherited, Round: l.Round, TimeMS: timeMS,
 		})
+	}
+	if len(leaves) >= most { // where two are all
+		out, leaves = append(out, leaves), nil
 	}
 	leaves = append(leaves, observation.Leaf{Subject: next, Type: observation.SubjectLink, State: observation.Closed, TimeMS: timeMS})
 	return append(out, leaves)
