@@ -31,6 +31,7 @@ type flight struct {
 	aside      bool              // it waited for what no load explains, parents, a time lock, rivals, and is not held against the pace
 	supports   atomic.Bool       // lifecycle.Support stands, unless overtaken
 	awaits     atomic.Int32      // how much it waits for before it begins: that its votes are counted, and perhaps a verdict on its signatures
+	genuine    atomic.Bool       // its signatures have been verified, and hold
 	launched   atomic.Bool       // it has been given a goroutine
 	cleared    atomic.Bool       // it was cleared up after
 	bench      *workbench        // of its goroutine
@@ -378,6 +379,7 @@ func (f *flight) verdict(bad int) {
 	} else if err := f.tx.CheckPossessions(); err != nil {
 		f.box.post(lifecycle.Verified{Err: err})
 	} else {
+		f.genuine.Store(true)
 		f.box.post(verified)
 	}
 }

@@ -18,7 +18,9 @@ type handlers struct{ sh *shell }
 
 // ValidateTransactions decodes a batch, verifies all its signatures at once, and starts the flights. A
 // batch with a transaction that no honest node relays is blamed on the sender; one with a rival of a
-// known transaction is kept but not passed on. One that has long been final here costs its signatures, and a flight that
+// known transaction is kept but not passed on. Only the very bytes that were verified before are passed on without being
+// verified again: a copy of a known transaction with a corrupt witness has its id, and whoever relayed it would be blamed by
+// neighbours that do not know the transaction. One that has long been final here costs its signatures, and a flight that
 // ends when it looks at what it spends: rarer than a look into the store for each of the others is dear.
 func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKey, raws [][]byte) gossip.Verdict {
 	sh := h.sh
@@ -31,7 +33,7 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 			sh.log.Debug("gossiped transaction refused", "from", from, "err", err)
 			return gossip.Reject
 		}
-		if sh.flights.get(tx.ID) != nil || sh.lately.holds(tx.ID) {
+		if f := sh.flights.get(tx.ID); f != nil && f.genuine.Load() && f.tx.FullHash == tx.FullHash {
 			continue
 		}
 		txs = append(txs, tx)
@@ -55,7 +57,10 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 	}
 	verdict := gossip.Take
 	for _, tx := range txs {
-		if _, err := sh.intakeNew(ctx, tx, origin, true); err != nil {
+		if sh.lately.holds(tx.ID) {
+			continue
+		}
+		if _, err := sh.intake(ctx, tx, origin, true); err != nil {
 			verdict = gossip.Ignore
 		}
 	}
@@ -118,14 +123,6 @@ func (sh *shell) observe(ctx context.Context, list ...*observation.Observation) 
 	if light != nil {
 		return light
 	}
-	if sh.signs(list[0].Header.Chain()) {
-		for _, o := range list {
-			if err := sh.recognise(ctx, o); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	checks := make([]domain.Check, len(list))
 	for i, o := range list {
 		checks[i] = o.Check()
@@ -137,6 +134,16 @@ func (sh *shell) observe(ctx context.Context, list ...*observation.Observation) 
 	if bad >= 0 {
 		h := &list[bad].Header
 		return refusal.New(notaryv1.Reason_REASON_BAD_SIGNATURE, "signature", "observation %d of %s", h.Height, h.Key)
+	}
+	// The own ones too are passed on by whoever calls, so their signatures are looked at first: the name of an observation is
+	// the hash of its header, and one that is on record here may come with another signature.
+	if sh.signs(list[0].Header.Chain()) {
+		for _, o := range list {
+			if err := sh.recognise(ctx, o); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if !sh.observer.offer(list...) {
 		return refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too many observations wait")

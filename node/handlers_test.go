@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/notarynet/notaryd/node/gossip"
@@ -8,6 +9,7 @@ import (
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // TestFinalGossipedAgain: a transaction that is final here, in a batch that was not seen, ends at once and is voted on no
@@ -43,6 +45,56 @@ func TestFinalGossipedAgain(t *testing.T) {
 	status, _, err := n.Transaction(t.Context(), tx.ID)
 	if err != nil || status.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
 		t.Errorf("%s, %v", status.GetState(), err)
+	}
+}
+
+// TestCopyWithOtherWitnesses: a copy of a known transaction whose witness is corrupt has its id, and is passed on no more
+// than one of an unknown transaction: neighbours that do not know the transaction would blame this node for it.
+func TestCopyWithOtherWitnesses(t *testing.T) {
+	v := newVillage(t, nil)
+	n, tx, from := v.start(0), v.pay(0, ""), v.signers[1].Key.Public()
+	corrupt := bytes.Clone(tx.Raw)
+	corrupt[len(corrupt)-1] ^= 1
+	if copied, err := utxo.Decode(corrupt, n.sh.rules); err != nil || copied.ID != tx.ID {
+		t.Fatalf("no copy of the transaction: %v", err)
+	}
+	validate := func(raws ...[]byte) gossip.Verdict {
+		return (handlers{n.sh}).ValidateTransactions(t.Context(), from, raws)
+	}
+	check := func(when string) {
+		t.Helper()
+		if got := validate(corrupt); got != gossip.Reject {
+			t.Errorf("%s, alone: verdict %d", when, got)
+		}
+		if got := validate(tx.Raw, corrupt); got != gossip.Reject {
+			t.Errorf("%s, beside the genuine one: verdict %d", when, got)
+		}
+		if got := validate(tx.Raw); got != gossip.Take {
+			t.Errorf("%s, the genuine one: verdict %d", when, got)
+		}
+	}
+	check("unknown")
+	check("on its way")
+	n.sh.lately.add(tx.ID)
+	check("final lately")
+}
+
+// TestOwnObservationForged: an observation of this node's own that comes back with another signature is passed on to nobody.
+func TestOwnObservationForged(t *testing.T) {
+	v := newVillage(t, nil)
+	n, from := v.start(0), v.signers[1].Key.Public()
+	n.submit(t, v.pay(0, ""))
+	own := n.first(t)
+	forged := *own
+	forged.Raw = bytes.Replace(own.Raw, own.Signature[:], bytes.Repeat([]byte{7}, len(own.Signature)), 1)
+	for _, c := range []struct {
+		o    *observation.Observation
+		want gossip.Verdict
+	}{{&forged, gossip.Reject}, {own, gossip.Take}} {
+		raw := observation.EncodeRuns([]*observation.Observation{c.o})[0]
+		if got := (handlers{n.sh}).ValidateObservation(t.Context(), from, raw); got != c.want {
+			t.Errorf("verdict %d, want %d", got, c.want)
+		}
 	}
 }
 

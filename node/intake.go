@@ -135,11 +135,6 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	if f := sh.flights.get(tx.ID); f != nil {
 		return f, nil
 	}
-	return sh.intakeNew(ctx, tx, origin, signed)
-}
-
-// intakeNew is intake of a transaction that had no flight a moment ago.
-func (sh *shell) intakeNew(ctx context.Context, tx *utxo.Tx, origin Origin, signed bool) (*flight, error) {
 	f, w, err := sh.arriveNew(tx, origin, signed)
 	if w == nil {
 		return f, err
@@ -176,6 +171,7 @@ func (sh *shell) arriveNew(tx *utxo.Tx, origin Origin, signed bool) (*flight, *g
 func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
 	f := newFlight(tx, origin, &sh.config.Fees)
 	if signed {
+		f.genuine.Store(true)
 		f.box.post(verified)
 	} else {
 		f.awaits.Add(1)
