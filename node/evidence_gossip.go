@@ -35,17 +35,20 @@ func newTurnstile(most int, window time.Duration) *turnstile {
 }
 
 // pass reports whether one more is allowed.
-func (t *turnstile) pass(from domain.PublicKey) bool {
+func (t *turnstile) pass(from domain.PublicKey) bool { return t.passAll(from, 1) }
+
+// passAll reports whether so many more are allowed; none of them pass where not all may.
+func (t *turnstile) passAll(from domain.PublicKey, n int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now := time.Now(); now.Sub(t.since) >= t.window {
 		t.since = now
 		clear(t.passed)
 	}
-	if t.passed[from] >= t.most {
+	if t.passed[from]+n > t.most {
 		return false
 	}
-	t.passed[from]++
+	t.passed[from] += n
 	return true
 }
 

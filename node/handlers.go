@@ -13,6 +13,14 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
+// Limits of the proofs of possession that are verified for one neighbour. One takes a millisecond or more and a message has
+// room for thousands, all of them valid and the same for all it matters. Metadata beyond that is left to be pulled by whoever
+// sees a vote on it.
+const (
+	possessionBurst  = 256
+	possessionWindow = 10 * time.Second
+)
+
 // handlers judge what gossip brings, and keep it.
 type handlers struct{ sh *shell }
 
@@ -49,14 +57,19 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 		sh.log.Debug("gossiped transaction refused", "from", from, "err", "bad signature")
 		return gossip.Reject
 	}
+	verdict, affordable := gossip.Take, txs[:0]
 	for _, tx := range txs {
+		if tx.Peer != nil && !sh.possessions.passAll(from, len(tx.Peer.Keys)) {
+			verdict = gossip.Ignore
+			continue
+		}
 		if err := tx.CheckPossessions(); err != nil {
 			sh.log.Debug("gossiped transaction refused", "from", from, "err", err)
 			return gossip.Reject
 		}
+		affordable = append(affordable, tx)
 	}
-	verdict := gossip.Take
-	for _, tx := range txs {
+	for _, tx := range affordable {
 		if sh.lately.holds(tx.ID) {
 			continue
 		}

@@ -2,12 +2,14 @@ package node
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -95,6 +97,57 @@ func TestOwnObservationForged(t *testing.T) {
 		if got := (handlers{n.sh}).ValidateObservation(t.Context(), from, raw); got != c.want {
 			t.Errorf("verdict %d, want %d", got, c.want)
 		}
+	}
+}
+
+// TestPossessionsAreRationed: metadata costs a millisecond or more for each of its keys, and is valid however often it comes. Of
+// one neighbour only so much of it is looked at, what comes with it is taken in, and others have their own share.
+func TestPossessionsAreRationed(t *testing.T) {
+	v := newVillage(t, nil)
+	n, master := v.start(0), kit.Key(200)
+	meta := group.Peer{ID: group.PeerID(master.Public()), Master: master.Public(), Version: 1}
+	meta.Nonce = group.FindWork(v.genesis.ID, meta.Master, n.sh.rules.WorkBits)
+	for i := range 32 {
+		meta.Keys = append(meta.Keys, group.Certify(kit.Key(300+i), 1, v.genesis.ID, meta.ID).WithBLS(kit.Key(300+i)))
+	}
+	slices.SortFunc(meta.Keys, func(a, b group.CertifiedKey) int { return a.Key.Compare(b.Key) })
+	output, err := utxo.PeerOutput(&meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	costly := func(i int) *utxo.Tx {
+		d, err := utxo.NewBuilder(v.genesis.ID).Spend(utxo.Origin(meta.ID)).Output(output).Salt([]byte{byte(i)}).Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := d.Sign(master).Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	affordable := possessionBurst / len(meta.Keys)
+	validate := func(from int, txs ...*utxo.Tx) gossip.Verdict {
+		var raws [][]byte
+		for _, tx := range txs {
+			raws = append(raws, tx.Raw)
+		}
+		return (handlers{n.sh}).ValidateTransactions(t.Context(), v.signers[from].Key.Public(), raws)
+	}
+	for i := range affordable {
+		if got := validate(1, costly(i)); got != gossip.Take {
+			t.Fatalf("message %d: verdict %d", i, got)
+		}
+	}
+	payment, beyond := v.pay(0, ""), costly(affordable)
+	if got := validate(1, beyond, payment); got != gossip.Ignore {
+		t.Errorf("beyond what one neighbour may ask for: verdict %d", got)
+	}
+	if n.sh.flights.get(beyond.ID) != nil || n.sh.flights.get(payment.ID) == nil {
+		t.Error("metadata beyond it was taken in, or the payment beside it was not")
+	}
+	if got := validate(2, beyond); got != gossip.Take {
+		t.Errorf("another neighbour: verdict %d", got)
 	}
 }
 

@@ -53,6 +53,8 @@ type shell struct {
 	epochs     *epochs
 	early      *early
 	turnstile  *turnstile
+	// possessions bounds the proofs that are verified for each neighbour.
+	possessions *turnstile
 
 	finalSigner *finalSigner
 	compactor   *compactor
