@@ -15,8 +15,11 @@ import (
 
 // Limits of what is fetched at once.
 const (
-	rangeQueue    = 1024
-	fetchAtOnce   = 8
+	rangeQueue  = 1024
+	fetchAtOnce = 8
+	// rangesAtOnce of them may be pulls of chains. These wait for the transactions that their votes name (paced), and would
+	// wait in vain if they were all that is under way.
+	rangesAtOnce  = fetchAtOnce - 2
 	fetchPatience = 40 * time.Millisecond // how long gossip may bring a transaction by itself
 	fetchAgain    = 2 * time.Second
 	fetchTries    = 10
@@ -88,15 +91,21 @@ type fetcher struct {
 	owed  map[domain.PublicKey]int
 	due   turns[domain.PublicKey, wanted]
 
+	// pullBatch and pullChain are how the two are pulled.
+	pullBatch func(ctx context.Context, batch []wanted)
+	pullChain func(ctx context.Context, r rangeWanted)
+
 	// pulling are the chains that are being pulled, with what was asked for meanwhile.
 	pulling map[observation.ChainID]*rangeWanted
 }
 
 func newFetcher(a *alarms, log *slog.Logger) *fetcher {
-	return &fetcher{
+	f := &fetcher{
 		bell: make(chan struct{}, 1), ranges: make(chan rangeWanted, rangeQueue), alarms: a, log: log,
 		pulling: make(map[observation.ChainID]*rangeWanted), asked: make(map[domain.Hash]domain.PublicKey), owed: make(map[domain.PublicKey]int),
 	}
+	f.pullBatch, f.pullChain = f.pullTransactions, f.pullRange
+	return f
 }
 
 // want asks for a transaction a little later, unless it has come by then, or is asked for already. It never blocks:
@@ -211,7 +220,10 @@ func (f *fetcher) run(ctx context.Context) {
 	for {
 		bell, ranges := f.bell, f.ranges
 		if running >= fetchAtOnce {
-			bell, ranges = nil, nil
+			bell = nil
+		}
+		if running >= fetchAtOnce || len(f.pulling) >= rangesAtOnce {
+			ranges = nil
 		}
 		select {
 		case <-ctx.Done():
@@ -221,12 +233,12 @@ func (f *fetcher) run(ctx context.Context) {
 			after()
 		case <-bell:
 			if batch := f.gather(); len(batch) > 0 {
-				spawn(func() { f.pullTransactions(ctx, batch) }, func() {})
+				spawn(func() { f.pullBatch(ctx, batch) }, func() {})
 				f.ring() // there may be more
 			}
 		case r := <-ranges:
 			if f.begin(r) {
-				spawn(func() { f.pullRange(ctx, r) }, func() { f.end(r.chain) })
+				spawn(func() { f.pullChain(ctx, r) }, func() { f.end(r.chain) })
 			}
 		}
 	}

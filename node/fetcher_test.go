@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/internal/bubble"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
@@ -78,6 +79,38 @@ func TestInventionsKeepNobodyWaiting(t *testing.T) {
 		time.Sleep(2 * fetchPatience)
 		if !slices.ContainsFunc(f.gather(), func(w wanted) bool { return w.signer() == honest }) {
 			t.Error("what an honest signer named is not in the next pull")
+		}
+	})
+}
+
+// TestRangesLeaveRoom: pulls of chains that wait for the transactions that these chains name leave room for the pulls that
+// bring them.
+func TestRangesLeaveRoom(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := fetching(ctx, func(domain.Hash) bool { return false })
+		blocked, pulled := make(chan struct{}), make(chan struct{}, 1)
+		f.pullBatch = func(context.Context, []wanted) {
+			select {
+			case pulled <- struct{}{}:
+			default:
+			}
+		}
+		f.pullChain = func(context.Context, rangeWanted) { <-blocked }
+		f.head = func(observation.ChainID) uint64 { return 0 }
+		done := make(chan struct{})
+		go func() { defer close(done); f.run(ctx) }()
+		defer func() { cancel(); close(blocked); <-done }()
+		for i := range byte(2 * fetchAtOnce) {
+			f.wantRange(observation.ChainID{Key: domain.PublicKey{i + 1}}, 1, 256)
+		}
+		time.Sleep(fetchPatience)
+		f.want(wanted{id: domain.Hash{1}, from: []domain.PublicKey{{1}}})
+		time.Sleep(2 * fetchPatience)
+		select {
+		case <-pulled:
+		default:
+			t.Error("pulls of chains keep those of transactions waiting")
 		}
 	})
 }
