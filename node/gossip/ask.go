@@ -13,7 +13,9 @@ import (
 )
 
 const (
-	// maxParallel bounds the candidates asked at once for one pull.
+	// maxParallel is how many candidates are asked at once for one pull, each after Config.PullHedge of silence. Where all of
+	// them are silent the next is asked after twice as long each time: so liars that are asked first hold nobody up until
+	// their time is over, and a slow line is not asked to carry one answer many times.
 	maxParallel = 3
 	// maxCandidates bounds the peers tried where the caller names none.
 	maxCandidates = 8
@@ -53,7 +55,7 @@ func (n *Net) candidates(named []domain.PublicKey) []domain.PublicKey {
 }
 
 // ask tries candidates until an attempt returns true: one at a time while each answers, side by side when
-// one is silent for PullHedge. It returns when all attempts have ended or one was enough; the others are
+// one is silent for PullHedge, and beyond maxParallel when all are for longer. It returns when all attempts have ended or one was enough; the others are
 // then cancelled, without blame.
 func (n *Net) ask(ctx context.Context, candidates []domain.PublicKey, attempt func(context.Context, domain.PublicKey) bool) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -63,7 +65,7 @@ func (n *Net) ask(ctx context.Context, candidates []domain.PublicKey, attempt fu
 	defer hedge.Stop()
 	next, running := 0, 0
 	start := func() {
-		if next == len(candidates) || running == maxParallel || !n.enter() {
+		if next == len(candidates) || !n.enter() {
 			return
 		}
 		key := candidates[next]
@@ -73,7 +75,7 @@ func (n *Net) ask(ctx context.Context, candidates []domain.PublicKey, attempt fu
 			defer n.running.Done()
 			done <- attempt(ctx, key)
 		}()
-		hedge.Reset(n.config.PullHedge)
+		hedge.Reset(n.config.PullHedge << max(0, running-maxParallel+1))
 	}
 	start()
 	for running > 0 {

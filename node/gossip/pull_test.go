@@ -191,6 +191,22 @@ func TestPullHedgesSilence(t *testing.T) {
 	}
 }
 
+// As many silent peers as are asked side by side hold nobody up until their time is over.
+func TestPullBeyondSilentLanes(t *testing.T) {
+	silent, quick := newStore(), newStore()
+	silent.wait = make(chan struct{})
+	id := quick.put([]byte("tx"))
+	n, keys, _ := pullers(t, func(c *Config) { c.PullHedge = 20 * time.Millisecond }, silent, silent, silent, silent, quick)
+	start := time.Now()
+	got, err := n.PullTransactions(t.Context(), keys, []domain.Hash{id}, false, checkID)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if took := time.Since(start); took >= n.config.PullTimeout {
+		t.Errorf("took %v", took)
+	}
+}
+
 func TestPullTimeoutCostsLittle(t *testing.T) {
 	silent := newStore()
 	silent.wait = make(chan struct{})
