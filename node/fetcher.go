@@ -1,8 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"math"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -286,7 +290,31 @@ func (f *fetcher) gather() (batch []wanted) {
 
 // candidates are whom to ask: the sources named first, then every connected peer.
 func (f *fetcher) candidates(named []domain.PublicKey) []domain.PublicKey {
-	for _, p := range f.net.Peers() {
+	peers := f.net.Peers()
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+	return inTurn(named, peers)
+}
+
+// inTurn puts those named first and then the peers, members before others: in either part whoever kept this node waiting or
+// lied to it of late comes after who did not, so that silent ones stand in the way once, and else in the given order. That
+// must not be the one of keys, which strangers choose.
+func inTurn(named []domain.PublicKey, peers []gossip.Peer) []domain.PublicKey {
+	points := make(map[domain.PublicKey]int, len(peers)) // rounded: what is nearly forgotten is
+	for _, p := range peers {
+		points[p.Key] = int(math.Round(p.Points))
+	}
+	named = slices.Clone(named)
+	slices.SortStableFunc(named, func(a, b domain.PublicKey) int { return cmp.Compare(points[a], points[b]) })
+	slices.SortStableFunc(peers, func(a, b gossip.Peer) int {
+		switch {
+		case a.Member == b.Member:
+			return cmp.Compare(points[a.Key], points[b.Key])
+		case a.Member:
+			return -1
+		}
+		return 1
+	})
+	for _, p := range peers {
 		named = append(named, p.Key)
 	}
 	var out []domain.PublicKey

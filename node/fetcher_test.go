@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/internal/bubble"
+	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 )
@@ -113,4 +114,21 @@ func TestRangesLeaveRoom(t *testing.T) {
 			t.Error("pulls of chains keep those of transactions waiting")
 		}
 	})
+}
+
+// TestWhoIsAskedFirst: those named, then members, then others; in each part whoever was silent of late comes last.
+func TestWhoIsAskedFirst(t *testing.T) {
+	key := func(i byte) domain.PublicKey { return domain.PublicKey{i} }
+	peers := []gossip.Peer{
+		{Key: key(1)}, {Key: key(2), Points: 3}, {Key: key(3), Member: true, Points: 25}, {Key: key(4), Member: true},
+		{Key: key(5), Member: true, Points: 1}, {Key: key(6), Member: true, Points: 0.3}, {Key: key(7)},
+	}
+	named := []domain.PublicKey{key(5), key(9), key(3), key(6), key(9)} // 9 is not connected
+	got := inTurn(named, peers)
+	if want := []domain.PublicKey{key(9), key(6), key(5), key(3), key(4), key(1), key(7), key(2)}; !slices.Equal(got, want) {
+		t.Errorf("asked in the order %v", got)
+	}
+	if named[0] != key(5) {
+		t.Error("the order of the caller's has changed")
+	}
 }
