@@ -23,6 +23,9 @@ const (
 	reconcileFirst = 300 * time.Millisecond
 	// reconcileAsked is how many members each look asks how much is final with them.
 	reconcileAsked = 4
+	// comparePatience bounds one comparison. A session ends by its rounds and bytes too, but a member that takes the time
+	// that a pull may take for each of its thousands of rounds would keep the node from asking another for hours.
+	comparePatience = 30 * time.Second
 	// reconcilePatience is how long what is missing may come by itself: most of it is on its way.
 	reconcilePatience = 3 * time.Second
 	// reconcileMost is how many missing finals one look fetches.
@@ -103,9 +106,12 @@ func (r *reconciler) look(ctx context.Context) bool {
 	return len(missing) > 0 && r.repair(ctx, from, missing)
 }
 
-// compare asks a member how much is final with it, and with whole for what of that is missing here.
+// compare asks a member how much is final with it, and with whole for what of that is missing here, as far as it says so in
+// time.
 func (r *reconciler) compare(ctx context.Context, member domain.PublicKey, whole bool) (missing []domain.Hash, err error) {
 	s := setsync.NewSession(r.set, r.limit)
+	limited, cancel := context.WithTimeout(ctx, comparePatience)
+	defer cancel()
 	for first := true; len(missing) < reconcileMost; first = false {
 		asked, err := s.Next()
 		if errors.Is(err, setsync.ErrSpent) || err == nil && len(asked) == 0 {
@@ -115,8 +121,12 @@ func (r *reconciler) compare(ctx context.Context, member domain.PublicKey, whole
 			r.fail(err)
 			return nil, err
 		}
-		reply, err := r.pull(ctx, member, asked)
-		if err != nil {
+		reply, err := r.pull(limited, member, asked)
+		switch {
+		case err == nil:
+		case len(missing) > 0 && limited.Err() != nil && ctx.Err() == nil:
+			return missing, nil // as of a session that is spent
+		default:
 			return missing, err
 		}
 		more, err := s.Take(reply)

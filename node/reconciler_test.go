@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/notarynet/notaryd/internal/bubble"
+	"github.com/notarynet/notaryd/node/gossip"
 	setsync "github.com/notarynet/notaryd/node/sync"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
@@ -195,5 +197,44 @@ func TestReconcilerBlames(t *testing.T) {
 	r.progress = newProgress()
 	if r.repair(t.Context(), liar, []domain.Hash{{1}}) || !strings.Contains(r.cause, "proves none of 1") {
 		t.Errorf("one that proves nothing: %q", r.cause)
+	}
+}
+
+// nothing is a set of no ids.
+type nothing struct{}
+
+func (nothing) Fingerprint(setsync.Bounds) (f setsync.Fingerprint, err error) { return f, nil }
+func (nothing) IDs(setsync.Bounds, int) ([]domain.Hash, error)                { return nil, nil }
+
+// TestSlowComparisonEnds: a member that leads on and on, each answer in time, does not keep the node from asking another;
+// what it listed until then is not lost.
+func TestSlowComparisonEnds(t *testing.T) {
+	for _, lists := range []bool{false, true} {
+		bubble.Test(t, func(t *testing.T) {
+			listed := domain.Hash{}
+			r := &reconciler{set: nothing{}, limit: gossip.SetLimits, progress: newProgress(), fail: func(err error) { t.Error(err) }, blame: func(domain.PublicKey) {}}
+			r.pull = func(ctx context.Context, _ domain.PublicKey, asked []setsync.Range) (setsync.Reply, error) {
+				if !pause(ctx, 4*time.Second) {
+					return setsync.Reply{}, ctx.Err()
+				}
+				reply := setsync.Reply{Answered: 1}
+				for i, b := range asked[0].Split() {
+					part := setsync.Range{Bounds: b, Digest: setsync.Digest{1}, Count: 1}
+					if lists && i == 0 && b.From == listed {
+						part = setsync.Range{Bounds: b, Listed: true, IDs: []domain.Hash{listed}}
+					}
+					reply.Ranges = append(reply.Ranges, part)
+				}
+				return reply, nil
+			}
+			start := time.Now()
+			missing, err := r.compare(t.Context(), domain.PublicKey{1}, true)
+			if took := time.Since(start); took > comparePatience {
+				t.Errorf("took %v", took)
+			}
+			if lists && (err != nil || len(missing) != 1) || !lists && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d missing, %v", len(missing), err)
+			}
+		})
 	}
 }
