@@ -124,12 +124,18 @@ func (n *Net) credit(key domain.PublicKey, err error) bool {
 	return false
 }
 
-// exchange sends one request to one peer and returns its canonical response.
+// exchange sends one request to one peer and returns its canonical response. The time of an attempt begins when it does: what
+// it waited for here is not held against the peer.
 func (n *Net) exchange(ctx context.Context, p pull, key domain.PublicKey, request []byte) ([]byte, bool) {
+	release, err := n.turn(ctx, key)
 	attempt, cancel := context.WithTimeout(ctx, n.config.PullTimeout)
 	defer cancel()
 	start := time.Now()
-	response, err := n.roundTrip(attempt, p, key, request)
+	var response []byte
+	if err == nil {
+		response, err = n.roundTrip(attempt, p, key, request)
+		release()
+	}
 	n.metrics.AskedSeconds.WithLabelValues(p.String()).Observe(time.Since(start).Seconds())
 	outcome := classify(ctx, attempt, response, err)
 	n.metrics.Asked.WithLabelValues(p.String(), outcome).Inc()
@@ -145,12 +151,23 @@ func (n *Net) exchange(ctx context.Context, p pull, key domain.PublicKey, reques
 // errUnreachable says that no stream could be opened.
 var errUnreachable = errors.New("peer cannot be reached")
 
-func (n *Net) roundTrip(ctx context.Context, p pull, key domain.PublicKey, request []byte) ([]byte, error) {
-	release, err := n.asking.wait(ctx, key)
+// turn waits, no longer than an attempt may take, until a peer may be asked: until fewer than PullsPerPeer pulls are in
+// flight with it, and until it may be expected to serve, for a server takes who asks for more than its share for a flood.
+func (n *Net) turn(ctx context.Context, key domain.PublicKey) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, n.config.PullTimeout)
+	defer cancel()
+	release, err = n.asking.wait(ctx, key)
 	if err != nil {
 		return nil, errUnreachable // our own queue, not the peer's fault
 	}
-	defer release()
+	if err := n.answers.of(key, time.Now()).WaitN(ctx, 1); err != nil {
+		release()
+		return nil, errUnreachable
+	}
+	return release, nil
+}
+
+func (n *Net) roundTrip(ctx context.Context, p pull, key domain.PublicKey, request []byte) ([]byte, error) {
 	s, err := n.host.NewStream(ctx, PeerID(key), pullProtocol(n.config.Network, p))
 	if err != nil {
 		return nil, errors.Join(errUnreachable, err)
@@ -165,6 +182,7 @@ func (n *Net) roundTrip(ctx context.Context, p pull, key domain.PublicKey, reque
 		return nil, err
 	}
 	s.Close()
+	spend(n.answers.of(key, time.Now()), len(response))
 	return response, nil
 }
 

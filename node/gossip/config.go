@@ -68,7 +68,8 @@ type Config struct {
 	PullHedge   time.Duration
 	// PullsPerPeer bounds the pulls in flight with one peer, in each direction.
 	PullsPerPeer int
-	// PullRate bounds what one peer is served, in bytes a second on average; four seconds' worth at once.
+	// PullRate bounds what one peer is served, in bytes a second on average; four seconds' worth at once. This node asks for
+	// three quarters of that, since it takes others to serve as much.
 	PullRate int
 
 	// hostOptions are added last: simulated transports in tests.

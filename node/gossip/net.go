@@ -51,6 +51,7 @@ type Net struct {
 
 	asking, serving *slots
 	budgets         *budgets
+	answers         *budgets // what this node may ask for
 	hintsIn         *budgets
 	hintsOut        *budgets
 	arrivals        chan domain.PublicKey
@@ -100,7 +101,7 @@ func New(ctx context.Context, c Config, h Handlers, m Metrics, log *slog.Logger)
 		outbox:  make(chan outgoing, c.Queue),
 		asking:  newSlots(c.PullsPerPeer),
 		serving: newSlots(c.PullsPerPeer),
-		budgets: newBudgets(c.PullRate),
+		budgets: newBudgets(c.PullRate), answers: newBudgets(c.PullRate * 3 / 4),
 		hintsIn: newBudgets(hintRate), hintsOut: newBudgets(hintRate / 2),
 		arrivals: make(chan domain.PublicKey, maxArrivals),
 	}

@@ -207,6 +207,59 @@ func TestPullBeyondSilentLanes(t *testing.T) {
 	}
 }
 
+// A peer that answers in time is not blamed for what waited here for its turn.
+func TestPullWaitsAtItsOwnExpense(t *testing.T) {
+	steady := newStore()
+	steady.wait = make(chan struct{})
+	id := steady.put([]byte("tx"))
+	n, keys, _ := pullers(t, func(c *Config) { c.PullsPerPeer, c.PullTimeout, c.PullHedge = 1, time.Second, 900*time.Millisecond }, steady)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			time.Sleep(600 * time.Millisecond) // each answer
+			select {
+			case steady.wait <- struct{}{}:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	done := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := n.PullTransactions(t.Context(), keys, []domain.Hash{id}, false, checkID)
+			done <- err
+		}()
+	}
+	for range 2 {
+		if err := receive(t, done); err != nil {
+			t.Error(err)
+		}
+	}
+	if p := n.ledger.points(keys[0], time.Now()); p != 0 {
+		t.Errorf("%v points", p)
+	}
+}
+
+// Whoever has a lot to fetch from one peer keeps to what that serves, and is not taken for a flood.
+func TestPullKeepsToItsShare(t *testing.T) {
+	s := newStore()
+	var ids []domain.Hash
+	for i := range 4 {
+		ids = append(ids, s.put(bytes.Repeat([]byte{byte(i)}, MaxTransaction)))
+	}
+	n, keys, servers := pullers(t, func(c *Config) { c.PullRate = 1 << 20 }, s)
+	for i := range 6 {
+		if got, err := n.PullTransactions(t.Context(), keys, ids, false, checkID); err != nil {
+			t.Fatalf("pull %d: %d transactions, %v", i, len(got), err)
+		}
+	}
+	if p := servers[0].ledger.points(n.key, time.Now()); p != 0 {
+		t.Errorf("%v points", p)
+	}
+}
+
 func TestPullTimeoutCostsLittle(t *testing.T) {
 	silent := newStore()
 	silent.wait = make(chan struct{})
@@ -437,6 +490,7 @@ func TestServerBoundsBytes(t *testing.T) {
 	s := newStore()
 	id := s.put(bytes.Repeat([]byte{1}, MaxTransaction))
 	n, keys, servers := pullers(t, func(c *Config) { c.PullRate = 1 << 20 }, s)
+	n.answers = newBudgets(1 << 30)                  // it keeps to no share
 	for i := 0; asked(n, pullTx, "busy") == 0; i++ { // on a slow machine an answer may come too late to be heard
 		if i > 40 {
 			t.Fatal("10 MiB in a burst of 4, or the asker was not told why it got no more")

@@ -109,8 +109,7 @@ func (n *Net) serve(ctx context.Context, p pull, s network.Stream, b Backend) st
 	if err != nil {
 		return n.refuseRequest(s, from, err)
 	}
-	budget := n.budgets.of(from, time.Now())
-	budget.ReserveN(time.Now(), min(len(response), budget.Burst())) // may go into debt, and then waits it off
+	spend(n.budgets.of(from, time.Now()), len(response))
 	if err := writeFrame(s, response); err != nil {
 		s.Reset()
 		return "failed"

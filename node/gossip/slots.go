@@ -76,7 +76,7 @@ const (
 )
 
 // budgets bounds something by the second for each peer: the bytes that it is served, since small questions
-// have large answers, or the hints that it sends. Four seconds' worth may come at once.
+// have large answers, those that this node asks it for, which stay below that, or the hints that it sends. Four seconds' worth may come at once.
 type budgets struct {
 	perSecond int
 
@@ -109,3 +109,6 @@ func (b *budgets) of(key domain.PublicKey, now time.Time) *rate.Limiter {
 	}
 	return l
 }
+
+// spend takes from a budget, which may go into debt, and then waits it off.
+func spend(l *rate.Limiter, n int) { l.ReserveN(time.Now(), min(n, l.Burst())) }
