@@ -123,7 +123,7 @@ const (
 func scoreParams(c *Config, standing func(peer.ID) float64) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	p := &pubsub.PeerScoreParams{
 		Topics:            map[string]*pubsub.TopicScoreParams{},
-		TopicScoreCap:     20, // good deeds never pay for more than one bad one
+		TopicScoreCap:     exchangeThreshold - 1, // good deeds pay for no bad one, nor for the trust that members have
 		AppSpecificScore:  standing,
 		AppSpecificWeight: 1,
 		// More than 8 nodes behind one address is a crowd, except on this machine.
