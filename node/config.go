@@ -32,8 +32,8 @@ type Config struct {
 	// BusyAfter is how long transactions should take to become final, waiting for a place included. While they would take
 	// longer, clients are refused with OVERLOADED: several times what an idle network takes.
 	BusyAfter time.Duration
-	// MaxHeld and MaxHeldPerOrigin bound the transactions that wait for parents or time locks, and
-	// HoldPatience for how long.
+	// MaxHeld and MaxHeldPerOrigin bound the transactions that wait for parents or time locks, one of more than 16 KiB
+	// counting as several, and HoldPatience for how long.
 	MaxHeld, MaxHeldPerOrigin int
 	HoldPatience              time.Duration
 	// Shards is the number of tallies, and of owners of outpoints; a power of two.

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/notarynet/notaryd/internal/bubble"
+	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -361,6 +362,33 @@ func TestWaitingBounds(t *testing.T) {
 	w.drop(first)
 	if w.byOrigin["x"] != 3 {
 		t.Errorf("%d held of x", w.byOrigin["x"])
+	}
+}
+
+// TestWaitingBoundsBytes: what is long takes the places of many.
+func TestWaitingBoundsBytes(t *testing.T) {
+	config := DefaultConfig()
+	w := newWaiting(config, newAlarms(), func([]domain.Hash, Origin) {})
+	var held []*flight
+	bytes := 0
+	for i := range config.MaxHeld {
+		f := bare(fmt.Sprint("f", i), fmt.Sprint("origin", i%8), named("p"))
+		f.tx.Raw = make([]byte, gossip.MaxTransaction)
+		w.hold(f, lifecycle.Hold{Parents: []domain.Hash{named("p")}})
+		if slices.Contains(f.got(), "Crowded") {
+			break
+		}
+		held = append(held, f)
+		bytes += len(f.tx.Raw)
+	}
+	if bytes > config.MaxHeld*heldUnit || bytes < config.MaxHeld*heldUnit/2 {
+		t.Errorf("%d MiB are held", bytes>>20)
+	}
+	for _, f := range held {
+		w.drop(f)
+	}
+	if w.places != 0 || len(w.byOrigin) != 0 {
+		t.Errorf("%d places and %v left over", w.places, w.byOrigin)
 	}
 }
 

@@ -14,13 +14,18 @@ import (
 // too, and is asked for again (counting): on a node that is far behind, what waits for parents would leave these no room.
 const certifiedRoom = 2
 
-// waiting holds flights until a parent is final or a time comes, bounded in number, per origin and in
+// heldUnit is how many bytes one that is held may have for its place, and for each further one: so their bytes are bounded
+// with their number, at 64 MB of what others bring where there is room for 4,096.
+const heldUnit = 16 << 10
+
+// waiting holds flights until a parent is final or a time comes, bounded in number and bytes, per origin and in
 // time.
 type waiting struct {
 	mu       sync.Mutex
 	byParent map[domain.Hash][]*flight
-	byOrigin map[string]int
+	byOrigin map[string]int // places
 	held     map[*flight]bool
+	places   int // of all
 
 	most, mostPerOrigin int
 	patience            time.Duration
@@ -72,6 +77,9 @@ func post(f *flight, in lifecycle.Input) func() {
 	}
 }
 
+// placesOf is how many places a flight takes: never more than one origin has.
+func (w *waiting) placesOf(f *flight) int { return min(1+len(f.tx.Raw)/heldUnit, w.mostPerOrigin) }
+
 func (w *waiting) register(f *flight, e lifecycle.Hold) (first, fresh, room bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,10 +89,12 @@ func (w *waiting) register(f *flight, e lifecycle.Hold) (first, fresh, room bool
 		if e.Certified {
 			most, own = certifiedRoom*most, certifiedRoom*own
 		}
-		if len(w.held) >= most || w.byOrigin[origin] >= own {
+		places := w.placesOf(f)
+		if w.places+places > most || w.byOrigin[origin]+places > own {
 			return false, false, false
 		}
-		w.byOrigin[origin]++
+		w.places += places
+		w.byOrigin[origin] += places
 		w.held[f], first = true, true
 	}
 	for _, p := range e.Parents {
@@ -115,7 +125,8 @@ func (w *waiting) drop(f *flight) {
 		return
 	}
 	delete(w.held, f)
-	if w.byOrigin[f.origin.key()]--; w.byOrigin[f.origin.key()] <= 0 {
+	w.places -= w.placesOf(f)
+	if w.byOrigin[f.origin.key()] -= w.placesOf(f); w.byOrigin[f.origin.key()] <= 0 {
 		delete(w.byOrigin, f.origin.key())
 	}
 	for _, in := range f.tx.Inputs {
