@@ -101,6 +101,9 @@ func (v *verifyView) find(p *observation.Proof, want client.Stamp) {
 			return
 		}
 		if data != nil {
+			if v.Conclusion == observation.NoTrustRoot {
+				return // nobody known here signed it: nothing can be said of what it states
+			}
 			v.Name, v.MediaType, v.Transaction = data.Location, data.MediaType, &verdict.Transactions[i]
 			if v.Transaction.Conclusion != observation.Valid {
 				v.Conclusion = v.Transaction.Conclusion

@@ -150,6 +150,30 @@ func TestVerifyExitCodes(t *testing.T) {
 	}
 }
 
+// A stamp proven without the links from what is known here: nobody can tell, and nothing worse happens.
+func TestVerifyWithoutLinks(t *testing.T) {
+	w := newWorld(t).withWallet()
+	if err := w.net.NextEpoch(300_000_000); err != nil {
+		t.Fatal(err)
+	}
+	w.write("a.txt", "a")
+	w.want(exitOK, "stamp", "a.txt")
+	p, err := observation.DecodeFile(w.read("a.txt.notary"), observation.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want(exitOK, "proof", "get", p.Transactions[0].ID.String(), "--short", "-o", "short.notary")
+	for _, proof := range []string{"verify a.txt --proof short.notary", "proof verify short.notary"} {
+		if v := w.verdict(exitNoTrustRoot, append(strings.Fields(proof), "--genesis", "genesis.bin")...); v.Conclusion != "no_trust_root" || v.Reason != "NO_TRUST_ROOT" {
+			t.Errorf("%s: %+v", proof, v)
+		}
+	}
+	w.write("a.txt", "b")
+	if v := w.verdict(exitFailed, "verify", "a.txt", "--proof", "short.notary", "--genesis", "genesis.bin"); v.Reason != "NOT_FOUND" {
+		t.Errorf("of another file: %+v", v)
+	}
+}
+
 // Half of the network is silent: the proof is sound and too weak, and nothing pretends otherwise.
 func TestVerifyNotEnoughWeight(t *testing.T) {
 	w := newWorld(t).withWallet()
