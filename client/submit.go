@@ -78,7 +78,7 @@ func (c *Client) Send(ctx context.Context, from *Account, terms Terms, payments 
 		return nil, err
 	}
 	receipt, err := c.SubmitFinal(ctx, tx)
-	if err == nil || Refused(err) {
+	if err == nil || Refused(err) || Lapsed(err) {
 		from.Release(tx.Spends()...)
 	}
 	if err != nil {
@@ -88,8 +88,12 @@ func (c *Client) Send(ctx context.Context, from *Account, terms Terms, payments 
 }
 
 // Refused reports whether an error of Submit means that the transaction is dead: what it would have
-// spent may be spent otherwise. Everything else leaves the outcome open.
+// spent may be spent otherwise. Everything else leaves the outcome open, Lapsed too where the transaction was
+// submitted before.
 func Refused(err error) bool {
+	if Lapsed(err) {
+		return false
+	}
 	var dead *RejectedError
 	if errors.As(err, &dead) {
 		return true
@@ -104,6 +108,13 @@ func Refused(err error) bool {
 	}
 	// Reasons below those of the service speak of the transaction.
 	return e.Reason != notaryv1.Reason_REASON_UNSPECIFIED && e.Reason < notaryv1.Reason_REASON_INVALID_ARGUMENT
+}
+
+// Lapsed reports whether an error of Submit says that the validity window of the transaction is closed. The
+// window gates first votes alone: a transaction that is submitted for the first time is dead then. One that was
+// submitted before may be final where somebody voted for it in time, which a node that is behind does not know.
+func Lapsed(err error) bool {
+	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_CLOSED))
 }
 
 func rejected(s *notaryv1.TransactionStatus) error {

@@ -53,6 +53,11 @@ func Overloaded(pause time.Duration) error {
 	return asStatus(codes.ResourceExhausted, refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "too busy"), pause, nil)
 }
 
+// Refusal is the error of a node that refuses a call for a reason.
+func Refusal(reason notaryv1.Reason, detail string) error {
+	return refuse(refusal.New(reason, "", "%s", detail), nil)
+}
+
 // Down is the error of a node that cannot be reached.
 func Down() error { return status.Error(codes.Unavailable, "connection refused") }
 

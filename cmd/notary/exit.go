@@ -44,7 +44,7 @@ const exitCodesText = `Exit codes are stable; scripts may rely on them.
    6  wrong network: the node, address or proof belongs to another one
    7  the wallet is missing, damaged or locked: see the reason
    8  not enough funds
-   9  not there yet: time ran out; a transaction may still become final
+   9  not there yet: time ran out, or something failed on the way; a transaction may still become final
   10  refused by the node or rejected by the network: it will never be final
 
 Every error is one line on standard error and ends with its reason in brackets, such as
@@ -246,7 +246,7 @@ func explainNode(err error) *failure {
 		return &failure{exit: exitUnreachable, reason: name(err), hint: "try again in a moment"}
 	case reason == notaryv1.Reason_REASON_NOT_FINAL:
 		return &failure{exit: exitOpen, reason: name(err), hint: "follow it with notary tx watch"}
-	case remote && client.Refused(err):
+	case remote && (client.Refused(err) || client.Lapsed(err)):
 		return &failure{exit: exitRefused, reason: name(err), hint: hintFor(reason)}
 	case remote && reason == notaryv1.Reason_REASON_UNSPECIFIED:
 		return &failure{exit: exitFailed, reason: strings.ToUpper(e.Code.String()), hint: hintForCode(e.Code)}

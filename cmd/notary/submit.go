@@ -97,7 +97,11 @@ func (a *app) over(ctx context.Context, c *client.Client, p wallet.Pending) (boo
 	case err != nil:
 		return false, err
 	}
-	return client.Decided(answer.GetStatus()), nil
+	s := answer.GetStatus()
+	if s.GetRejection().GetReason() == notaryv1.Reason_REASON_WINDOW_CLOSED {
+		return uint64(a.now().UnixMilli()) > p.UntilMS, nil // this node came too late, by its clock
+	}
+	return client.Decided(s), nil
 }
 
 // settled forgets a transaction of the wallet that is final or dead.
@@ -114,7 +118,8 @@ func (a *app) settled(ctx context.Context, id domain.Hash) error {
 }
 
 // follow submits a transaction and waits, showing its weight, until it has reached a level. A final one
-// comes with its verified proof.
+// comes with its verified proof; where that is wanting, the error does not speak of the transaction, and the
+// outcome stands beside it.
 func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
 	started := a.now()
 	// Whoever waits for finality sees the weight grow; the other levels are passed too quickly for that.
@@ -133,7 +138,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw 
 	if status.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
 		proof, verdict, err := c.Proof(ctx, id)
 		if err != nil {
-			return nil, fmt.Errorf("transaction %s is final, but no proof came: %w", id, err)
+			return out, unproven(id, err)
 		}
 		out.proof, out.heldView = proof, viewHeld(status)
 		if out.Held {
@@ -149,34 +154,65 @@ func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw 
 	return out, nil
 }
 
-// finish is follow for a transaction of the wallet, which is forgotten as soon as it is decided.
+// unproven is the error of a transaction that is final as the node says, which has to show it.
+func unproven(id domain.Hash, err error) error {
+	f := explain(err)
+	f.err = fmt.Errorf("the node calls transaction %s final, but no proof came: %w", id, err)
+	if f.exit == exitRefused { // what is refused is the proof
+		f.exit, f.hint = exitFailed, "ask another node with --node"
+	}
+	return f
+}
+
+// finish is follow for a new transaction of the wallet, which is forgotten as soon as it is decided.
 func (a *app) finish(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
 	out, err := a.follow(ctx, c, id, raw, level)
-	if err == nil && out.proof != nil || client.Refused(err) {
-		if e := a.settled(ctx, id); e != nil {
-			// The next transaction finds out for itself; what this one came to is more important.
-			a.tell("notary: %v", e)
-		}
+	if err == nil && out.proof != nil || out == nil && (client.Refused(err) || client.Lapsed(err)) {
+		a.forget(ctx, id)
 	}
 	return out, err
 }
 
+// resume is finish for a transaction that was perhaps submitted before: whoever has not heard of it cannot tell
+// that nobody has.
+func (a *app) resume(ctx context.Context, c *client.Client, id domain.Hash, raw []byte) (*outcome, error) {
+	out, err := a.follow(ctx, c, id, raw, client.WaitFinal)
+	switch {
+	case err == nil || out == nil && client.Refused(err):
+		a.forget(ctx, id)
+	case out == nil && client.Lapsed(err):
+		return nil, &failure{exitOpen, name(err), "ask another node with --node before you pay anew",
+			fmt.Errorf("the window of transaction %s is closed and this node has heard of no vote for it; where others have, it may be final: %w", id, err)}
+	}
+	return out, err
+}
+
+// forget is settled for a transaction whose outcome is about to be told.
+func (a *app) forget(ctx context.Context, id domain.Hash) {
+	if err := a.settled(ctx, id); err != nil {
+		// The next transaction finds out for itself; what this one came to is more important.
+		a.tell("notary: %v", err)
+	}
+}
+
 // undecided says what to do when it is not known what will become of a transaction.
 func (a *app) undecided(ctx context.Context, id domain.Hash, err error) error {
-	if client.Refused(err) {
+	if client.Refused(err) || client.Lapsed(err) {
 		return err
 	}
 	f := explain(err)
-	switch {
-	case ctx.Err() != nil || f.exit == exitOpen:
+	if ctx.Err() != nil || f.exit == exitOpen {
 		return &failure{exitOpen, "WAIT_EXPIRED", "follow it with notary tx watch " + id.String(),
 			fmt.Errorf("transaction %s is not there yet and may still become final: %w", id, cause(ctx, err))}
-	case f.exit == exitUnreachable:
-		f.hint = "submit the very same transaction again with notary tx resubmit " + id.String() + ", which never pays twice"
+	}
+	f.hint = "submit the very same transaction again with notary tx resubmit " + id.String() + ", which never pays twice"
+	if f.exit == exitUnreachable {
 		f.err = fmt.Errorf("transaction %s may or may not have reached the node: %w", id, err)
 		return f
 	}
-	return err
+	// Whatever else went wrong here, the node may have passed it on before.
+	f.exit, f.err = exitOpen, fmt.Errorf("transaction %s may still become final: %w", id, err)
+	return f
 }
 
 // cause names our own limit where that is what ended a call.

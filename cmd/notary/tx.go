@@ -284,7 +284,7 @@ func (a *app) txResubmit() *cobra.Command {
 					continue
 				}
 				return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
-					out, err := a.finish(ctx, c, p.ID, p.Raw, client.WaitFinal)
+					out, err := a.resume(ctx, c, p.ID, p.Raw)
 					if err != nil {
 						return err
 					}

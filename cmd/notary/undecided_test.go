@@ -1,0 +1,66 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/notarynet/notaryd/client/clienttest"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+// Whatever fails once the node has a transaction leaves open what becomes of it: nothing then sounds as if a
+// second payment were in order.
+func TestFailureAfterSubmission(t *testing.T) {
+	for reason, failure := range map[string]error{
+		"INTERNAL":  status.Error(codes.Internal, "stream terminated by RST_STREAM"),
+		"NOT_FOUND": clienttest.Refusal(notaryv1.Reason_REASON_NOT_FOUND, "never heard of it"), // a node that lost it when it started again
+		"UNKNOWN":   status.Error(codes.Unknown, "a proxy"),
+	} {
+		w := newWorld(t).withWallet()
+		// GetNetwork, ListUnspent and SubmitTransaction pass; WatchTransaction does not.
+		w.net.Set(clienttest.Faults{Failures: []error{nil, nil, nil, failure}})
+		stderr := w.refused(exitOpen, reason, "send", w.bob(), "1")
+		_, rest, found := strings.Cut(stderr, "notary tx resubmit ")
+		if !found || !strings.Contains(stderr, "may still become final") {
+			t.Fatalf("said %s", stderr)
+		}
+		w.want(exitOK, "tx", "resubmit", rest[:64])
+		if out := w.want(exitOK, "balance", w.bob()); out != "1 coin\n" {
+			t.Errorf("bob has %s", out)
+		}
+	}
+}
+
+// What a node says of a proof that it should give is nothing about the transaction, which is final.
+func TestFailureOfTheProof(t *testing.T) {
+	w := newWorld(t).withWallet()
+	id := idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json"))
+	w.want(exitOK, "tx", "watch", id)
+	// GetNetwork and SubmitTransaction pass, which tells that it is final; GetAcceptanceProof does not.
+	w.net.Set(clienttest.Faults{Failures: []error{nil, nil, clienttest.Refusal(notaryv1.Reason_REASON_BAD_SIGNATURE, "of this transaction")}})
+	stderr := w.refused(exitFailed, "BAD_SIGNATURE", "tx", "resubmit", id)
+	if strings.Contains(stderr, "nothing was paid") || !strings.Contains(stderr, "calls transaction "+id+" final") {
+		t.Errorf("said %s", stderr)
+	}
+	w.want(exitOK, "tx", "resubmit", id) // it was not forgotten
+}
+
+// The window gates first votes alone. A node that never heard of those that others cast in time finds it closed:
+// the transaction may be final all the same.
+func TestResubmittedToANodeThatNeverHeardOfIt(t *testing.T) {
+	w := newWorld(t).withWallet()
+	id := idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json"))
+	w.want(exitOK, "tx", "watch", id)
+	w.net.Set(clienttest.Faults{Failures: []error{nil, clienttest.Refusal(notaryv1.Reason_REASON_WINDOW_CLOSED, "now 1")}})
+	stderr := w.refused(exitOpen, "WINDOW_CLOSED", "tx", "resubmit", id)
+	if !strings.Contains(stderr, "--node") {
+		t.Errorf("said %s", stderr)
+	}
+	w.want(exitOK, "tx", "resubmit", id)
+	if out := w.want(exitOK, "balance", w.bob()); out != "1 coin\n" {
+		t.Errorf("bob has %s", out)
+	}
+}
