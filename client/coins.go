@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"math/bits"
 	"slices"
 
@@ -32,30 +33,90 @@ func (c *Coin) Spendable(nowMS uint64) bool {
 	return open && money && o.Amount > 0 && o.Counterparty.IsZero()
 }
 
-// Coins are all live outputs of an address, in the node's order.
+// Bounds on what is kept of a list of outputs, which a node may make as long as it likes, and others do with
+// small payments.
+const (
+	// maxCoins is among how many coins a payment chooses: those listed first.
+	maxCoins = 1 << 18
+	// maxListed bounds a whole list in bytes, each output counting its data and coinBytes.
+	maxListed = 64 << 20
+	coinBytes = 256
+)
+
+// Coins are all live outputs of an address, in the node's order. A list of more than 262,144 outputs, or
+// of 64 MiB of data in fewer, is refused with LIMIT_EXCEEDED.
 func (c *Client) Coins(ctx context.Context, address utxo.Address) ([]Coin, error) {
 	var coins []Coin
-	token := ""
-	for {
-		page, err := call(ctx, c, c.api.ListUnspent, &notaryv1.ListUnspentRequest{
-			Address:   c.FormatAddress(address),
-			PageSize:  1000,
-			PageToken: token,
-		})
+	size := 0
+	for coin, err := range c.listed(ctx, address) {
 		if err != nil {
 			return nil, err
 		}
-		for i, u := range page.GetOutputs() {
-			coin, err := coinFrom(u)
-			if err != nil {
-				return nil, refusal.Under(fmt.Sprintf("outputs[%d]", i), err)
-			}
-			coins = append(coins, coin)
+		size += coinBytes
+		if coin.Output.Data != nil {
+			size += len(coin.Output.Data.Payload)
 		}
-		if token = page.GetNextPageToken(); token == "" {
-			return coins, nil
+		if size > maxListed {
+			return nil, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "outputs", "the node lists more than %d MiB of them", maxListed>>20)
+		}
+		coins = append(coins, coin)
+	}
+	return coins, nil
+}
+
+// funds are the outputs of an address to pay from, without their data.
+func (c *Client) funds(ctx context.Context, address utxo.Address) ([]Coin, error) {
+	var coins []Coin
+	for coin, err := range c.listed(ctx, address) {
+		if err != nil {
+			return nil, err
+		}
+		coin.Output.Data = nil
+		if coins = append(coins, coin); len(coins) == maxCoins {
+			break
 		}
 	}
+	return coins, nil
+}
+
+// listed yields the live outputs of an address page by page; an error is the last.
+func (c *Client) listed(ctx context.Context, address utxo.Address) iter.Seq2[Coin, error] {
+	return func(yield func(Coin, error) bool) {
+		for token := ""; ; {
+			page, err := call(ctx, c, c.api.ListUnspent, &notaryv1.ListUnspentRequest{
+				Address:   c.FormatAddress(address),
+				PageSize:  1000,
+				PageToken: token,
+			})
+			if err == nil {
+				err = goesOn(len(page.GetOutputs()), page.GetNextPageToken())
+			}
+			if err != nil {
+				yield(Coin{}, err)
+				return
+			}
+			for i, u := range page.GetOutputs() {
+				coin, err := coinFrom(u)
+				if err != nil {
+					err = refusal.Under(fmt.Sprintf("outputs[%d]", i), err)
+				}
+				if !yield(coin, err) || err != nil {
+					return
+				}
+			}
+			if token = page.GetNextPageToken(); token == "" {
+				return
+			}
+		}
+	}
+}
+
+// goesOn refuses a page that holds nothing and is not the last: a list of such pages need never end.
+func goesOn(held int, next string) error {
+	if held == 0 && next != "" {
+		return refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "next_page_token", "the node's list goes on with nothing in it")
+	}
+	return nil
 }
 
 // FormatAddress is the text form of an address on this network.

@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 )
 
 // Explorer is the bare service that tells what a node holds and knows, for calls that this package does
@@ -29,10 +31,15 @@ func (c *Client) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetCont
 func (c *Client) Peers(ctx context.Context) (peers []*notaryv1.PeerSummary, err error) {
 	for token := ""; ; {
 		answer, err := call(ctx, c, c.Explorer().ListPeers, &notaryv1.ListPeersRequest{PageSize: 1000, PageToken: token})
+		if err == nil {
+			err = goesOn(len(answer.GetPeers()), answer.GetNextPageToken())
+		}
 		if err != nil {
 			return nil, err
 		}
-		peers = append(peers, answer.GetPeers()...)
+		if peers = append(peers, answer.GetPeers()...); len(peers) > group.MaxMembers {
+			return nil, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "peers", "the node lists more than %d of them", group.MaxMembers)
+		}
 		if token = answer.GetNextPageToken(); token == "" {
 			return peers, nil
 		}

@@ -132,7 +132,7 @@ var issued = func() (p utxo.Product) {
 
 // build chooses coins for the outputs and signs.
 func (c *Client) build(ctx context.Context, from *Account, terms Terms, outputs []utxo.Output) (*Transaction, error) {
-	coins, err := c.Coins(ctx, from.Address)
+	coins, err := c.funds(ctx, from.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -153,6 +153,9 @@ func (n *Network) ListUnspent(_ context.Context, req *notaryv1.ListUnspentReques
 	if to < len(list) {
 		answer.NextPageToken = strconv.Itoa(to)
 	}
+	if n.faults.Unspent != nil {
+		n.faults.Unspent(answer)
+	}
 	return answer, nil
 }
 

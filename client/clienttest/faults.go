@@ -33,6 +33,8 @@ type Faults struct {
 	Proof func([]byte) []byte
 	// Transaction changes the answer of GetTransaction.
 	Transaction func(*notaryv1.GetTransactionResponse)
+	// Unspent changes every page of ListUnspent.
+	Unspent func(*notaryv1.ListUnspentResponse)
 	// Network changes the answer of GetNetwork.
 	Network func(*notaryv1.GetNetworkResponse)
 	// Failures are returned by the next calls, one each, in place of an answer.
