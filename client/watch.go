@@ -11,6 +11,7 @@ import (
 
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -31,34 +32,45 @@ func (c *Client) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2
 
 // WatchAcceptances yields every transaction that becomes final at the node, from a cursor on: "" starts
 // with the next one, "0" with the first that the node holds. A broken stream is taken up again after the
-// last element, so nothing is left out or repeated; CURSOR_GAP says that this is impossible. Proofs carry
-// the links from the latest group known here, and are not verified: see Verify.
+// last element, so nothing is left out or repeated; CURSOR_GAP says that this is impossible, as it is before the
+// first element of a stream that started with the next one. Proofs carry the links from the latest group known
+// here, and are not verified: see Verify.
 func (c *Client) WatchAcceptances(ctx context.Context, cursor string, withProofs bool) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
-	open := func(ctx context.Context) (grpc.ServerStreamingClient[notaryv1.WatchAcceptancesResponse], error) {
+	return followLog(ctx, c.retry, cursor, func(ctx context.Context, cursor string) (grpc.ServerStreamingClient[notaryv1.WatchAcceptancesResponse], error) {
 		return c.api.WatchAcceptances(ctx, &notaryv1.WatchAcceptancesRequest{Cursor: cursor, WithProofs: withProofs, KnownEpoch: c.Known().Epoch()})
-	}
-	return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
-		for m, err := range follow(ctx, c.retry, open) {
-			if err == nil {
-				cursor = m.GetCursor()
-			}
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}
+	})
 }
 
 // WatchAddress yields every output of an address that is created or spent, from a cursor on, as
 // WatchAcceptances does.
 func (c *Client) WatchAddress(ctx context.Context, address utxo.Address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
-	open := func(ctx context.Context) (grpc.ServerStreamingClient[notaryv1.WatchAddressResponse], error) {
+	return followLog(ctx, c.retry, cursor, func(ctx context.Context, cursor string) (grpc.ServerStreamingClient[notaryv1.WatchAddressResponse], error) {
 		return c.api.WatchAddress(ctx, &notaryv1.WatchAddressRequest{Address: c.FormatAddress(address), Cursor: cursor})
-	}
-	return func(yield func(*notaryv1.WatchAddressResponse, error) bool) {
-		for m, err := range follow(ctx, c.retry, open) {
+	})
+}
+
+// followLog is follow for a log with cursors.
+func followLog[T any, M interface {
+	*T
+	GetCursor() string
+}](ctx context.Context, r Retry, cursor string, open func(context.Context, string) (grpc.ServerStreamingClient[T], error)) iter.Seq2[M, error] {
+	return func(yield func(M, error) bool) {
+		begun := false
+		resume := func(ctx context.Context) (grpc.ServerStreamingClient[T], error) {
+			if begun && cursor == "" {
+				return nil, refusal.New(notaryv1.Reason_REASON_CURSOR_GAP, "cursor", "the stream broke before its first element: what came meanwhile is not known")
+			}
+			stream, err := open(ctx, cursor)
+			if err == nil && cursor == "" {
+				// The node takes the place in its log before it sends the headers.
+				header, err := stream.Header()
+				begun = err == nil && header != nil
+			}
+			return stream, err
+		}
+		for m, err := range follow(ctx, r, resume) {
 			if err == nil {
-				cursor = m.GetCursor()
+				cursor = M(m).GetCursor()
 			}
 			if !yield(m, err) || err != nil {
 				return

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -17,7 +18,9 @@ import (
 // WatchAcceptances gives what is final from the cursor on and ends the stream as a broken one does when
 // it has given three, so that clients show how they resume.
 func (n *Network) WatchAcceptances(req *notaryv1.WatchAcceptancesRequest, stream grpc.ServerStreamingServer[notaryv1.WatchAcceptancesResponse]) error {
-	from, err := strconv.Atoi(cmp.Or(req.GetCursor(), "0"))
+	n.mu.Lock()
+	from, err := strconv.Atoi(cmp.Or(req.GetCursor(), strconv.Itoa(len(n.log))))
+	n.mu.Unlock()
 	if err != nil {
 		return refuse(refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "cursor", "not a number"), nil)
 	}
@@ -40,8 +43,7 @@ func (n *Network) WatchAcceptances(req *notaryv1.WatchAcceptancesRequest, stream
 		n.mu.Unlock()
 		switch {
 		case end:
-			<-stream.Context().Done()
-			return stream.Context().Err()
+			return n.idle(stream)
 		case i-from == 3:
 			return Down()
 		}
@@ -59,7 +61,7 @@ func (n *Network) WatchAddress(req *notaryv1.WatchAddressRequest, stream grpc.Se
 	if err != nil {
 		return err
 	}
-	from, err := strconv.Atoi(cmp.Or(req.GetCursor(), "0"))
+	from, err := strconv.Atoi(cmp.Or(req.GetCursor(), strconv.Itoa(len(events))))
 	if err != nil || from > len(events) {
 		return refuse(refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "cursor", "not a place in the log"), nil)
 	}
@@ -68,8 +70,44 @@ func (n *Network) WatchAddress(req *notaryv1.WatchAddressRequest, stream grpc.Se
 			return err
 		}
 	}
-	<-stream.Context().Done()
-	return stream.Context().Err()
+	return n.idle(stream)
+}
+
+// idle keeps a stream open that has nothing more to say, until the client ends it or BreakStreams breaks it.
+func (n *Network) idle(stream grpc.ServerStream) error {
+	if err := stream.SendHeader(metadata.MD{}); err != nil && stream.Context().Err() != nil {
+		return stream.Context().Err()
+	} // else they went out with the first element
+	n.mu.Lock()
+	broken := n.broken
+	n.idling++
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		n.idling--
+		n.mu.Unlock()
+	}()
+	select {
+	case <-stream.Context().Done():
+		return stream.Context().Err()
+	case <-broken:
+		return Down()
+	}
+}
+
+// Idling is how many streams of WatchAcceptances and WatchAddress wait for what comes next.
+func (n *Network) Idling() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.idling
+}
+
+// BreakStreams ends these streams as a lost connection does.
+func (n *Network) BreakStreams() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.broken)
+	n.broken = make(chan struct{})
 }
 
 // history is all that happened to an address since genesis. The lock is held.

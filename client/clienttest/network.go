@@ -43,6 +43,8 @@ type Network struct {
 	links   []*observation.Link
 	log     []domain.Hash // final transactions, in order
 	calls   map[string]int
+	idling  int           // streams that wait for what comes next
+	broken  chan struct{} // closed to break them
 }
 
 // record is one transaction and what became of it.
@@ -69,6 +71,7 @@ func New(name string, grants ...Grant) (*Network, error) {
 		claims:  map[utxo.Outpoint]domain.Hash{},
 		infos:   map[utxo.Product]*notaryv1.ProductInfo{},
 		calls:   map[string]int{},
+		broken:  make(chan struct{}),
 	}
 	for i := range Nodes {
 		n.keys = append(n.keys, domain.NewPrivateKey(domain.Sum("clienttest", []byte(name), []byte{byte(i)})))
