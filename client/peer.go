@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -78,21 +79,35 @@ func (c *Client) Speak(ctx context.Context, master domain.PrivateKey, edit func(
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.Submit(ctx, tx.Raw, WaitFinal)
+	_, err = c.SubmitFinal(ctx, &Transaction{Tx: tx})
 	return last, err
 }
 
 // spoken is the newest metadata of a peer, and what its next version spends; of version 0 where there is none.
+// The node says where it is, and the proof what it is: the next version repeats it under the master key.
 func (c *Client) spoken(ctx context.Context, master domain.PublicKey) (*group.Peer, utxo.Outpoint, error) {
-	coins, err := c.Coins(ctx, utxo.KeyLock(master).Address())
-	if err != nil {
-		return nil, utxo.Outpoint{}, err
-	}
-	for _, coin := range coins {
-		if coin.Output.Kind != notaryv1.OutputKind_OUTPUT_KIND_PEER || coin.Output.Data == nil {
+	for coin, err := range c.listed(ctx, utxo.KeyLock(master).Address()) {
+		if err != nil {
+			return nil, utxo.Outpoint{}, err
+		}
+		if coin.Output.Kind != notaryv1.OutputKind_OUTPUT_KIND_PEER {
 			continue
 		}
-		p, err := group.DecodePeer(coin.Output.Data.Payload)
+		proof, _, err := c.Proof(ctx, coin.Outpoint.Tx)
+		if err != nil {
+			return nil, utxo.Outpoint{}, err
+		}
+		output, err := ProvenOutput(proof, coin.Outpoint)
+		if err != nil {
+			return nil, utxo.Outpoint{}, err
+		}
+		if output.Kind != notaryv1.OutputKind_OUTPUT_KIND_PEER || output.Data == nil {
+			return nil, utxo.Outpoint{}, fmt.Errorf("the node's answer holds no peer metadata: %s is another output", coin.Outpoint)
+		}
+		p, err := group.DecodePeer(output.Data.Payload)
+		if err == nil && p.Master != master {
+			err = errors.New("it is that of another peer")
+		}
 		if err != nil {
 			return nil, utxo.Outpoint{}, fmt.Errorf("the node's answer holds no peer metadata: %w", err)
 		}

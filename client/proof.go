@@ -146,3 +146,16 @@ func Proven(p *observation.Proof, id domain.Hash) (*utxo.Tx, error) {
 	}
 	return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transactions", "the proof does not carry %s", id)
 }
+
+// ProvenOutput is an output of a transaction that a verified proof carries. NOT_FOUND says that it carries no
+// such output, whatever a node said of it.
+func ProvenOutput(p *observation.Proof, o utxo.Outpoint) (*utxo.Output, error) {
+	tx, err := Proven(p, o.Tx)
+	if err != nil {
+		return nil, err
+	}
+	if uint64(o.Index) >= uint64(len(tx.Outputs)) {
+		return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transactions", "%s has %d outputs, none at %d", o.Tx, len(tx.Outputs), o.Index)
+	}
+	return &tx.Outputs[o.Index], nil
+}
