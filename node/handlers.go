@@ -73,7 +73,7 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 		if sh.lately.holds(tx.ID) {
 			continue
 		}
-		if _, err := sh.intake(ctx, tx, origin, true); err != nil {
+		if _, err := sh.intakeNew(ctx, tx, origin, true); err != nil {
 			verdict = gossip.Ignore
 		}
 	}
