@@ -49,14 +49,7 @@ func (n *Node) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetContes
 	sh := n.sh
 	t := contestTale{now: nowMS(), group: sh.group(), self: sh.self}
 	var found bool
-	err := sh.ask(ctx, func(r *record) {
-		t.contestView, found = r.view(id)
-		for _, m := range t.members {
-			if m.undecided() {
-				t.point, _ = r.facilitated(m.tx)
-			}
-		}
-	})
+	err := sh.ask(ctx, func(r *record) { t.contestView, t.point, found = r.contest(id) })
 	if err != nil {
 		return nil, err
 	}

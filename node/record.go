@@ -119,16 +119,21 @@ func (r *record) position(place uint64) (int, bool) {
 }
 
 // component is every transaction that is linked to one by conflicts, through those that are kept. Nothing
-// where the first is not kept.
+// where the first is not kept. Each outpoint is gone through once: after a double spend is decided, any number of losers
+// may still come to it.
 func (r *record) component(tx domain.Hash, keep func(*contender) bool) []*contender {
 	start := r.txs[tx]
 	if start == nil || !keep(start) {
 		return nil
 	}
-	seen := map[domain.Hash]bool{tx: true}
+	seen, walked := map[domain.Hash]bool{tx: true}, make(map[utxo.Outpoint]bool)
 	list := []*contender{start}
 	for i := 0; i < len(list); i++ {
 		for _, o := range list[i].spends {
+			if walked[o] {
+				continue
+			}
+			walked[o] = true
 			for _, rival := range r.points[o] {
 				if c := r.txs[rival]; !seen[rival] && keep(c) {
 					seen[rival] = true
@@ -173,6 +178,19 @@ func (r *record) view(tx domain.Hash) (v contestView, ok bool) {
 	}
 	v.lowest = lowest(list)
 	return v, true
+}
+
+// contest is the contest of a transaction with the outpoint that names the facilitators of what is undecided of it: of
+// the member with the highest id, where that falls into parts. The outpoint is zero where all is decided.
+func (r *record) contest(tx domain.Hash) (v contestView, point utxo.Outpoint, ok bool) {
+	v, ok = r.view(tx)
+	for i := range slices.Backward(v.members) {
+		if v.members[i].undecided() {
+			point, _ = r.facilitated(v.members[i].tx)
+			break
+		}
+	}
+	return v, point, ok
 }
 
 // facilitated is the outpoint that names the facilitators of what is undecided of a transaction's contest.
