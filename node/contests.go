@@ -66,7 +66,7 @@ func (n *Node) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetContes
 	out := &notaryv1.GetContestResponse{Contest: t.summary()}
 	var votes []conflict.Vote
 	for _, m := range t.members {
-		cast, err := sh.counting.votes(ctx, m.tx)
+		cast, err := sh.votesOn(ctx, m.tx)
 		if err != nil {
 			return nil, err
 		}

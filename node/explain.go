@@ -137,7 +137,7 @@ func (n *Node) story(ctx context.Context, id domain.Hash) (*story, error) {
 // find reads the status and the bytes. A transaction that is known by votes alone is being resolved.
 func (s *story) find(ctx context.Context, n *Node, id domain.Hash) (raw []byte, err error) {
 	sh := n.sh
-	if s.votes, err = sh.counting.votes(ctx, id); err != nil {
+	if s.votes, err = sh.votesOn(ctx, id); err != nil {
 		return nil, err
 	}
 	if f := sh.flights.get(id); f != nil {
@@ -201,13 +201,30 @@ func (s *story) contend(ctx context.Context, sh *shell, id domain.Hash) error {
 
 // ask runs a question about the contests where they are kept.
 func (sh *shell) ask(ctx context.Context, question func(*record)) error {
+	return sh.askOwners(ctx, func(ctx context.Context) error {
+		return sh.arena.ask(ctx, func() { question(sh.arena.record) })
+	})
+}
+
+// votesOn asks for the votes that are counted for a transaction.
+func (sh *shell) votesOn(ctx context.Context, tx domain.Hash) (votes []conflict.Vote, err error) {
+	err = sh.askOwners(ctx, func(ctx context.Context) error {
+		votes, err = sh.counting.votes(ctx, tx)
+		return err
+	})
+	return votes, err
+}
+
+// askOwners puts a question to owners for whoever calls from outside. They answer nobody before the node is up and after it has
+// ended, so the wait ends with the node too, and SHUTTING_DOWN says so.
+func (sh *shell) askOwners(ctx context.Context, question func(context.Context) error) error {
 	if err := sh.begun(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(sh.ctx, cancel)()
-	err := sh.arena.ask(ctx, func() { question(sh.arena.record) })
+	err := question(ctx)
 	if err != nil && sh.ctx.Err() != nil {
 		return shuttingDown()
 	}
@@ -272,7 +289,7 @@ func (s *story) count(ctx context.Context, sh *shell, id domain.Hash) error {
 	slices.SortFunc(s.votes, compareVotes)
 	all := slices.Clone(s.votes)
 	for _, other := range s.members {
-		votes, err := sh.counting.votes(ctx, other)
+		votes, err := sh.votesOn(ctx, other)
 		if err != nil {
 			return err
 		}
