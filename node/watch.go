@@ -119,7 +119,7 @@ func (n *Node) WatchAddress(ctx context.Context, address, cursor string) iter.Se
 			return
 		}
 		n.follow(ctx, func() (bool, error) {
-			page, err := sh.store.AddressLog(addr, from, logPage)
+			page, more, err := sh.store.AddressLog(addr, from, logPage)
 			if err != nil {
 				return false, err
 			}
@@ -133,7 +133,7 @@ func (n *Node) WatchAddress(ctx context.Context, address, cursor string) iter.Se
 				}
 				from = e.Cursor + 1
 			}
-			return len(page) == logPage, nil
+			return more, nil
 		}, func(err error) { yield(nil, err) })
 	}
 }

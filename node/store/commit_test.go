@@ -234,7 +234,7 @@ func TestConcurrentCalls(t *testing.T) {
 				if _, _, err := s.Unspent(a, nil, 1000); err != nil {
 					report("unspent: %v", err)
 				}
-				if _, err := s.AddressLog(a, 0, 1000); err != nil {
+				if _, _, err := s.AddressLog(a, 0, 1000); err != nil {
 					report("address log: %v", err)
 				}
 			}

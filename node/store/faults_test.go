@@ -106,7 +106,7 @@ func checkSilent(t *testing.T, s *Store) {
 		"IsFinal":          func() error { _, err := s.IsFinal(o.Tx); return err },
 		"Unspent":          func() error { _, _, err := s.Unspent(owners[0], nil, 1); return err },
 		"Balance":          func() error { _, err := s.Balance(owners[0]); return err },
-		"AddressLog":       func() error { _, err := s.AddressLog(owners[0], 0, 1); return err },
+		"AddressLog":       func() error { _, _, err := s.AddressLog(owners[0], 0, 1); return err },
 		"ProductInfo":      func() error { _, _, err := s.ProductInfo(gold); return err },
 		"Observation":      func() error { _, _, err := s.Observation(ownChain(0), 1); return err },
 		"Usage":            func() error { _, err := s.Usage(); return err },
@@ -203,7 +203,7 @@ func TestCorruptRecords(t *testing.T) {
 	}{
 		"live":    {appendOutpointKey(nil, ClassLive, o), func(s *Store) error { _, _, err := s.Lookup(o); return err }},
 		"address": {addressKey{owners[0], utxo.Product{}, o}.append(nil), func(s *Store) error { _, err := s.Balance(owners[0]); return err }},
-		"event":   {appendAddressLogKey(nil, owners[0], cursor(0, 0)), func(s *Store) error { _, err := s.AddressLog(owners[0], 0, 9); return err }},
+		"event":   {appendAddressLogKey(nil, owners[0], cursor(0, 0)), func(s *Store) error { _, _, err := s.AddressLog(owners[0], 0, 9); return err }},
 		"product": {appendHashKey(nil, ClassProduct, gold), func(s *Store) error { _, _, err := s.ProductInfo(gold); return err }},
 		"final":   {appendHashKey(nil, ClassFinal, gold), func(s *Store) error { _, _, err := s.Transaction(gold); return err }},
 		"vote": {append([]byte{byte(ClassVote)}, make([]byte, 41)...), func(s *Store) error {

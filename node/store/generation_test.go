@@ -140,3 +140,38 @@ func TestPagesEndWithTheirBytes(t *testing.T) {
 		t.Errorf("%d outputs on %d pages", len(seen), pages)
 	}
 }
+
+// TestLogPagesEndWithTheirBytes: whoever follows an address keeps no more of its log than 64 KiB of data and one event, and leaves
+// nothing out.
+func TestLogPagesEndWithTheirBytes(t *testing.T) {
+	s := openTest(t)
+	const n = 6
+	for i := range n {
+		tx := makeTx(t, uint64(i), []utxo.Outpoint{genesisOutpoint(i)}, document(owners[0], 190_000))
+		if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := 0
+	for from, more := uint64(0), true; more; {
+		var page []AddressEvent
+		var err error
+		if page, more, err = s.AddressLog(owners[0], from, 256); err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, e := range page {
+			if e.Output.Data != nil && len(e.Output.Data.Payload) == 190_000 {
+				seen++
+			}
+			size += len(e.Output.AppendTo(nil))
+			from = e.Cursor + 1
+		}
+		if size > maxLogPage+utxo.MaxOutputBytes {
+			t.Errorf("a page of %d bytes", size)
+		}
+	}
+	if seen != n {
+		t.Errorf("%d events of %d", seen, n)
+	}
+}

@@ -148,7 +148,7 @@ func TestReplay(t *testing.T) {
 	if err := s.CommitFinal(finals); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.AddressLog(addressOf(99), 0, 10); err != nil || s.index.written() != 0 {
+	if _, _, err := s.AddressLog(addressOf(99), 0, 10); err != nil || s.index.written() != 0 {
 		t.Errorf("%d are indexed for an address that nobody pays, %v", s.index.written(), err)
 	}
 	crashed := mem.CrashClone(vfs.CrashCloneCfg{})

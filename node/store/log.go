@@ -67,45 +67,55 @@ func cursor(seq uint64, event int) uint64 { return seq<<cursorBits | uint64(even
 // watch that starts at CursorAfter(LastSeq()) sees only what is new.
 func CursorAfter(seq uint64) uint64 { return cursor(seq+1, 0) }
 
+// maxLogPage ends a page of events whose outputs have so many bytes of data. Whoever follows the log keeps a page for as long
+// as its reader is slow, so it is shorter than a page that is handed out at once.
+const maxLogPage = 1 << 16
+
 // AddressLog lists the outputs of an address that were created or spent, in final order, at most limit
-// events from a cursor on; 0 is the beginning. What is not yet on disk is left out.
-func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []AddressEvent, err error) {
+// events, or 64 KiB of data and one more, from a cursor on; 0 is the beginning. more says that the page ended before the
+// log did. What is not yet on disk is left out.
+func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []AddressEvent, more bool, err error) {
 	if err := s.enter(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer s.leave()
 	end := CursorAfter(s.durable.Load())
 	if from >= end || limit <= 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err := s.bringUpFor(a); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	snapshot := s.db.NewSnapshot()
 	defer func() {
 		if e := snapshot.Close(); e != nil && err == nil {
-			list, err = nil, s.fail(e)
+			list, more, err = nil, false, s.fail(e)
 		}
 	}()
 	it, err := snapshot.NewIter(&pebble.IterOptions{
 		LowerBound: appendAddressLogKey(nil, a, from), UpperBound: appendAddressLogKey(nil, a, end),
 	})
 	if err != nil {
-		return nil, s.fail(err)
+		return nil, false, s.fail(err)
 	}
 	defer func() {
 		if e := it.Close(); e != nil && err == nil {
-			list, err = nil, s.fail(e)
+			list, more, err = nil, false, s.fail(e)
 		}
 	}()
-	for valid := it.First(); valid && len(list) < limit; valid = it.Next() {
+	size := 0
+	for valid := it.First(); valid; valid = it.Next() {
+		if len(list) >= limit || size >= maxLogPage {
+			return list, true, nil
+		}
 		e, err := s.addressEvent(snapshot, it)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		list = append(list, e)
+		size += dataBytes(&e.Output)
 	}
-	return list, nil
+	return list, false, nil
 }
 
 func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e AddressEvent, err error) {

@@ -182,7 +182,7 @@ func sameLedger(t testing.TB, got, want *Store) {
 		if err = errors.Join(err, err2); err != nil || !slices.Equal(bg, bw) {
 			t.Fatalf("balances of %s: %v, want %v, %v", a, bg, bw, err)
 		}
-		if _, err := got.AddressLog(a, 0, 1000); err != nil {
+		if _, _, err := got.AddressLog(a, 0, 1000); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,7 +231,7 @@ func TestSpentSinceBeginningIsKnown(t *testing.T) {
 	if got, ok, err := s.Transaction(a.ID); err != nil || !ok || got.Final == nil || got.Raw != nil || got.Final.FinalMS != m.TimeMS {
 		t.Errorf("a transaction of before: %+v, %v", got, err)
 	}
-	log, err := s.AddressLog(owners[1], 0, 100)
+	log, _, err := s.AddressLog(owners[1], 0, 100)
 	if err != nil || !slices.ContainsFunc(log, func(e AddressEvent) bool { return e.Spent && e.Output.Equal(&a.Outputs[0]) }) {
 		t.Errorf("%+v, %v", log, err)
 	}

@@ -353,7 +353,7 @@ func (w *twin) differAddressLogs(s *Store) string {
 	for _, a := range owners {
 		var got []AddressEvent
 		for from := uint64(0); ; {
-			page, err := s.AddressLog(a, from, 3)
+			page, _, err := s.AddressLog(a, from, 3)
 			if err != nil {
 				return err.Error()
 			}
