@@ -21,13 +21,20 @@ const (
 	keyAgent  = "notary-rest-agent"
 )
 
+// How calls come.
+const (
+	viaGRPC  = "grpc"
+	viaREST  = "rest"
+	viaAdmin = "admin"
+)
+
 // call is one call of a method, from its first to its last byte.
 type call struct {
 	id      string
 	method  string // "notary.v1.NotaryService/GetNetwork"
 	kind    string // "call" or "stream"
 	client  string // as throttle names it
-	via     string // "grpc", "rest" or "admin"
+	via     string
 	agent   string
 	start   time.Time
 	in, out atomic.Uint64 // messages
@@ -70,13 +77,13 @@ func (c *call) identify(ctx context.Context) {
 	p, _ := peer.FromContext(ctx)
 	switch {
 	case p == nil || p.Addr == nil:
-		c.client, c.via = throttle.Local, "grpc"
+		c.client, c.via = throttle.Local, viaGRPC
 	case p.Addr.Network() == "bufconn": // the gateway
-		c.client, c.via, c.agent = first(keyClient), "rest", first(keyAgent)
+		c.client, c.via, c.agent = first(keyClient), viaREST, first(keyAgent)
 	case strings.HasPrefix(p.Addr.Network(), "unix"):
-		c.client, c.via, c.agent = throttle.Local, "admin", first("user-agent")
+		c.client, c.via, c.agent = throttle.Local, viaAdmin, first("user-agent")
 	default:
-		c.client, c.via, c.agent = throttle.Client(p.Addr), "grpc", first("user-agent")
+		c.client, c.via, c.agent = throttle.Client(p.Addr), viaGRPC, first("user-agent")
 	}
 	c.agent = c.agent[:min(len(c.agent), 128)]
 }

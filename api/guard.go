@@ -98,7 +98,7 @@ func (g *guard) stream(method string, next grpc.StreamHandler) grpc.StreamHandle
 func (g *guard) run(ctx context.Context, method, kind string, body func(context.Context, *call) error) error {
 	c := &call{method: method, kind: kind, start: time.Now(), id: g.prefix + "-" + strconv.FormatUint(g.count.Add(1), 10)}
 	c.identify(ctx)
-	closed, over := g.table.Open(c.client, kind == "stream")
+	closed, over := g.admit(c)
 	if over != nil {
 		g.metrics.limited.WithLabelValues(over.What).Inc()
 		return g.end(c, tooMuch(over))
@@ -116,6 +116,16 @@ func (g *guard) run(ctx context.Context, method, kind string, body func(context.
 	}
 	defer context.AfterFunc(root, func() { cancel(errStopping) })()
 	return g.end(c, explain(ctx, g.protect(c, func() error { return body(ctx, c) })))
+}
+
+// admit takes a token for a call and opens it, or says why not. For one of REST the token was taken before its body was read.
+func (g *guard) admit(c *call) (closed func(), over *throttle.Refusal) {
+	if c.via != viaREST {
+		if over = g.table.Take(c.client); over != nil {
+			return nil, over
+		}
+	}
+	return g.table.Open(c.client, c.kind == "stream")
 }
 
 // protect turns a panic into an error, and logs where it came from.

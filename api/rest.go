@@ -55,11 +55,11 @@ func (s *Server) handler(conn *grpc.ClientConn) (http.Handler, error) {
 		writeJSON(w, http.StatusOK, map[string]any{"live": true})
 	})
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /openapi.json", s.charged(func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("GET /openapi.json", s.charged(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(s.openapi)
-	}))
-	mux.Handle("/", s.body(textOnly(hexIDs(translate))))
+	})))
+	mux.Handle("/", s.charged(s.body(textOnly(hexIDs(translate)))))
 	return s.deadlines(s.recovering(cors(s.config.CORSOrigins, mux))), nil
 }
 
@@ -150,7 +150,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	restError(r.Context(), runtime.NewServeMux(), &runtime.JSONPb{}, w, r, toStatus(err, "").Err())
 }
 
-// body reads the whole body before anything else happens, within the limits of size and time.
+// body reads the whole body before a request is looked at, within the limits of size and time.
 func (s *Server) body(next http.Handler) http.Handler {
 	limit := int64(s.config.Limits.MessageBytes)
 	tooLarge := refusal.New(notaryv1.Reason_REASON_TOO_LARGE, "", "a request has at most %d bytes", limit)
@@ -159,12 +159,12 @@ func (s *Server) body(next http.Handler) http.Handler {
 			writeError(w, r, tooLarge)
 			return
 		}
+		control := http.NewResponseController(w)
 		if r.Body == nil || r.Body == http.NoBody {
+			control.SetReadDeadline(time.Time{})
 			next.ServeHTTP(w, r)
 			return
 		}
-		control := http.NewResponseController(w)
-		control.SetReadDeadline(time.Now().Add(s.config.Limits.HTTPTimeout))
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 		var over *http.MaxBytesError
 		switch {
@@ -182,15 +182,16 @@ func (s *Server) body(next http.Handler) http.Handler {
 	})
 }
 
-// charged takes a token of the client for what is no call.
-func (s *Server) charged(next http.HandlerFunc) http.Handler {
+// charged takes a token of the client before anything of a request but its head is read: what it sends costs it more than it
+// costs the node. The call that a request becomes takes none (guard.admit).
+func (s *Server) charged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if over := s.guard.table.Take(clientOf(r)); over != nil {
 			s.metrics.limited.WithLabelValues(over.What).Inc()
 			writeError(w, r, tooMuch(over))
 			return
 		}
-		next(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -208,10 +209,12 @@ func (s *Server) recovering(next http.Handler) http.Handler {
 	})
 }
 
-// deadlines gives the client a while to take each piece of an answer, however long the whole may last.
+// deadlines gives the client a while to send its request, and to take each piece of an answer, however long the whole may last.
+// The first ends when the body is here (body); where nobody reads one, the HTTP server does, to use the connection again.
 func (s *Server) deadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: s.config.Limits.HTTPTimeout}
+		d.control.SetReadDeadline(time.Now().Add(d.timeout))
 		d.extend()
 		next.ServeHTTP(d, r)
 	})

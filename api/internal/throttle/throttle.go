@@ -86,8 +86,8 @@ func New(limits Limits, now func() time.Time) *Table {
 	return &Table{limits: limits, now: now, clients: map[string]*client{}}
 }
 
-// Open admits one call of a client, and returns what is to be called once when it has ended, or says
-// why not. A refused call took no token unless the refusal is for open calls.
+// Open admits one call of a client that has taken its token, and returns what is to be called once when it has ended, or says
+// why not.
 func (t *Table) Open(name string, stream bool) (closed func(), refused *Refusal) {
 	if name == Local {
 		return func() {}, nil
@@ -97,9 +97,6 @@ func (t *Table) Open(name string, stream bool) (closed func(), refused *Refusal)
 	c := t.client(name)
 	if c == nil {
 		return nil, &Refusal{"rate", busy}
-	}
-	if r := t.take(c); r != nil {
-		return nil, r
 	}
 	if c.calls >= t.limits.Calls {
 		return nil, &Refusal{"calls", busy}
@@ -114,7 +111,7 @@ func (t *Table) Open(name string, stream bool) (closed func(), refused *Refusal)
 	return func() { t.close(c, stream) }, nil
 }
 
-// Take charges a token for something that opens nothing.
+// Take charges a token, or says why there is none.
 func (t *Table) Take(name string) *Refusal {
 	if name == Local {
 		return nil
