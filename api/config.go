@@ -47,6 +47,9 @@ type Limits struct {
 	// HTTPTimeout is how long an HTTP client may take to send a request, and to take each piece of the
 	// answer.
 	HTTPTimeout time.Duration
+	// ReceiveTimeout is how long a gRPC client may take to send the request of a call that has one, from the call's head to its
+	// last byte. What half requests take of the memory is what clients can send in this time.
+	ReceiveTimeout time.Duration
 	// PingInterval is the shortest interval at which a gRPC client may send keepalive pings.
 	PingInterval time.Duration
 }
@@ -70,6 +73,7 @@ func DefaultConfig() Config {
 			Clients:              16384,
 			SniffTimeout:         5 * time.Second,
 			HTTPTimeout:          30 * time.Second,
+			ReceiveTimeout:       10 * time.Second,
 			PingInterval:         10 * time.Second,
 		},
 	}
@@ -98,6 +102,7 @@ func (c Config) Validate() error {
 	check(l.Clients > 0, "clients must be positive, not %d", l.Clients)
 	check(l.SniffTimeout > 0, "sniff_timeout must be positive, not %v", l.SniffTimeout)
 	check(l.HTTPTimeout > 0, "http_timeout must be positive, not %v", l.HTTPTimeout)
+	check(l.ReceiveTimeout > 0, "receive_timeout must be positive, not %v", l.ReceiveTimeout)
 	check(l.PingInterval > 0, "ping_interval must be positive, not %v", l.PingInterval)
 	for _, o := range c.CORSOrigins {
 		u, err := url.Parse(o)

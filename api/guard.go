@@ -29,6 +29,8 @@ type guard struct {
 	log     *slog.Logger
 	// messageBytes is the size of the largest request.
 	messageBytes int
+	// receiveTimeout is how long the request of a call may take to arrive.
+	receiveTimeout time.Duration
 	// soft ends when a stop is asked for, and with it the streams of events; hard ends when the grace
 	// has passed, and with it everything.
 	soft, hard context.Context
@@ -62,7 +64,7 @@ func (r guarded) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	d.Streams = make([]grpc.StreamDesc, len(desc.Streams))
 	for i, m := range desc.Streams {
 		d.Streams[i] = m
-		d.Streams[i].Handler = r.guard.stream(d.ServiceName+"/"+m.StreamName, m.Handler)
+		d.Streams[i].Handler = r.guard.stream(d.ServiceName+"/"+m.StreamName, !m.ClientStreams, m.Handler)
 	}
 	r.Server.RegisterService(&d, impl)
 }
@@ -73,8 +75,10 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 	return func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (answer any, err error) {
 		err = g.run(ctx, method, "call", func(ctx context.Context, c *call) error {
 			answer, err = next(srv, ctx, func(m any) error {
-				e := &envelope{message: m, limit: g.messageBytes}
-				return c.received(e, decode(e))
+				return g.receive(ctx, c, func() error {
+					e := &envelope{message: m, limit: g.messageBytes}
+					return c.received(e, decode(e))
+				})
 			}, nil)
 			if err == nil {
 				c.out.Add(1)
@@ -85,11 +89,11 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 	}
 }
 
-// stream wraps the handler of a streaming method.
-func (g *guard) stream(method string, next grpc.StreamHandler) grpc.StreamHandler {
+// stream wraps the handler of a streaming method; single says that the client sends one request.
+func (g *guard) stream(method string, single bool, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(srv any, stream grpc.ServerStream) error {
 		return g.run(stream.Context(), method, "stream", func(ctx context.Context, c *call) error {
-			return next(srv, &guardedStream{ServerStream: stream, ctx: ctx, call: c, limit: g.messageBytes})
+			return next(srv, &guardedStream{ServerStream: stream, guard: g, ctx: ctx, call: c, single: single})
 		})
 	}
 }
@@ -204,10 +208,11 @@ func unknown(_ any, stream grpc.ServerStream) error {
 // guardedStream is a stream whose context ends with the server, and which counts its messages.
 type guardedStream struct {
 	grpc.ServerStream
-	ctx   context.Context
-	call  *call
-	limit int // bytes of a message
-	in    envelope
+	guard  *guard
+	ctx    context.Context
+	call   *call
+	single bool // the client sends one request
+	in     envelope
 }
 
 // Context implements grpc.ServerStream.
@@ -215,7 +220,14 @@ func (s *guardedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *guardedStream) RecvMsg(m any) error {
-	s.in = envelope{message: m, limit: s.limit}
+	if s.single {
+		return s.guard.receive(s.ctx, s.call, func() error { return s.recv(m) })
+	}
+	return s.recv(m)
+}
+
+func (s *guardedStream) recv(m any) error {
+	s.in = envelope{message: m, limit: s.guard.messageBytes}
 	return s.call.received(&s.in, s.ServerStream.RecvMsg(&s.in))
 }
 

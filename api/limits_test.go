@@ -265,6 +265,7 @@ func TestConfig(t *testing.T) {
 		"clients must":            func(c *Config) { c.Limits.Clients = 0 },
 		"sniff_timeout":           func(c *Config) { c.Limits.SniffTimeout = 0 },
 		"http_timeout":            func(c *Config) { c.Limits.HTTPTimeout = 0 },
+		"receive_timeout":         func(c *Config) { c.Limits.ReceiveTimeout = 0 },
 		"ping_interval":           func(c *Config) { c.Limits.PingInterval = 0 },
 		"cors_origins":            func(c *Config) { c.CORSOrigins = []string{"shop.example"} },
 	} {

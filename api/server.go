@@ -62,7 +62,7 @@ func NewServer(config Config, backends Backends, metrics *Metrics, log *slog.Log
 			PerSecond: l.CallsPerSecond, Burst: l.CallBurst,
 			Calls: l.CallsPerClient, Streams: l.OpenStreamsPerClient, Clients: l.Clients,
 		}, time.Now),
-		metrics: metrics, log: log, messageBytes: l.MessageBytes, soft: soft, hard: hard, prefix: newPrefix(),
+		metrics: metrics, log: log, messageBytes: l.MessageBytes, receiveTimeout: l.ReceiveTimeout, soft: soft, hard: hard, prefix: newPrefix(),
 		finishing: map[string]bool{Domain + ".NotaryService/SubmitTransactions": true},
 	}
 	s.register()
@@ -112,7 +112,7 @@ func (s *Server) grpcServer(options ...grpc.ServerOption) *grpc.Server {
 		grpc.MaxRecvMsgSize(2*s.config.Limits.MessageBytes), // above it gRPC answers, without a reason
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.WaitForHandlers(true),
-		grpc.UnknownServiceHandler(s.guard.stream("unknown", unknown)),
+		grpc.UnknownServiceHandler(s.guard.stream("unknown", false, unknown)),
 	)...)
 }
 
