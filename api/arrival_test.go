@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,4 +194,104 @@ func TestRequestsThatDoNotArrive(t *testing.T) {
 		}
 	}
 	must(n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{}))
+}
+
+// greedy is a raw client that sends as much as it may on streams, and makes the server believe that the connection carries it
+// well: it answers no ping before it has sent what it could.
+type greedy struct {
+	*rawCall
+	mu     sync.Mutex
+	window map[uint32]int64 // what may be sent, by stream; 0 is the connection
+	first  int64            // of a stream that is opened
+	pings  [][8]byte        // not answered yet
+	ended  chan struct{}
+}
+
+// listen takes what the server grants, until the connection ends.
+func (g *greedy) listen() {
+	defer close(g.ended)
+	for {
+		frame, err := g.framer.ReadFrame()
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		switch f := frame.(type) {
+		case *http2.WindowUpdateFrame:
+			g.window[f.StreamID] += int64(f.Increment)
+		case *http2.SettingsFrame:
+			if first, ok := f.Value(http2.SettingInitialWindowSize); ok {
+				for stream := range g.window {
+					if stream > 0 {
+						g.window[stream] += int64(first) - g.first
+					}
+				}
+				g.first = int64(first)
+			}
+			if !f.IsAck() {
+				g.framer.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				g.pings = append(g.pings, f.Data)
+			}
+		}
+		g.mu.Unlock()
+	}
+}
+
+// pour sends what may be sent, answers pings, and returns how many bytes that were.
+func (g *greedy) pour() (sent int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	zeros := make([]byte, 16384) // as many messages without content
+	for stream := range g.window {
+		for k := g.room(stream); stream > 0 && k > 0; k = g.room(stream) {
+			if err := g.framer.WriteData(stream, false, zeros[:k]); err != nil {
+				g.t.Fatal(err)
+			}
+			g.window[0] -= k
+			g.window[stream] -= k
+			sent += k
+		}
+	}
+	for _, p := range g.pings {
+		g.framer.WritePing(true, p)
+	}
+	g.pings = nil
+	return sent
+}
+
+func (g *greedy) room(stream uint32) int64 { return min(g.window[0], g.window[stream], 16384) }
+
+// TestUnreadStreamsAreBounded: what a client may send on a stream that is not read is a window that is the same for everybody, not one that grows
+// with the bandwidth that a client makes the server see.
+func TestUnreadStreamsAreBounded(t *testing.T) {
+	config := quick()
+	config.Limits.SubmitWindow = 1
+	n := serve(t, config, &script{submit: func(ctx context.Context, _ string, _ []byte, _ notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}})
+	g := &greedy{rawCall: rawClient(t, n.address), window: map[uint32]int64{0: 65535}, first: 65535, ended: make(chan struct{})}
+	const streams = 32
+	for range streams {
+		message := []byte{0, 0, 0, 0, 4, 18, 2, 't', 'x'}
+		stream := g.open(notaryv1.NotaryService_SubmitTransactions_FullMethodName, bytes.Repeat(message, 4))
+		g.window[stream] = g.first
+	}
+	go g.listen()
+	total := int64(0)
+	for idle := 0; idle < 30; idle++ {
+		if sent := g.pour(); sent > 0 {
+			total += sent
+			idle = 0
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	g.conn.Close()
+	<-g.ended
+	if each := total / streams; each == 0 || each > streamWindow {
+		t.Errorf("%d bytes on each stream that is not read, want %d at most", each, streamWindow)
+	}
 }
