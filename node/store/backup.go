@@ -54,8 +54,10 @@ func (s *Store) Backup(dir string) (bytes uint64, err error) {
 // Restore makes the store in dir sign in an epoch of its own, from restoredMS on (Unix milliseconds): a
 // backup, or, with Options.Create, a new store for a key that has lost its votes. The epoch must be one in
 // which the key has never signed, on whatever machine. What can be checked is that it lies above all that
-// are on record here; else the error is ErrMayNotSign.
+// are on record here; else the error is ErrMayNotSign. Until the epoch is written a new store is marked as a
+// backup is: whatever ends this in between, it signs nothing, and may be restored in its place.
 func Restore(dir string, options Options, epoch uint32, restoredMS uint64) error {
+	options.unrestored = true
 	s, err := Open(dir, options)
 	if err != nil {
 		return err

@@ -158,6 +158,59 @@ func TestLostVotes(t *testing.T) {
 	}
 }
 
+// Until a new store for a key that has lost its votes has its own epoch it signs nowhere: not in the epoch in which the
+// key has signed before, whatever ends the restoration in between. It is restored in its place then.
+func TestCrashLostVotes(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	c := &crashes{fs: mem, every: 1, rng: newRand(7)}
+	o := testOptions(c.over(mem))
+	o.SigningEpoch = 3
+	c.start()
+	if err := Restore("node/store", o, 77, now); err != nil {
+		t.Fatal(err)
+	}
+	c.done(true)
+	rival := seal(own, observation.Head{SigningEpoch: 3}, now)
+	half := 0
+	for _, crash := range c.taken {
+		after := testOptions(crash.fs)
+		after.Create = false
+		s, err := Open("node/store", after)
+		if errors.Is(err, ErrNoVotes) {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("crash at %s: %v", crash.op, err)
+		}
+		if err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{rival}}); !errors.Is(err, ErrMayNotSign) {
+			t.Fatalf("crash at %s: a store that is not restored signs in the old epoch: %v, %+v", crash.op, err, s.Signing())
+		}
+		backup := s.Signing().Backup
+		mustClose(t, s)
+		if !backup {
+			continue
+		}
+		half++
+		if err := Restore("node/store", after, 78, now); err != nil {
+			t.Errorf("crash at %s: restored once more: %v", crash.op, err)
+		}
+	}
+	if half == 0 {
+		t.Errorf("none of %d crashes came in between", len(c.taken))
+	}
+
+	early := testOptions(vfs.NewMem()) // a clock that is far behind
+	early.SigningEpoch = 3
+	if err := Restore("node/store", early, 3, now); !errors.Is(err, ErrMayNotSign) {
+		t.Errorf("restored to the epoch of the genesis document: %v", err)
+	}
+	s := mustOpen(t, early)
+	defer mustClose(t, s)
+	if err := s.SaveVotes(VoteBatch{Observations: []*observation.Observation{rival}}); !errors.Is(err, ErrMayNotSign) {
+		t.Errorf("after a refusal it signs in the old epoch: %v", err)
+	}
+}
+
 // A crash while a backup is made leaves no backup that is not marked.
 func TestCrashWhileBackingUp(t *testing.T) {
 	mem := vfs.NewCrashableMem()

@@ -74,7 +74,7 @@ func (s *Store) bind() error {
 		metaSchema:  binary.BigEndian.AppendUint32(nil, Schema),
 		metaNetwork: s.options.Network[:],
 		metaKey:     s.options.Key[:],
-		metaSigning: Signing{Epoch: s.options.SigningEpoch}.append(nil),
+		metaSigning: Signing{Epoch: s.options.SigningEpoch, Backup: s.options.unrestored}.append(nil),
 	} {
 		p.w.set(appendMetaKey(nil, name), value)
 	}

@@ -83,6 +83,7 @@ type Options struct {
 	// FS is what lies under the store; nil is the operating system's. Tests crash, break and fill it.
 	FS vfs.FS
 
+	unrestored bool   // a store that is made now signs in no epoch yet (Restore)
 	neverSync  bool   // tests see what a crash takes that was not synced
 	maxSheaves int    // 0 is the default
 	indexBytes int64  // of each generation of the index; 0 is the default
