@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -65,6 +66,11 @@ node lists its own key and signs the labels that you set. --master FILE takes th
 			if err != nil {
 				return err
 			}
+			if !cold {
+				if err := masterVacant(args[0], own); err != nil {
+					return err
+				}
+			}
 			settings := map[string]any{"log.level": "info"}
 			if !cold {
 				settings["trust.master_key"] = masterName
@@ -116,11 +122,38 @@ func newKey() (domain.PrivateKey, error) {
 	return domain.NewPrivateKey(seed), nil
 }
 
+// vacant refuses a folder in which something lies that a new node would write over: a key cannot be made again. The
+// genesis document may be there.
+func vacant(dir string, g *group.Genesis) error {
+	for _, name := range []string{configName, "node.key"} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already", path)
+		}
+	}
+	path := filepath.Join(dir, "genesis.bin")
+	doc, err := os.ReadFile(path)
+	if err == nil && !bytes.Equal(doc, g.Bytes) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is there already, and is another one", path)
+	}
+	return nil
+}
+
+// masterVacant refuses a folder in which another master key lies than the one that is to be there.
+func masterVacant(dir string, own domain.PrivateKey) error {
+	path := filepath.Join(dir, masterName)
+	there, err := runtimefile.LoadKey(path)
+	if err == nil && there.Public() == own.Public() || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("%s is there already: --master %s takes it for this node, if it is a master key", path, path)
+}
+
 // initNode makes the folder of a node.
 func initNode(dir string, g *group.Genesis, key domain.PrivateKey, settings map[string]any) error {
 	path := filepath.Join(dir, configName)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already", path)
+	if err := vacant(dir, g); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

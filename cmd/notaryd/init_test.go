@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -75,6 +77,64 @@ func TestInitMakesANodeOnce(t *testing.T) {
 	}
 	if err := initNode(dir, g, key, nil); err == nil || !strings.Contains(err.Error(), "is there already") {
 		t.Errorf("a second init: %v", err)
+	}
+}
+
+// Whatever lies in the folder stays as it is: a key that was written over could not be made again.
+func TestInitOverwritesNothing(t *testing.T) {
+	g, key := testNetwork(t)
+	other, _ := testNetwork(t)
+	genesis := filepath.Join(t.TempDir(), "genesis.bin")
+	if err := os.WriteFile(genesis, g.Bytes, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		there map[string][]byte
+		fine  bool
+	}{
+		"a node key":                    {map[string][]byte{"node.key": []byte("the only one")}, false},
+		"a node key and its genesis":    {map[string][]byte{"node.key": []byte("the only one"), "genesis.bin": g.Bytes}, false},
+		"a master key":                  {map[string][]byte{masterName: []byte("the only one")}, false},
+		"another network":               {map[string][]byte{"genesis.bin": other.Bytes}, false},
+		"a configuration":               {map[string][]byte{configName: nil}, false},
+		"the genesis document":          {map[string][]byte{"genesis.bin": g.Bytes}, true},
+		"a file that is none of init's": {map[string][]byte{"README": []byte("mine")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, b := range c.there {
+				if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			init := initCommand()
+			init.SetArgs([]string{dir, "--genesis", genesis})
+			init.SetOut(io.Discard)
+			if err := init.Execute(); (err == nil) != c.fine || err != nil && !strings.Contains(err.Error(), "is there already") {
+				t.Errorf("init: %v", err)
+			}
+			for file, want := range c.there {
+				if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s became %q, %v", file, got, err)
+				}
+			}
+			if files, err := os.ReadDir(dir); err != nil || !c.fine && len(files) != len(c.there) {
+				t.Errorf("a refusal left %v, %v", files, err)
+			}
+		})
+	}
+	shared := filepath.Join(t.TempDir(), masterName) // of a peer that has other nodes: it may be copied before
+	if err := runtimefile.SaveKey(shared, key); err != nil {
+		t.Fatal(err)
+	}
+	init := initCommand()
+	init.SetArgs([]string{filepath.Dir(shared), "--genesis", genesis, "--master", shared})
+	init.SetOut(io.Discard)
+	if err := init.Execute(); err != nil {
+		t.Errorf("the master key lies where it is to be: %v", err)
+	}
+	if got, err := runtimefile.LoadKey(shared); err != nil || got.Public() != key.Public() {
+		t.Errorf("the master key became another: %v", err)
 	}
 }
 

@@ -45,6 +45,9 @@ from a snapshot, where more than two thirds of the weight vouch for one.`,
 			if n.master, err = newKey(); err != nil {
 				return err
 			}
+			if err := masterVacant(n.dir, n.master); err != nil {
+				return err
+			}
 			settings := devnetSettings()
 			if err := n.takePorts(); err != nil {
 				return err
