@@ -164,11 +164,24 @@ func restore(config Config, o restoreOptions, epoch uint32, now uint64) error {
 // restoreFrom copies a backup to where the node looks for its store. It has that name only once it may be started.
 func restoreFrom(config Config, from string, epoch uint32, now uint64) error {
 	part := config.Data + ".restore"
+	inside, err := within(part, from)
+	if err != nil {
+		return fmt.Errorf("the backup: %w", err)
+	}
+	around, err := within(from, filepath.Dir(part))
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist): // the copy makes what is missing
+		return err
+	case inside:
+		return fmt.Errorf("%s is where the backup is copied to: give it another name first", part)
+	case around:
+		return fmt.Errorf("%s is no backup: it holds the node itself", from)
+	}
 	if err := os.RemoveAll(part); err != nil {
 		return err
 	}
 	if err := os.CopyFS(part, os.DirFS(from)); err != nil {
-		return fmt.Errorf("copying the backup: %w", err)
+		return errors.Join(fmt.Errorf("copying the backup: %w", err), os.RemoveAll(part))
 	}
 	options, err := storeOptions(config, false)
 	if err != nil {
@@ -187,6 +200,32 @@ func restoreFrom(config Config, from string, epoch uint32, now uint64) error {
 		return err
 	}
 	return syncFile(filepath.Dir(config.Data))
+}
+
+// within reports whether a path that exists is a directory, which need not exist, or lies in it.
+func within(dir, path string) (bool, error) {
+	there, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		there, err = filepath.Abs(there)
+	}
+	if err != nil {
+		return false, err
+	}
+	home, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	for err == nil {
+		var info fs.FileInfo
+		if info, err = os.Stat(there); err == nil && os.SameFile(home, info) {
+			return true, nil
+		}
+		if filepath.Dir(there) == there {
+			break
+		}
+		there = filepath.Dir(there)
+	}
+	return false, err
 }
 
 // wantBackup refuses a store that is no backup.

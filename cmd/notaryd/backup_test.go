@@ -87,3 +87,47 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("in place: %+v", got)
 	}
 }
+
+// A backup is not lost by being restored, wherever it lies and whatever else is in the way; nor is what is no backup.
+func TestRestoreLosesNoBackup(t *testing.T) {
+	config, _, _ := newNode(t)
+	to := filepath.Join(t.TempDir(), "backup")
+	if _, err := backup(t.Context(), config, to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(config.Data); err != nil {
+		t.Fatal(err)
+	}
+	part := config.Data + ".restore" // where a backup is copied to before it has its name
+	for _, from := range []string{part, filepath.Join(part, "inner")} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(from), 0o700), os.Rename(to, from)); err != nil {
+			t.Fatal(err)
+		}
+		if err := restore(config, restoreOptions{from: from}, 1000, 1); err == nil || !strings.Contains(err.Error(), "another name") {
+			t.Errorf("restored from %s: %v", from, err)
+		}
+		if err := os.Rename(from, to); err != nil {
+			t.Fatalf("the backup in %s is gone: %v", from, err)
+		}
+		if err := os.RemoveAll(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := restore(config, restoreOptions{from: filepath.Dir(config.Data)}, 1000, 1); err == nil || !strings.Contains(err.Error(), "holds the node itself") {
+		t.Errorf("the node restored from itself: %v", err)
+	}
+	half := filepath.Join(t.TempDir(), "half") // whose copying ends in the middle
+	if err := errors.Join(os.MkdirAll(half, 0o700), os.WriteFile(filepath.Join(half, "a"), nil, 0o600), os.Symlink("nowhere", filepath.Join(half, "b"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(config, restoreOptions{from: half}, 1000, 1); err == nil {
+		t.Error("half a backup is taken")
+	}
+	if _, err := os.Stat(part); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a refusal left the copy, and the room that it takes: %v", err)
+	}
+	config.Data = filepath.Join(t.TempDir(), "deep", "data")
+	if err := restore(config, restoreOptions{from: to}, 1000, 1); err != nil {
+		t.Error(err)
+	}
+}
