@@ -18,6 +18,14 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	err := execute(ctx, rootCommand())
+	if code := exitCode(0); err != nil && !errors.As(err, &code) {
+		fmt.Fprintln(os.Stderr, "notaryd:", err)
+	}
+	os.Exit(exitOf(err))
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "notaryd",
 		Short: "A notary: validates transactions, signs what it saw, and settles double spends",
@@ -37,19 +45,46 @@ Exit codes: 0 done, 1 failed, 2 wrong usage; of doctor also 3 and 4, see its hel
 	}
 	root.AddCommand(initCommand(), certifyCommand(), runCommand(), devnetCommand(), statusCommand(), configCommand(),
 		backupCommand(), doctorCommand(), restoreCommand(), pruneCommand(), trustEvalCommand(), versionCommand())
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	return root
+}
+
+// execute runs the command that a command line names. What is wrong before that begins is the command line: unknown
+// commands and flags, arguments and flags that are missing or do not go together.
+func execute(ctx context.Context, root *cobra.Command) error {
+	began := false
+	beginning(root, func() { began = true })
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return
+	if err != nil && !began {
+		return usageError{err}
 	}
-	if code := exitCode(0); errors.As(err, &code) {
-		os.Exit(int(code))
+	return err
+}
+
+// beginning has each command tell when it begins.
+func beginning(c *cobra.Command, tell func()) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			tell()
+			return run(c, args)
+		}
 	}
-	fmt.Fprintln(os.Stderr, "notaryd:", err)
-	if errors.As(err, new(usageError)) {
-		os.Exit(2)
+	for _, sub := range c.Commands() {
+		beginning(sub, tell)
 	}
-	os.Exit(1)
+}
+
+// exitOf is the exit code of a command that ended with an error, or without.
+func exitOf(err error) int {
+	code := exitCode(0)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, new(usageError)):
+		return 2
+	}
+	return 1
 }
 
 // usageError is a command that was called wrongly.
