@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -48,13 +49,17 @@ func (n *Node) prune(ctx context.Context, before uint64, own map[utxo.Address]bo
 	if err := sh.keepLinks(); err != nil {
 		return nil, err
 	}
+	cuts, err := sh.store.Prunable(before, nowMS(), sh.walked())
+	if err != nil {
+		return nil, err
+	}
 	r := new(notaryv1.PruneResponse)
 	if len(own) > 0 {
-		if err := n.keepProofs(ctx, before, own, r); err != nil {
+		if err := n.keepProofs(ctx, cuts, own, r); err != nil {
 			return nil, err
 		}
 	}
-	bytes, err := sh.store.PruneObservations(before)
+	bytes, err := sh.store.PruneObservations(before, cuts)
 	sh.lineage.edges.forget()
 	if err != nil {
 		return nil, err
@@ -64,9 +69,18 @@ func (n *Node) prune(ctx context.Context, before uint64, own map[utxo.Address]bo
 	return r, nil
 }
 
-// keepProofs stores the proofs of the transactions of some addresses that were voted on before a time. A
-// transaction may have become final some while after its last vote was sealed.
-func (n *Node) keepProofs(ctx context.Context, before uint64, own map[utxo.Address]bool, r *notaryv1.PruneResponse) error {
+// walked is what the hand-over from the present epoch may still walk, also in the next life.
+func (sh *shell) walked() store.Walk {
+	g := sh.group()
+	return store.Walk{Link: g.Link(), Past: func(link domain.Hash) bool {
+		under := sh.lineage.known(link)
+		return under != nil && under.Epoch() < g.Epoch()
+	}}
+}
+
+// keepProofs stores the proofs of the transactions of some addresses of which a vote goes. When they became final here says
+// nothing of that: a node that was away learns long after what was signed.
+func (n *Node) keepProofs(ctx context.Context, cuts store.Cuts, own map[utxo.Address]bool, r *notaryv1.PruneResponse) error {
 	sh := n.sh
 	for from := uint64(1); ; {
 		page, err := sh.store.FinalLog(from, logPage)
@@ -79,7 +93,7 @@ func (n *Node) keepProofs(ctx context.Context, before uint64, own map[utxo.Addre
 			if err != nil {
 				return err
 			}
-			if !found || t.Final == nil || t.Final.FinalMS > before+recountMargin {
+			if !found || t.Final == nil || !loses(t.Final, cuts) {
 				continue
 			}
 			touches, err := sh.touches(t.Raw, own)
@@ -97,6 +111,13 @@ func (n *Node) keepProofs(ctx context.Context, before uint64, own map[utxo.Addre
 			return err
 		}
 	}
+}
+
+// loses reports whether an observation goes, or has gone, that a quorum lies in.
+func loses(f *store.FinalInfo, cuts store.Cuts) bool {
+	return slices.ContainsFunc(f.Edges, func(e store.EdgeRef) bool {
+		return e.Height < cuts[observation.ChainID{Key: e.Key, SigningEpoch: e.SigningEpoch}]
+	})
 }
 
 // keepLinks stores the proofs of all links: every later proof leads over some of them.

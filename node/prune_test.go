@@ -2,10 +2,16 @@ package node
 
 import (
 	"context"
+	"errors"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
+	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
@@ -26,13 +32,11 @@ func TestPrune(t *testing.T) {
 			n.submitFinal(t, first)
 			n.submitFinal(t, second) // or the votes on the first would lie in heads, which stay
 			early := n.first(t)
-			kept := uint64(2)
-			if own == stranger {
-				kept = 0
-			}
+			clearAll(t, n.sh)
+			kept := own != stranger // of the second the votes may lie in heads
 			for round := range 2 { // once more changes nothing
 				r, err := n.prune(t.Context(), nowMS()+1<<40, map[utxo.Address]bool{own: true})
-				if err != nil || r.ProofsKept != kept || r.ProofsGone != 0 {
+				if err != nil || (r.ProofsKept > 0) != kept || r.ProofsGone != 0 {
 					t.Fatalf("round %d: %v, %v", round, r, err)
 				}
 			}
@@ -67,6 +71,107 @@ func TestPrune(t *testing.T) {
 				t.Errorf("the transaction went with its proof: %v, %v", s, err)
 			}
 		})
+	}
+}
+
+// clearAll has the store remember that all chains are clear, as it does every few seconds.
+func clearAll(t *testing.T, sh *shell) {
+	t.Helper()
+	c := store.Clear{Link: sh.group().Link(), Heights: make(map[observation.ChainID]uint64)}
+	for _, h := range sh.store.Heads() {
+		c.Heights[observation.ChainID{Key: h.Key, SigningEpoch: h.SigningEpoch}] = h.Height
+	}
+	if err := sh.store.SaveClear(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPruneKeepsProofsOfLateFinals: what was signed long ago and became final here just now, since the node was away, keeps
+// its proof like all else of an address that is named.
+func TestPruneKeepsProofsOfLateFinals(t *testing.T) {
+	const hour = 3_600_000
+	v := newVillage(t, nil)
+	n := v.idle(nil)
+	late, young := v.pay(0, "late"), v.pay(1, "young")
+	now := nowMS()
+	edges := make(map[domain.Hash][]store.EdgeRef)
+	for i := 1; i < 4; i++ {
+		head := observation.Head{Key: v.signers[i].Key.Public()}
+		for height, at := range []uint64{now - 48*hour, now - 47*hour, now - hour, now} {
+			tx := []*utxo.Tx{late, young}[height/2]
+			edges[tx.ID] = append(edges[tx.ID], store.EdgeRef{Key: head.Key, Height: uint64(height) + 1})
+			o := observation.Seal(head, v.genesis.Group, []observation.Leaf{kit.Vote(tx.ID, observation.Accepted, 0, at)}, at).Sign(v.signers[i].Key)
+			head = o.Head()
+			if err := n.sh.store.SaveObservations([]*observation.Observation{o}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tx := range []*utxo.Tx{late, young} {
+		var quorum []store.EdgeRef
+		for _, e := range edges[tx.ID] {
+			if e.Height%2 == 1 {
+				quorum = append(quorum, e)
+			}
+		}
+		v.commit(n.sh.store, tx, now, quorum...)
+	}
+	clearAll(t, n.sh)
+	own := utxo.KeyLock(kit.Key(101).Public()).Address()
+	r, err := n.prune(t.Context(), now-24*hour, map[utxo.Address]bool{own: true})
+	if err != nil || r.ProofsKept != 1 || r.ProofsGone != 0 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if o, found, err := n.sh.store.Observation(observation.ChainID{Key: v.signers[1].Key.Public()}, 1); found || err != nil {
+		t.Fatalf("nothing was pruned: %v, %v", o, err)
+	}
+	for _, tx := range []*utxo.Tx{late, young} {
+		if _, err := n.Proof(t.Context(), tx.ID, true, 0); err != nil {
+			t.Errorf("the proof of %s: %v", tx.ID, err)
+		}
+	}
+}
+
+// TestPruneKeepsLocks: what binds a voter is found again by a node that has pruned and restarts, and so is all that this
+// voter signs later: else its statement would never be valid here, and the epoch might not end.
+func TestPruneKeepsLocks(t *testing.T) {
+	c := newCourt(t)
+	c.sh.lately, c.sh.flights = newLately(), newDirectory()
+	undecided := c.rivals(1)[0].ID
+	c.save(1, c.sign(1), c.sign(1), c.sign(1, kit.Vote(undecided, observation.Accepted, 0, 1)))
+	c.save(1, c.sign(1), c.sign(1))
+	start := func() *epochs {
+		t.Helper()
+		ep, err := newEpochs(c.sh.self, c.sh.store, c.sh.lineage, newEpochMetrics(prometheus.NewRegistry()), c.sh.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ep.lately, ep.settle = c.sh.lately, c.sh.settling
+		ep.signs = func(*group.Group) bool { return false }
+		ep.begin()
+		if err := errors.Join(ep.advance(t.Context(), 1), ep.keepClear()); err != nil {
+			t.Fatal(err)
+		}
+		return ep
+	}
+	start()
+	cuts, err := c.sh.store.Prunable(^uint64(0), nowMS(), c.sh.walked())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.sh.store.PruneObservations(^uint64(0), cuts); err != nil {
+		t.Fatal(err)
+	}
+	chain := observation.ChainID{Key: c.net.Signers[1].Head.Key, SigningEpoch: c.net.Signers[1].Head.SigningEpoch}
+	if _, found, err := c.sh.store.Observation(chain, 1); found || err != nil {
+		t.Errorf("what binds nobody was not pruned: %v, %v", found, err)
+	}
+	again := start()
+	if next, ok := again.handover.Next(1); !ok || next != 6 {
+		t.Errorf("the chain is walked up to %d, %v", next, ok)
+	}
+	if open := again.handover.Open(true); len(open) != 1 || open[0].Tx != undecided {
+		t.Errorf("%v binds, want %s alone", open, undecided)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -60,16 +61,18 @@ func TestPrune(t *testing.T) {
 			t.Errorf("own head %+v", s.Head(ownChain(0)))
 		}
 	}
+	prune := func(beforeMS uint64) {
+		t.Helper()
+		if err := pruneAll(s, beforeMS); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if ms, err := s.PrunedMS(); ms != 0 || err != nil {
 		t.Errorf("pruned before %d, %v", ms, err)
 	}
-	if _, err := s.PruneObservations(now); err != nil {
-		t.Fatal(err)
-	}
+	prune(now)
 	check(1) // nothing is older
-	if _, err := s.PruneObservations(now + 4*step); err != nil {
-		t.Fatal(err)
-	}
+	prune(now + 4*step)
 	check(4)                                                          // heights 1 to 4 are older, and 4 stays
 	for few, want := range map[uint64]int{0: 0, 1: 1, 3: 3, 100: 7} { // where all clocks are far behind
 		n := 0
@@ -96,9 +99,7 @@ func TestPrune(t *testing.T) {
 	if ms, err := s.PrunedMS(); ms != now+4*step || err != nil {
 		t.Errorf("pruned before %d, %v", ms, err)
 	}
-	if _, err := s.PruneObservations(now + 100*step); err != nil {
-		t.Fatal(err)
-	}
+	prune(now + 100*step)
 	check(10) // a head is never dropped
 	if got := count(observation.ChainID{Key: peers[0].Public()}); len(got) != 2 || got[1] != 21 {
 		t.Errorf("the chain with a gap has heights %v", got)
@@ -111,6 +112,99 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// past says that every link is of an epoch that is over.
+var past = Walk{Past: func(domain.Hash) bool { return true }}
+
+// pruneAll drops what is older than a time, in epochs that are over.
+func pruneAll(s *Store, beforeMS uint64) error {
+	cuts, err := s.Prunable(beforeMS, now, past)
+	if err == nil {
+		_, err = s.PruneObservations(beforeMS, cuts)
+	}
+	return err
+}
+
+// What a chain states of its times is a liar's word, or that of a clock that was set: a single time that is long past
+// takes nothing with it that is not, and one far ahead keeps nothing.
+func TestPruneAndClocks(t *testing.T) {
+	const step, ages = 1000, 1_000_000_000_000
+	for name, c := range map[string]struct {
+		times []uint64
+		want  uint64 // the first height that stays of what is older than now + 4 steps
+	}{
+		"right":              {[]uint64{now, now + step, now + 5*step, now + 6*step}, 2},
+		"set back at last":   {[]uint64{now, now + step, now + 5*step, 1}, 2},
+		"set back and right": {[]uint64{now, now + step, now + 5*step, 1, now + 6*step, 1, now + 7*step}, 2},
+		"set back at first":  {[]uint64{1, now + 5*step, now + 6*step}, 1},
+		"far ahead at first": {[]uint64{now + ages, now, now + step, now + 5*step}, 3},
+		"far ahead since":    {[]uint64{now, now + step, now + ages, now + ages}, 2},
+		"far ahead for ever": {[]uint64{now + ages, now + ages, now + ages}, 1},
+		"ahead by a day":     {[]uint64{now, now + clocksOff, now, now + 5*step}, 1},
+		"all of it old":      {[]uint64{now, now, now}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openTest(t)
+			head := observation.Head{}
+			for _, at := range c.times {
+				o := seal(peers[0], head, at)
+				head = o.Head()
+				if err := s.SaveObservations([]*observation.Observation{o}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := pruneAll(s, now+4*step); err != nil {
+				t.Fatal(err)
+			}
+			left := collect(t, s.Observations(observation.ChainID{Key: peers[0].Public()}, 0, ^uint64(0)))
+			if got := left[0].Header.Height; got != c.want || s.Head(observation.ChainID{Key: peers[0].Public()}).Height != uint64(len(c.times)) {
+				t.Errorf("what stays begins at %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// What the epoch that goes on may still have to walk stays, however old: all under its link and later ones but for what is
+// clear, and one observation before.
+func TestPruneKeepsWhatIsWalked(t *testing.T) {
+	other := domain.Hash{7}
+	for name, c := range map[string]struct {
+		walk  Walk
+		clear Clear
+		want  uint64
+	}{
+		"an epoch that is over":  {past, Clear{}, 5},
+		"nothing is clear":       {Walk{seeds.Link(), never}, Clear{}, 1},
+		"some is clear":          {Walk{seeds.Link(), never}, Clear{seeds.Link(), map[observation.ChainID]uint64{{Key: peers[0].Public()}: 3}}, 3},
+		"all is clear":           {Walk{seeds.Link(), never}, Clear{seeds.Link(), map[observation.ChainID]uint64{{Key: peers[0].Public()}: 5}}, 5},
+		"clear in another epoch": {Walk{seeds.Link(), never}, Clear{other, map[observation.ChainID]uint64{{Key: peers[0].Public()}: 3}}, 1},
+		"of another chain":       {Walk{seeds.Link(), never}, Clear{seeds.Link(), map[observation.ChainID]uint64{{Key: peers[1].Public()}: 3}}, 1},
+		"under a later link":     {Walk{other, never}, Clear{other, map[observation.ChainID]uint64{{Key: peers[0].Public()}: 3}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openTest(t)
+			if err := s.SaveObservations(sealRow(peers[0], observation.Head{}, now, 5)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.SaveClear(c.clear); err != nil {
+				t.Fatal(err)
+			}
+			cuts, err := s.Prunable(^uint64(0), now, c.walk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.PruneObservations(^uint64(0), cuts); err != nil {
+				t.Fatal(err)
+			}
+			if left := collect(t, s.Observations(observation.ChainID{Key: peers[0].Public()}, 0, ^uint64(0))); left[0].Header.Height != c.want {
+				t.Errorf("what stays begins at %d, want %d", left[0].Header.Height, c.want)
+			}
+		})
+	}
+}
+
+// never says that no link is of an epoch that is over.
+func never(domain.Hash) bool { return false }
+
 // A proof that was kept outlives the observations that it was made of.
 func TestKeptProofs(t *testing.T) {
 	s := openTest(t)
@@ -121,7 +215,7 @@ func TestKeptProofs(t *testing.T) {
 	if err := s.SaveProof(tx.ID, []byte("proof")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.PruneObservations(^uint64(0)); err != nil {
+	if err := pruneAll(s, ^uint64(0)); err != nil {
 		t.Fatal(err)
 	}
 	if got, ok, err := s.Proof(tx.ID); err != nil || !ok || !bytes.Equal(got, []byte("proof")) {
