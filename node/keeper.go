@@ -180,8 +180,9 @@ func (k *keeper) catchUp() error {
 			return err
 		}
 	}
-	fresh, _ := k.fresh()
-	t := newTrusted(k.state, fresh, k.me(), k.log)
+	me := k.me()
+	fresh, _ := k.unread(me)
+	t := newTrusted(k.state, fresh[:min(len(fresh), maxRead)], me, k.log)
 	k.seen.Store(t)
 	k.floor.watch(t)
 	return nil

@@ -10,6 +10,8 @@ import (
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -47,12 +49,16 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 	if _, votes := present.Voter(k.self.Public()); !votes || k.underWay() || k.voting().Link() != present.Link() {
 		return idle, nil
 	}
-	fresh, cut := k.fresh()
+	var fresh []*group.Peer
 	acted := k.unacted()
-	if len(acted) > 0 {
-		fresh, cut = nil, nil
+	if len(acted) == 0 {
+		fresh = k.fresh()
 	}
 	next, err := k.state.Next(fresh, acted)
+	if refusal.ReasonOf(err) == notaryv1.Reason_REASON_LIMIT_EXCEEDED { // more names than anybody can compute with
+		fresh = k.state.Fitting(fresh)
+		next, err = k.state.Next(fresh, acted)
+	}
 	if err != nil {
 		k.log.Warn("the next group cannot be computed", "epoch", present.Epoch()+1, "err", err)
 		k.need = need{}
@@ -68,7 +74,7 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 	if wait := k.turn(now); wait > 0 {
 		return wait, nil
 	}
-	draft, err := utxo.NewLink(k.last, cut, next, k.rules.EpochMS).Build()
+	draft, err := utxo.NewLink(k.last, k.outpoints(fresh), next, k.rules.EpochMS).Build()
 	if err != nil {
 		return 0, err
 	}
@@ -76,7 +82,7 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 	if err != nil {
 		return 0, err
 	}
-	k.log.Info("proposing a link", "epoch", next.Epoch(), "tx", tx.ID, "reads", len(cut), "removes", len(acted), "members", len(next.Members()))
+	k.log.Info("proposing a link", "epoch", next.Epoch(), "tx", tx.ID, "reads", len(fresh), "removes", len(acted), "members", len(next.Members()))
 	if err := k.propose(ctx, tx); err != nil {
 		k.log.Warn("the link was not taken in", "tx", tx.ID, "err", err)
 		return proposePatience, nil
@@ -125,21 +131,6 @@ func (k *keeper) convicts(key domain.PublicKey) bool {
 		of, known := k.state.PeerOf(c.Key)
 		return known && of == peer
 	})
-}
-
-// fresh is the metadata that no link has read yet, and where it is, by peer id, as much as a link may read.
-func (k *keeper) fresh() (read []*group.Peer, at []utxo.Outpoint) {
-	for id, m := range k.newest {
-		if old := k.state.Read(id); old == nil || old.Version < m.Peer.Version {
-			read = append(read, m.Peer)
-		}
-	}
-	slices.SortFunc(read, func(a, b *group.Peer) int { return a.ID.Compare(b.ID) })
-	read = read[:min(len(read), maxRead)]
-	for _, p := range read {
-		at = append(at, k.newest[p.ID].Outpoint)
-	}
-	return read, at
 }
 
 // unacted is the evidence against members, the lowest piece for each.
