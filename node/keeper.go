@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ type keeper struct {
 
 	mu    sync.Mutex
 	peers map[domain.Hash]struct{} // whose metadata has changed
-	asked []*flight                // links to be judged
+	asked docket                   // links to be judged
 	more  bool                     // there is more evidence
 	moved bool                     // this node votes under another group
 
@@ -97,7 +98,7 @@ func (k *keeper) entered() {
 // judge asks for a verdict on a link, which comes to the flight's mailbox. It does not block.
 func (k *keeper) judge(f *flight) {
 	k.mu.Lock()
-	k.asked = append(k.asked, f) // a flight asks once and waits
+	k.asked.enter(f)
 	k.mu.Unlock()
 	k.ring()
 }
@@ -134,7 +135,9 @@ func (k *keeper) run(ctx context.Context) {
 			k.fail(err)
 			return
 		}
-		k.answer()
+		if k.answer() {
+			k.ring()
+		}
 		again, err := k.consider(ctx, time.Now())
 		if err != nil && ctx.Err() == nil {
 			k.fail(err)
@@ -155,6 +158,9 @@ func (k *keeper) catchUp() error {
 			break
 		}
 		k.right = nil
+		k.mu.Lock()
+		k.asked.forget()
+		k.mu.Unlock()
 		k.wake() // their last link is spent, if not by themselves
 		k.log.Info("a link is final", "epoch", k.state.Group().Epoch(), "link", k.state.Group().Link(),
 			"members", len(k.state.Group().Members()), "evidence", len(k.state.Group().Evidence()))
@@ -289,24 +295,40 @@ func (k *keeper) wake() {
 	k.unjudged = nil
 }
 
-// answer judges the links that were asked about.
-func (k *keeper) answer() {
-	k.mu.Lock()
-	asked := k.asked
-	k.asked = nil
-	k.mu.Unlock()
-	for _, f := range asked {
-		err := k.verdict(f.tx)
-		switch {
-		case err == nil:
-			k.right = append(k.right, f)
-			k.log.Info("a link is right", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "removes", len(f.tx.Link.Evidence()))
-		case utxo.NotYet(err):
-			k.unjudged = append(k.unjudged, f)
-			k.log.Info("a link waits", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
-		default:
-			k.log.Warn("a link is not what is computed here", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
+// answer judges the links that were asked about, and reports whether some are left since it has taken long.
+func (k *keeper) answer() (left bool) {
+	for until := time.Now().Add(judgeFor); ; {
+		k.mu.Lock()
+		f := k.asked.next()
+		k.mu.Unlock()
+		if f == nil {
+			return false
 		}
-		f.box.post(lifecycle.Judged{Err: err})
+		k.rule(f)
+		if time.Now().After(until) {
+			return true
+		}
 	}
+}
+
+// rule judges one link.
+func (k *keeper) rule(f *flight) {
+	err := k.verdict(f.tx)
+	switch {
+	case err == nil:
+		k.right = append(k.right, f)
+		k.log.Info("a link is right", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "removes", len(f.tx.Link.Evidence()))
+	case utxo.NotYet(err):
+		k.unjudged = append(slices.DeleteFunc(k.unjudged, over), f) // some have waited for as long as they may
+		k.log.Info("a link waits", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
+	default:
+		k.log.Warn("a link is not what is computed here", "tx", f.tx.ID, "epoch", f.tx.Link.Epoch(), "err", err)
+	}
+	f.box.post(lifecycle.Judged{Err: err})
+}
+
+// over reports whether a flight has ended.
+func over(f *flight) bool {
+	state, _ := f.standing()
+	return state.Ended()
 }
