@@ -191,8 +191,8 @@ func (n *Node) wireKeeper(p Parts) error {
 func (n *Node) wireObserver() {
 	sh := n.sh
 	sh.observer = &observer{
-		queue: make(chan []*observation.Observation, 1024), group: sh.group, groupOf: sh.groupOf, self: sh.self, space: sh.space,
-		chains: observation.NewChains(chainWindow, chainLimit),
+		queue: make(chan []*observation.Observation, 1024), group: sh.group, groupOf: sh.groupOf, counts: sh.follows, self: sh.self, space: sh.space,
+		chains: observation.NewChains(chainWindow, chainsMost),
 		ahead:  make(map[observation.ChainID]map[uint64]*observation.Observation),
 		asked:  make(map[observation.ChainID]time.Time), heard: make(map[domain.PublicKey]time.Time),
 		hearing: make(chan chan hearing),
@@ -203,9 +203,7 @@ func (n *Node) wireObserver() {
 		},
 		saw: sh.batcher.saw, pull: sh.fetcher.wantRange, fail: n.fail,
 	}
-	for _, h := range sh.store.Heads() {
-		sh.observer.chains.Resume(h)
-	}
+	sh.observer.resume()
 }
 
 // fail ends the node: the first error of an owner is what Run returns.

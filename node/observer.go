@@ -15,7 +15,6 @@ import (
 // Limits of what is kept of peers' chains.
 const (
 	chainWindow = 4096 // hashes remembered of each chain
-	chainLimit  = 4096 // chains followed
 	// aheadLimit bounds the observations of one chain that wait for a gap to close.
 	aheadLimit = 512
 	// gapPatience is how long a gap may close by itself, through gossip that came out of order.
@@ -28,8 +27,11 @@ type observer struct {
 	queue   chan []*observation.Observation
 	group   func() *group.Group                           // the present one
 	groupOf func(*observation.Header) (*group.Group, int) // by the link of a header
+	counts  func(observation.ChainID) bool                // in the present epoch or the next
 	self    domain.PublicKey
 	chains  *observation.Chains
+	taken   int // how many of them are followed
+	sweepAt int // so many, and those that count no more are forgotten
 	ahead   map[observation.ChainID]map[uint64]*observation.Observation
 	asked   map[observation.ChainID]time.Time
 	heard   map[domain.PublicKey]time.Time
@@ -133,7 +135,7 @@ func (ob *observer) take(list []*observation.Observation) {
 // follow follows one observation. Its votes count whatever its place in the chain.
 func (ob *observer) follow(o *observation.Observation) {
 	g, voter := ob.groupOf(&o.Header)
-	if g == nil {
+	if g == nil || !ob.followed(o.Header.Chain()) {
 		return
 	}
 	out := ob.chains.Follow(&o.Header, o.Hash)
