@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -91,18 +92,23 @@ func (a *archive) accuses(chain observation.ChainID) bool {
 	return a.held[chain] != 0
 }
 
-// convicts reports whether there is any evidence against one of some node keys.
-func (a *archive) convicts(keys []group.NodeKey) bool {
+// accusesAny reports whether there is any evidence against one of some chains.
+func (a *archive) accusesAny(which func(observation.ChainID) bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for chain := range a.held {
-		for _, k := range keys {
-			if chain.Key == k.Key {
-				return true
-			}
+		if which(chain) {
+			return true
 		}
 	}
 	return false
+}
+
+// convicts reports whether there is any evidence against one of some node keys.
+func (a *archive) convicts(keys []group.NodeKey) bool {
+	return a.accusesAny(func(chain observation.ChainID) bool {
+		return slices.ContainsFunc(keys, func(k group.NodeKey) bool { return k.Key == chain.Key })
+	})
 }
 
 // claim reports whether evidence is the first of its kind against its chain, and takes note of it.

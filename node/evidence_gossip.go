@@ -3,18 +3,20 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
 )
 
 // Limits of the evidence that one neighbour may send. A group has at most five pieces to send for each of
-// its node keys, ever.
+// its node keys, and one more for each member, ever.
 const (
 	evidenceBurst  = 64
 	evidenceWindow = 10 * time.Second
@@ -84,17 +86,33 @@ func unfamiliar(err error) bool {
 }
 
 // admitEvidence keeps evidence against a key of the group, in the signing epoch in which its votes count
-// here. Other keys and epochs cost nothing to make, so that there would be no end of them.
+// here, and the first against a member whose key counted before. Other keys and epochs cost nothing to make, so that there
+// would be no end of them.
 func (sh *shell) admitEvidence(raw []byte, from string) (added bool, err error) {
 	e, err := observation.DecodeEvidence(raw)
 	if err != nil {
 		return false, err
 	}
 	chain := e.Key()
-	if !sh.follows(chain) || sh.archive.holds(chain, e.Kind) {
+	if sh.archive.holds(chain, e.Kind) || !sh.follows(chain) && !sh.answersFor(chain) {
 		return false, nil
 	}
 	return sh.archive.keep(e, from)
+}
+
+// answersFor reports whether a chain counted in an epoch before, its peer is a member still, and nothing known here convicts that. A link
+// removes it on such evidence too (epoch.State.Judge): who replaces his key quickly must not get away with it, nor leave those who know
+// waiting for those who may not be told.
+func (sh *shell) answersFor(chain observation.ChainID) bool {
+	state := sh.keeper.seen.Load().state
+	peer, known := state.PeerOf(chain.Key)
+	if !known || !slices.ContainsFunc(state.Group().Members(), func(m group.Member) bool { return m.PeerID == peer }) {
+		return false
+	}
+	return sh.lineage.counted(chain) && !sh.archive.accusesAny(func(held observation.ChainID) bool {
+		of, known := state.PeerOf(held.Key)
+		return known && of == peer
+	})
 }
 
 // publishEvidence gossips evidence that was found here. What the network's queue has no room for others

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/notarynet/notaryd/node/epoch"
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 )
 
 // validate is what gossip does with evidence.
@@ -68,6 +70,64 @@ func TestValidateEvidence(t *testing.T) {
 	refused, surplus := c.counted("evidence_refused_total"), c.counted("evidence_surplus_total")
 	if refused != 4 || surplus != 6 {
 		t.Errorf("%v refused, %v surplus", refused, surplus)
+	}
+}
+
+// TestEvidenceOfFormerKeys: who has replaced his key, or its signing epoch, is convicted by what he did with the old one, once; who was
+// never in a group with it is not.
+func TestEvidenceOfFormerKeys(t *testing.T) {
+	c := newCourt(t)
+	fork := func(s kit.Signer, salt uint64) []byte {
+		a, b := s, s
+		e, err := observation.ForkedChain(a.Observe(c.net.Group, kit.StartMS+salt).Signed(), b.Observe(c.net.Group, kit.StartMS+salt+1).Signed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Raw
+	}
+	// The keys of the first two are replaced, the signing epoch of the third goes up, and the fourth leaves.
+	old := c.net.Group.Members()
+	members := slices.Clone(old[:3])
+	owner := func(s *kit.Signer) int {
+		return slices.IndexFunc(old, func(m group.Member) bool { return m.Keys[0].Key == s.Head.Key })
+	}
+	for i := range members {
+		members[i].Keys = []group.NodeKey{{Key: kit.Key(90 + i).Public(), SigningEpoch: 1}}
+	}
+	members[2].Keys = []group.NodeKey{{Key: old[2].Keys[0].Key, SigningEpoch: 2}}
+	members[0].Weight += old[3].Weight
+	next, err := group.New(c.net.Genesis.ID, 1, c.net.Group.Link(), members, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.sh.epochs.present.Store(next)
+	c.sh.keeper.seen.Store(&trusted{state: epoch.Start(c.net.Group).After(next, nil)})
+	for _, s := range c.net.Signers {
+		want := gossip.Take
+		if owner(s) == 3 {
+			want = gossip.Ignore
+		}
+		never := *s
+		never.Head.SigningEpoch = 7
+		if got := c.validate(fork(never, 0)); got != gossip.Ignore {
+			t.Errorf("in a signing epoch that never counted: %v", got)
+		}
+		if got := c.validate(fork(*s, 0)); got != want {
+			t.Errorf("of member %d of epoch 0: %v, want %v", owner(s), got, want)
+		}
+	}
+	// More against one who is convicted would say nothing new.
+	s := c.net.Signers[slices.IndexFunc(c.net.Signers, func(s *kit.Signer) bool { return owner(s) == 0 })]
+	tx := c.rivals(2)
+	twin := *s
+	x := s.Observe(c.net.Group, kit.StartMS, kit.Vote(tx[0].ID, observation.Pending, 0, 1)).Edge(0)
+	y := twin.Observe(c.net.Group, kit.StartMS, kit.Vote(tx[1].ID, observation.Pending, 0, 1)).Edge(0)
+	more, err := observation.ContradictingVotes(x, y, tx[0].Body, tx[1].Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.validate(more.Raw); got != gossip.Ignore || len(c.kept()) != 3 {
+		t.Errorf("more of it: %v, %d pieces kept", got, len(c.kept()))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/epoch"
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
@@ -51,6 +52,8 @@ func newCourt(t *testing.T) *court {
 		fail: func(err error) { c.failed = err },
 	}
 	c.sh.epochs.present.Store(c.net.Group)
+	c.sh.keeper = &keeper{}
+	c.sh.keeper.seen.Store(&trusted{state: epoch.Start(c.net.Group)})
 	c.open()
 	return c
 }

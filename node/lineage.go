@@ -55,6 +55,18 @@ func (l *lineage) known(link domain.Hash) *group.Group {
 	return l.byLink[link]
 }
 
+// counted reports whether a chain counts, or did, in an epoch that is known.
+func (l *lineage) counted(chain observation.ChainID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range slices.Backward(l.groups) {
+		if voter, ok := g.Voter(chain.Key); ok && g.Voters()[voter].SigningEpoch == chain.SigningEpoch {
+			return true
+		}
+	}
+	return false
+}
+
 // transaction is the id of the link that leads to an epoch, zero where that is not final here.
 func (l *lineage) transaction(epoch uint64) (id domain.Hash) {
 	l.mu.Lock()
