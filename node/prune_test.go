@@ -34,7 +34,7 @@ func TestPrune(t *testing.T) {
 			early := n.first(t)
 			clearAll(t, n.sh)
 			kept := own != stranger // of the second the votes may lie in heads
-			for round := range 2 { // once more changes nothing
+			for round := range 2 {  // once more changes nothing
 				r, err := n.prune(t.Context(), nowMS()+1<<40, map[utxo.Address]bool{own: true})
 				if err != nil || (r.ProofsKept > 0) != kept || r.ProofsGone != 0 {
 					t.Fatalf("round %d: %v, %v", round, r, err)
