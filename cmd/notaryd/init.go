@@ -127,14 +127,19 @@ func newKey() (domain.PrivateKey, error) {
 func vacant(dir string, g *group.Genesis) error {
 	for _, name := range []string{configName, "node.key"} {
 		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		switch _, err := os.Stat(path); {
+		case err == nil:
 			return fmt.Errorf("%s is there already", path)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
 		}
 	}
 	path := filepath.Join(dir, "genesis.bin")
-	doc, err := os.ReadFile(path)
-	if err == nil && !bytes.Equal(doc, g.Bytes) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch doc, err := os.ReadFile(path); {
+	case err == nil && !bytes.Equal(doc, g.Bytes):
 		return fmt.Errorf("%s is there already, and is another one", path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	return nil
 }

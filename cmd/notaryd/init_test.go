@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/notarynet/notaryd/client/runtimefile"
@@ -122,6 +123,9 @@ func TestInitOverwritesNothing(t *testing.T) {
 				t.Errorf("a refusal left %v, %v", files, err)
 			}
 		})
+	}
+	if err := initNode(filepath.Join(genesis, "node"), g, key, nil); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("a node where none can be: %v", err)
 	}
 	shared := filepath.Join(t.TempDir(), masterName) // of a peer that has other nodes: it may be copied before
 	if err := runtimefile.SaveKey(shared, key); err != nil {

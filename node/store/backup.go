@@ -28,8 +28,11 @@ func (s *Store) Backup(dir string) (bytes uint64, err error) {
 		return 0, err
 	}
 	fs := s.options.FS
-	if _, err := fs.Stat(dir); !errors.Is(err, errNotExist) {
+	switch _, err := fs.Stat(dir); {
+	case err == nil:
 		return 0, fmt.Errorf("%s is there already", dir)
+	case !errors.Is(err, errNotExist):
+		return 0, fmt.Errorf("backup: %w", err)
 	}
 	part := dir + partial
 	if err := fs.RemoveAll(part); err != nil {

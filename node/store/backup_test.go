@@ -2,8 +2,10 @@ package store
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -269,6 +271,13 @@ func TestBackupOnDisk(t *testing.T) {
 	}
 	if _, err := s.Backup(filepath.Join(dir, "deep", "backup")); err != nil {
 		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Backup(filepath.Join(file, "backup")); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("a backup where none can be: %v", err)
 	}
 	o.Create = false
 	b, err := Open(filepath.Join(dir, "deep", "backup"), o)
