@@ -61,7 +61,7 @@ func (s *Store) makeBallast() {
 	if err != nil || usage.AvailBytes < s.options.ReserveBytes+size || !s.ballasted.CompareAndSwap(false, true) {
 		return
 	}
-	if _, err := fs.Stat(s.ballastPath()); err == nil {
+	if info, err := fs.Stat(s.ballastPath()); err == nil && uint64(info.Size()) == size { // else it was not finished, or another reserve's
 		return
 	}
 	if err := writeBallast(fs, s.ballastPath(), size); err != nil {
