@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"math/rand/v2"
+	"runtime"
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/node/store"
@@ -16,7 +17,7 @@ import (
 type pulls struct{ sh *shell }
 
 // Transactions implements gossip.Backend.
-func (p pulls) Transactions(_ context.Context, ids []domain.Hash, withProofs bool, add func(raw, proof []byte) bool) error {
+func (p pulls) Transactions(ctx context.Context, ids []domain.Hash, withProofs bool, add func(raw, proof []byte) bool) error {
 	sh := p.sh
 	for _, id := range ids {
 		var raw, proof []byte
@@ -32,11 +33,7 @@ func (p pulls) Transactions(_ context.Context, ids []domain.Hash, withProofs boo
 			}
 			raw = t.Raw
 			if withProofs && t.Final != nil {
-				p, err := sh.prove(id, nil, t.Final)
-				switch {
-				case err == nil:
-					proof = p.Encode()
-				case !pruned(err):
+				if proof, err = p.proof(ctx, id, t.Final); err != nil {
 					return err
 				}
 			}
@@ -46,6 +43,28 @@ func (p pulls) Transactions(_ context.Context, ids []domain.Hash, withProofs boo
 		}
 	}
 	return nil
+}
+
+// proversAtOnce is how many proofs are made at once for others: for each edge of one a whole observation is read, decoded and
+// hashed again, tens of milliseconds where it is full, and anybody may ask for any number. Half of the processors are left to
+// what the node is there for.
+func proversAtOnce() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+
+// proof is the encoded proof of a final transaction, nil where what it is made of was pruned. It waits for its turn.
+func (p pulls) proof(ctx context.Context, id domain.Hash, info *store.FinalInfo) ([]byte, error) {
+	sh := p.sh
+	if !put(ctx, sh.proving, struct{}{}) {
+		return nil, ctx.Err()
+	}
+	defer func() { <-sh.proving }()
+	made, err := sh.prove(id, nil, info)
+	switch {
+	case err == nil:
+		return made.Encode(), nil
+	case pruned(err):
+		return nil, nil
+	}
+	return nil, err
 }
 
 // Observations implements gossip.Backend.

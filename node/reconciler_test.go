@@ -83,6 +83,42 @@ func TestCatchUpByProofs(t *testing.T) {
 	}
 }
 
+// TestProofsForOthersTakeTurns: where as many proofs are being made as may be, a pull with proofs waits no longer than its
+// time, and one without is answered.
+func TestProofsForOthersTakeTurns(t *testing.T) {
+	v := newVillage(t, nil)
+	nodes := []*villager{v.start(0), v.start(1), v.start(2)}
+	v.meet(nodes...)
+	tx := v.pay(0, "")
+	nodes[0].submitFinal(t, tx)
+	sh := nodes[0].sh
+	pull := func(withProofs bool) (found, proven bool, err error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		err = pulls{sh}.Transactions(ctx, []domain.Hash{tx.ID}, withProofs, func(_, proof []byte) bool {
+			found, proven = true, len(proof) > 0
+			return true
+		})
+		return found, proven, err
+	}
+	for range cap(sh.proving) {
+		sh.proving <- struct{}{}
+	}
+	if found, _, err := pull(true); found || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside as many as may be: found %v, %v", found, err)
+	}
+	if found, _, err := pull(false); !found || err != nil {
+		t.Errorf("without a proof: found %v, %v", found, err)
+	}
+	for range cap(sh.proving) {
+		<-sh.proving
+	}
+	eventually(t, "the proof", func() bool { _, proven, err := pull(true); return proven && err == nil })
+	if len(sh.proving) != 0 {
+		t.Errorf("%d places not given back", len(sh.proving))
+	}
+}
+
 // TestProofsThatProveNothing: what comes with a wrong proof is its sender's fault, and makes nothing final.
 func TestProofsThatProveNothing(t *testing.T) {
 	v := newVillage(t, nil)

@@ -55,6 +55,8 @@ type shell struct {
 	turnstile  *turnstile
 	// possessions bounds the proofs that are verified for each neighbour.
 	possessions *turnstile
+	// proving holds a place for each proof that is being made for others.
+	proving chan struct{}
 
 	finalSigner *finalSigner
 	compactor   *compactor
