@@ -86,6 +86,16 @@ func (a *admission) enter(o Origin) (*guest, error) {
 	return w, nil
 }
 
+// full says why nothing that an origin brings would be let in now; nil where there is room.
+func (a *admission) full(o Origin) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.draining {
+		return shuttingDown()
+	}
+	return a.room(o)
+}
+
 // room says why there is none for what an origin brings, whatever the pace.
 func (a *admission) room(o Origin) error {
 	all, own, most := a.inFlight.Load(), a.byOrigin[o.key()], a.most

@@ -50,6 +50,10 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 	if len(txs) == 0 {
 		return gossip.Take
 	}
+	// What would find no place is not verified first: that is most of what it costs.
+	if sh.admission.full(origin) != nil {
+		return gossip.Ignore
+	}
 	switch bad, err := sh.verifier.verify(ctx, checks); {
 	case err != nil:
 		return gossip.Ignore

@@ -100,6 +100,25 @@ func TestOwnObservationForged(t *testing.T) {
 	}
 }
 
+// TestNoRoomCostsNothing: what a neighbour brings beyond its room is not verified, and held against nobody.
+func TestNoRoomCostsNothing(t *testing.T) {
+	v := newVillage(t, func(c *Config) { c.MaxInFlight = 16 })
+	n, from := v.start(0), v.signers[1].Key.Public()
+	origin := Origin{fromGossip, from.String(), from}
+	for n.sh.admission.full(origin) == nil {
+		if err := n.sh.admission.admit(t.Context(), origin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := counterOf(t, n.sh.metrics.signatures)
+	if got := (handlers{n.sh}).ValidateTransactions(t.Context(), from, [][]byte{v.pay(0, "").Raw}); got != gossip.Ignore {
+		t.Errorf("verdict %d", got)
+	}
+	if got := counterOf(t, n.sh.metrics.signatures) - before; got != 0 {
+		t.Errorf("%v signatures verified for nothing", got)
+	}
+}
+
 // TestPossessionsAreRationed: metadata costs a millisecond or more for each of its keys, and is valid however often it comes. Of
 // one neighbour only so much of it is looked at, what comes with it is taken in, and others have their own share.
 func TestPossessionsAreRationed(t *testing.T) {
