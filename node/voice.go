@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -132,12 +133,13 @@ func (n *Node) nextVersion(edit func(*group.Peer) error) ([]byte, error) {
 	return tx.Raw, nil
 }
 
-// certify lists this node's key, in the signing epoch in which it votes.
+// certify lists this node's key, in the signing epoch in which it votes, with its BLS key. One that is listed in a later epoch is
+// another store's, and epochs never go down.
 func (n *Node) certify(p *group.Peer) {
 	key, signing := n.sh.keeper.self, n.sh.store.Signing().Epoch
 	at, found := slices.BinarySearchFunc(p.Keys, key.Public(), func(c group.CertifiedKey, k domain.PublicKey) int { return c.Key.Compare(k) })
 	switch {
-	case found && p.Keys[at].SigningEpoch >= signing && len(p.Keys[at].BLS) > 0:
+	case found && (p.Keys[at].SigningEpoch > signing || p.Keys[at].SigningEpoch == signing && len(p.Keys[at].BLS) > 0):
 	case found:
 		p.Keys[at] = group.Certify(key, signing, n.sh.genesis.ID, p.ID).WithBLS(key)
 	default:
@@ -149,7 +151,7 @@ func (n *Node) certify(p *group.Peer) {
 func samePeer(a, b *group.Peer) bool {
 	return a.Version == b.Version && slices.Equal(a.Labels, b.Labels) &&
 		slices.EqualFunc(a.Keys, b.Keys, func(x, y group.CertifiedKey) bool {
-			return x.Key == y.Key && x.SigningEpoch == y.SigningEpoch && x.Membership == y.Membership
+			return x.Key == y.Key && x.SigningEpoch == y.SigningEpoch && x.Membership == y.Membership && bytes.Equal(x.BLS, y.BLS)
 		})
 }
 
