@@ -39,6 +39,9 @@ type Store struct {
 // scryptLogN is age's own default: about a second and 256 MiB a guess.
 const scryptLogN = 18
 
+// maxLogN bounds the work factor of wallets: opening one of it takes 1 GiB.
+const maxLogN = 20
+
 // Dir is where wallets live, by the environment given (os.Getenv): $NOTARY_HOME, else
 // $XDG_DATA_HOME/notary, else ~/.local/share/notary.
 func Dir(env func(string) string) (string, error) {
@@ -58,8 +61,8 @@ func Dir(env func(string) string) (string, error) {
 // NewStore uses a directory; it is made by the first write.
 func NewStore(dir string) *Store { return &Store{dir: dir, logN: scryptLogN} }
 
-// WithWorkFactor sets the scrypt work factor (log2 N) of new wallets. Less than the default is for
-// tests and throw-away wallets only.
+// WithWorkFactor sets the scrypt work factor (log2 N) of new wallets, at most 20. Less than the default is
+// for tests and throw-away wallets only.
 func (s *Store) WithWorkFactor(logN int) *Store { return &Store{dir: s.dir, logN: logN} }
 
 // Path is the directory of the store.

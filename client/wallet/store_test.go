@@ -1,13 +1,17 @@
 package wallet
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"filippo.io/age/armor"
 
 	"github.com/notarynet/notaryd/proto/domain"
 )
@@ -49,6 +53,34 @@ func TestCreateAndUnlock(t *testing.T) {
 		if _, err := got.Unlock(wrong); !errors.Is(err, ErrPassphrase) {
 			t.Errorf("passphrase %q: %v, want ErrPassphrase", wrong, err)
 		}
+	}
+}
+
+// A wallet file that somebody else wrote may ask for any work: no more is done than 1 GiB of memory takes.
+func TestUnlockRefusesEndlessWork(t *testing.T) {
+	s := newStore(t)
+	w, err := s.Create("main", testWords, 0, "pass", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(armor.NewReader(strings.NewReader(w.secret)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dear strings.Builder
+	armored := armor.NewWriter(&dear)
+	if _, err := armored.Write(bytes.Replace(plain, []byte(" 4\n"), []byte(" 21\n"), 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := armored.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.secret = dear.String()
+	if _, err := w.Unlock("pass"); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("2^21 blocks of 1 KiB: %v", err)
+	}
+	if _, err := s.WithWorkFactor(maxLogN+1).Create("dear", testWords, 0, "pass", 0); err == nil {
+		t.Error("a wallet was made that cannot be opened")
 	}
 }
 

@@ -84,6 +84,9 @@ func seal(name, words string, account uint32, passphrase string, nowMS uint64, l
 	if passphrase == "" {
 		return nil, fmt.Errorf("%w: it is empty", ErrPassphrase)
 	}
+	if logN > maxLogN {
+		return nil, fmt.Errorf("encrypt the wallet: a work factor of %d is above %d", logN, maxLogN)
+	}
 	to, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt the wallet: %w", err)
@@ -122,7 +125,7 @@ func encrypt(to age.Recipient, words string) (string, error) {
 }
 
 // Unlock opens the wallet. The error is ErrPassphrase for a wrong passphrase, and ErrCorrupt where the
-// secret is damaged or does not belong to the public key in the file.
+// secret is damaged, asks for too much work, or does not belong to the public key in the file.
 func (w *Wallet) Unlock(passphrase string) (Unlocked, error) {
 	if passphrase == "" {
 		return Unlocked{}, fmt.Errorf("%w: it is empty", ErrPassphrase)
@@ -131,6 +134,7 @@ func (w *Wallet) Unlock(passphrase string) (Unlocked, error) {
 	if err != nil {
 		return Unlocked{}, fmt.Errorf("open the wallet: %w", err)
 	}
+	identity.SetMaxWorkFactor(maxLogN) // the library's own bound is 4 GiB
 	plain, err := age.Decrypt(armor.NewReader(strings.NewReader(w.secret)), identity)
 	var wrong *age.NoIdentityMatchError
 	if errors.As(err, &wrong) {
