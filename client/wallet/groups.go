@@ -83,6 +83,10 @@ func (n *Networks) PinGroup(network domain.Hash, a observation.Anchor) error {
 }
 
 func (n *Networks) keep(network domain.Hash, add []KnownGroup) error {
+	return n.alone(func() error { return n.merge(network, add) })
+}
+
+func (n *Networks) merge(network domain.Hash, add []KnownGroup) error {
 	all, err := n.Groups(network)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -24,6 +26,21 @@ type Networks struct{ dir string }
 
 // Networks is the store's trust in networks.
 func (s *Store) Networks() *Networks { return &Networks{dir: filepath.Join(s.dir, "networks")} }
+
+// lockWait is how long a change waits for those of other programs, which take milliseconds.
+const lockWait = 10 * time.Second
+
+// alone makes a change of what is kept in lists while no other program does.
+func (n *Networks) alone(change func() error) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	unlock, err := LockFile(ctx, filepath.Join(n.dir, ".lock"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	return change()
+}
 
 // Path is where the genesis document of a network is kept.
 func (n *Networks) Path(id domain.Hash) string {
@@ -73,16 +90,13 @@ func (n *Networks) Remove(id domain.Hash) error {
 	if err := os.Remove(n.groupsPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the network's groups: %w", err)
 	}
-	pins, err := n.pins()
-	if err != nil {
-		return err
-	}
-	for node, network := range pins {
-		if network == id.String() {
-			delete(pins, node)
+	return n.changePins(func(pins map[string]string) {
+		for node, network := range pins {
+			if network == id.String() {
+				delete(pins, node)
+			}
 		}
-	}
-	return n.savePins(pins)
+	})
 }
 
 // List is every trusted network by id.
@@ -127,12 +141,7 @@ func (n *Networks) Pinned(node string) (domain.Hash, bool, error) {
 
 // Pin remembers which network a node speaks for, in place of what was remembered before.
 func (n *Networks) Pin(node string, id domain.Hash) error {
-	pins, err := n.pins()
-	if err != nil {
-		return err
-	}
-	pins[node] = id.String()
-	return n.savePins(pins)
+	return n.changePins(func(pins map[string]string) { pins[node] = id.String() })
 }
 
 func (n *Networks) pinsPath() string { return filepath.Join(n.dir, "nodes.json") }
@@ -145,6 +154,13 @@ func (n *Networks) pins() (map[string]string, error) {
 	return pins, nil
 }
 
-func (n *Networks) savePins(pins map[string]string) error {
-	return writeFile(n.pinsPath(), "the known nodes", pins)
+func (n *Networks) changePins(change func(map[string]string)) error {
+	return n.alone(func() error {
+		pins, err := n.pins()
+		if err != nil {
+			return err
+		}
+		change(pins)
+		return writeFile(n.pinsPath(), "the known nodes", pins)
+	})
 }

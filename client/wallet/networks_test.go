@@ -2,7 +2,9 @@ package wallet
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -67,6 +69,27 @@ func TestNetworksAddGetRemove(t *testing.T) {
 	}
 	if id, ok, err := n.Pinned("127.0.0.1:2"); !ok || err != nil || id != b.ID {
 		t.Errorf("other pin: %v %v %v", id, ok, err)
+	}
+}
+
+// Programs that meet their nodes at the same moment all remember them.
+func TestNetworksChangedAtOnce(t *testing.T) {
+	s := newStore(t)
+	g := genesis(t, "a")
+	const programs = 16
+	var running sync.WaitGroup
+	for i := range programs {
+		running.Go(func() {
+			if err := s.Networks().Pin(fmt.Sprintf("127.0.0.1:%d", i), g.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	for i := range programs {
+		if _, ok, err := s.Networks().Pinned(fmt.Sprintf("127.0.0.1:%d", i)); !ok || err != nil {
+			t.Errorf("node %d is forgotten: %v", i, err)
+		}
 	}
 }
 
