@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -278,6 +279,24 @@ func TestInterrupted(t *testing.T) {
 	s.in, s.out, s.err = strings.NewReader(""), &out, &errs
 	if code := run(ctx, s, []string{"balance"}); code != exitOpen || !strings.Contains(errs.String(), "[INTERRUPTED]") {
 		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A result that could not be written is no success: the words of a new wallet may be all there is of it.
+func TestOutputLost(t *testing.T) {
+	w := newWorld(t).withWallet()
+	for _, args := range [][]string{{"wallet", "new", "a"}, {"wallet", "new", "b", "--json"}, {"balance"}, {"utxos"}} {
+		var errs bytes.Buffer
+		s := w.around
+		s.in, s.out, s.err = strings.NewReader(""), full{}, &errs
+		if code := run(t.Context(), s, args); code != exitFailed || !strings.Contains(errs.String(), "no space left") {
+			t.Errorf("%v: exit code %d: %s", args, code, &errs)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -16,16 +17,36 @@ import (
 
 // print writes a result: as JSON for programs, else as human writes it.
 func (a *app) print(v any, human func(w io.Writer)) error {
+	out := &noting{w: a.out}
 	if !a.json {
-		human(a.out)
-		return nil
+		human(out)
+	} else {
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+		fmt.Fprintf(out, "%s\n", b)
 	}
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("print: %w", err)
+	if out.err != nil {
+		return fmt.Errorf("the result could not be written: %w", out.err)
 	}
-	_, err = fmt.Fprintf(a.out, "%s\n", b)
-	return err
+	return nil
+}
+
+// noting remembers the first error of a writer and writes nothing after it: a result of which a part is lost is lost.
+type noting struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (n *noting) Write(b []byte) (int, error) {
+	if n.err != nil {
+		return 0, n.err
+	}
+	written, err := n.w.Write(b)
+	n.err = err
+	return written, err
 }
 
 // table aligns columns that are separated by tabs.
@@ -60,7 +81,7 @@ func percent(weight uint64) string {
 
 // instant writes Unix milliseconds for people, in UTC.
 func instant(ms uint64) string {
-	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02 15:04:05.000 UTC")
+	return time.UnixMilli(int64(min(ms, math.MaxInt64))).UTC().Format("2006-01-02 15:04:05.000 UTC")
 }
 
 // short names a hash where room is scarce: enough to tell things apart, never to be typed in.
