@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
@@ -155,7 +157,11 @@ type coinView struct {
 	FinalMS     uint64 `json:"final_ms"`
 	NotBeforeMS uint64 `json:"not_before_ms,omitempty"`
 	MinAgeMS    uint64 `json:"min_age_ms,omitempty"`
-	Spendable   bool   `json:"spendable"`
+	// Counterparty has to sign too.
+	Counterparty string `json:"counterparty,omitempty"`
+	Spendable    bool   `json:"spendable"`
+
+	terms string
 }
 
 func (a *app) utxosCommand() *cobra.Command {
@@ -178,7 +184,10 @@ func (a *app) utxosCommand() *cobra.Command {
 					views[i] = coinView{
 						Outpoint: coin.Outpoint.String(), Kind: strings.ToLower(strings.TrimPrefix(o.Kind.String(), "OUTPUT_KIND_")),
 						Product: productText(o.Product), Units: units(o.Amount), FinalMS: coin.FinalMS,
-						NotBeforeMS: o.NotBeforeMS, MinAgeMS: o.MinAgeMS, Spendable: coin.Spendable(now),
+						NotBeforeMS: o.NotBeforeMS, MinAgeMS: o.MinAgeMS, Spendable: coin.Spendable(now), terms: terms(o, c.FormatAddress),
+					}
+					if !o.Counterparty.IsZero() {
+						views[i].Counterparty = c.FormatAddress(o.Counterparty)
 					}
 				}
 				return a.print(views, func(out io.Writer) {
@@ -201,8 +210,20 @@ func (v coinView) worth() string {
 	if v.Product != "" {
 		text = fmt.Sprintf("%d units of %s", v.Units, short(v.Product))
 	}
-	if v.NotBeforeMS != 0 {
-		text += ", not before " + instant(v.NotBeforeMS)
+	return text + v.terms
+}
+
+// terms tells what keeps the owner of an output from spending it at once and alone, for people.
+func terms(o *utxo.Output, address func(utxo.Address) string) (text string) {
+	if o.NotBeforeMS != 0 {
+		text += ", not before " + instant(o.NotBeforeMS)
+	}
+	if o.MinAgeMS != 0 {
+		age := time.Duration(min(o.MinAgeMS, uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond
+		text += fmt.Sprintf(", not within %s of its becoming final", age)
+	}
+	if !o.Counterparty.IsZero() {
+		text += ", not without the counterparty " + address(o.Counterparty)
 	}
 	return text
 }

@@ -133,7 +133,7 @@ func (a *app) txGet() *cobra.Command {
 				return a.print(view, func(w io.Writer) {
 					view.write(w)
 					if tx != nil {
-						writeBody(w, c, tx)
+						writeBody(w, c.FormatAddress, tx)
 					}
 				})
 			})
@@ -154,7 +154,7 @@ func ofID(id domain.Hash, raw []byte, network domain.Hash) (*utxo.Tx, error) {
 }
 
 // writeBody tells what a transaction does.
-func writeBody(w io.Writer, c *client.Client, tx *utxo.Tx) {
+func writeBody(w io.Writer, address func(utxo.Address) string, tx *utxo.Tx) {
 	table(w, func(w io.Writer) {
 		for _, o := range tx.Spends() {
 			fmt.Fprintf(w, "  spends\t%s\n", o)
@@ -163,7 +163,7 @@ func writeBody(w io.Writer, c *client.Client, tx *utxo.Tx) {
 			fmt.Fprintf(w, "  reads\t%s\n", o)
 		}
 		for i := range tx.Outputs {
-			writeOutput(w, c, &tx.Outputs[i])
+			writeOutput(w, address, &tx.Outputs[i])
 		}
 		if len(tx.Memo) != 0 {
 			fmt.Fprintf(w, "  memo\t%s\n", printable(string(tx.Memo)))
@@ -171,10 +171,10 @@ func writeBody(w io.Writer, c *client.Client, tx *utxo.Tx) {
 	})
 }
 
-func writeOutput(w io.Writer, c *client.Client, o *utxo.Output) {
+func writeOutput(w io.Writer, address func(utxo.Address) string, o *utxo.Output) {
 	to := "the common pool"
 	if !o.Address.IsZero() {
-		to = c.FormatAddress(o.Address)
+		to = address(o.Address)
 	}
 	switch {
 	case o.Data != nil && o.Data.Kind == notaryv1.DataKind_DATA_KIND_REFERENCE:
@@ -182,9 +182,9 @@ func writeOutput(w io.Writer, c *client.Client, o *utxo.Output) {
 	case o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE:
 		fmt.Fprintf(w, "  fee\t%s to %s\n", coins(o.Amount), to)
 	case o.Product.IsZero():
-		fmt.Fprintf(w, "  pays\t%s to %s\n", coins(o.Amount), to)
+		fmt.Fprintf(w, "  pays\t%s to %s%s\n", coins(o.Amount), to, terms(o, address))
 	default:
-		fmt.Fprintf(w, "  pays\t%d units of product %s to %s\n", o.Amount, o.Product, to)
+		fmt.Fprintf(w, "  pays\t%d units of product %s to %s%s\n", o.Amount, o.Product, to, terms(o, address))
 	}
 }
 
