@@ -36,7 +36,10 @@ func TestLockedMoneyIsSaidToBe(t *testing.T) {
 	if _, err := c.SubmitFinal(t.Context(), tx); err != nil {
 		t.Fatal(err)
 	}
-	for _, out := range []string{w.want(exitOK, "utxos", w.bob()), w.want(exitOK, "tx", "get", tx.ID.String())} {
+	w.want(exitOK, "proof", "get", tx.ID.String(), "-o", "payment.notary")
+	for _, out := range []string{
+		w.want(exitOK, "utxos", w.bob()), w.want(exitOK, "tx", "get", tx.ID.String()), w.want(exitOK, "proof", "verify", "payment.notary"),
+	} {
 		for _, said := range []string{"not before 292278994-08-17", "not within 24h0m0s of its becoming final", "not without the counterparty ntest1"} {
 			if !strings.Contains(out, said) {
 				t.Errorf("%q is not said in\n%s", said, out)

@@ -182,7 +182,7 @@ func (a *app) utxosCommand() *cobra.Command {
 				for i, coin := range list {
 					o := &coin.Output
 					views[i] = coinView{
-						Outpoint: coin.Outpoint.String(), Kind: strings.ToLower(strings.TrimPrefix(o.Kind.String(), "OUTPUT_KIND_")),
+						Outpoint: coin.Outpoint.String(), Kind: kindName(o.Kind),
 						Product: productText(o.Product), Units: units(o.Amount), FinalMS: coin.FinalMS,
 						NotBeforeMS: o.NotBeforeMS, MinAgeMS: o.MinAgeMS, Spendable: coin.Spendable(now), terms: terms(o, c.FormatAddress),
 					}

@@ -107,8 +107,9 @@ func (a *app) proofVerify() *cobra.Command {
 	var k checking
 	c := &cobra.Command{
 		Use: "verify FILE", Short: "Check a proof file offline",
-		Long: "Checks every signature and path of a proof, binary or JSON, without any node. Exit codes: 0 valid,\n" +
-			"1 invalid, 2 not enough weight, 3 no trust root.",
+		Long: "Checks every signature and path of a proof, binary or JSON, without any node, and shows what the proven\n" +
+			"transactions do. Valid says that they are final: whom they pay, and how much, is for you to look at. Exit\n" +
+			"codes: 0 valid, 1 invalid, 2 not enough weight, 3 no trust root.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			j := &judgement{}
@@ -122,12 +123,14 @@ func (a *app) proofVerify() *cobra.Command {
 				if j, err = a.judge(p, k); err != nil {
 					return err
 				}
+				j.tellContents(p)
 			}
 			err = a.print(j, func(w io.Writer) {
 				j.write(w, args[0])
 				if j.Verdict != nil {
 					for i := range j.Verdict.Transactions {
 						j.writeTransaction(w, &j.Verdict.Transactions[i])
+						j.writeContents(w, &j.Verdict.Transactions[i])
 					}
 				}
 			})

@@ -30,6 +30,10 @@ type judgement struct {
 	Verdict    *observation.Verdict      `json:"verdict,omitempty"`
 	// Break is a history that has two groups in one epoch: no fault of this proof alone.
 	Break *breakView `json:"break,omitempty"`
+	// Contents is what the valid transactions do, where that is told.
+	Contents []contentsView `json:"contents,omitempty"`
+
+	prefix string
 }
 
 // breakView is a broken history in JSON.
@@ -65,7 +69,7 @@ func (a *app) judge(p *proofFile, k checking) (*judgement, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.NetworkName = g.Doc.GetName()
+	j.NetworkName, j.prefix = g.Doc.GetName(), g.Doc.GetAddressPrefix()
 	if root.Own, err = k.ownTrust(); err != nil {
 		return nil, err
 	}
