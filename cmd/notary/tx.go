@@ -191,8 +191,8 @@ func writeOutput(w io.Writer, address func(utxo.Address) string, o *utxo.Output)
 func (a *app) txWatch() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch TX", Short: "Follow a transaction until it is final or rejected", Args: cobra.ExactArgs(1),
-		Long: "Follows a transaction until it is final or rejected. The exit code is 2 where it is final and HELD: the group\n" +
-			"accepted it, and too little of what the node itself trusts did.",
+		Long: "Follows a transaction until it is final or rejected; final is what the proof shows, not what the node says. The exit\n" +
+			"code is 2 where it is final and HELD: the group accepted it, and too little of what the node itself trusts did.",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := idArg(args[0])
 			if err != nil {
@@ -202,6 +202,9 @@ func (a *app) txWatch() *cobra.Command {
 				s, err := a.watch(ctx, c, id)
 				if err != nil {
 					return a.undecidedWatch(ctx, id, err)
+				}
+				if _, _, err := c.ShortProof(ctx, id); err != nil {
+					return unproven(id, err)
 				}
 				v := viewStatus(s)
 				if err := a.print(v, v.write); err != nil {

@@ -48,6 +48,14 @@ func TestFailureOfTheProof(t *testing.T) {
 	w.want(exitOK, "tx", "resubmit", id) // it was not forgotten
 }
 
+// A node that calls a transaction final has to show it to whoever follows it, too.
+func TestWatchAsksForTheProof(t *testing.T) {
+	w := newWorld(t).withWallet()
+	id := idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json"))
+	w.net.Set(clienttest.Faults{Silent: 2})
+	w.refused(exitWeight, "NOT_ENOUGH_WEIGHT", "tx", "watch", id)
+}
+
 // The window gates first votes alone. A node that never heard of those that others cast in time finds it closed:
 // the transaction may be final all the same.
 func TestResubmittedToANodeThatNeverHeardOfIt(t *testing.T) {
