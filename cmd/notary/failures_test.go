@@ -30,6 +30,7 @@ func TestUsage(t *testing.T) {
 		{"send", w.bob(), "1", "--wait", "none", "-o", "x"},
 		{"send", "notary:" + w.bob() + "?amount=5", "1"},
 		{"send", "notary:" + w.bob() + "?amount=5&product=" + strings.Repeat("0a", 32), "--product", "Tea"},
+		{"send", "notary:" + w.bob() + "?amount=5", "--product", strings.Repeat("0a", 32)},
 		{"issue", "5"},
 		{"issue", "0", "--name", "x"},
 		{"issue", "5", "--name", "x", "--decimals", "19"},

@@ -142,6 +142,8 @@ func (a *app) parsePayment(ctx context.Context, c *client.Client, owner utxo.Add
 			return p, "", 0, usage("--product names another product than the URI")
 		}
 		product = uri.Product.String()
+	} else if product != "" && uri.Amount != 0 {
+		return p, "", 0, usage("the URI states an amount of coins, and --product names something else") // in other units
 	}
 	if p.Product, decimals, err = productArg(ctx, c, owner, product); err != nil {
 		return p, "", 0, err
