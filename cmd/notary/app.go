@@ -58,6 +58,8 @@ type app struct {
 	timeout        time.Duration
 	tls            bool
 	tlsCA          string
+
+	typed string // the passphrase, where a person was asked ahead
 }
 
 // run executes one command line and returns the exit code.

@@ -43,7 +43,7 @@ func (a *app) issueCommand() *cobra.Command {
 			if issue.Supply == 0 {
 				return usage("the supply is zero")
 			}
-			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+			return a.spend(c.Context(), func(ctx context.Context, c *client.Client) error {
 				tx, err := a.build(ctx, c, func(ctx context.Context, from *client.Account) (*client.Transaction, error) {
 					return c.BuildIssue(ctx, from, client.Terms{}, issue)
 				})

@@ -41,7 +41,7 @@ func (a *app) sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error { return a.send(ctx, c, args, f, level) })
+			return a.spend(c.Context(), func(ctx context.Context, c *client.Client) error { return a.send(ctx, c, args, f, level) })
 		},
 	}
 	c.Flags().StringVar(&f.product, "product", "", "pay in a `product`, by id or name, instead of coins")

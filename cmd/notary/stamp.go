@@ -49,7 +49,7 @@ func (a *app) stampCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error { return a.stamp(ctx, c, args, stamps) })
+			return a.spend(c.Context(), func(ctx context.Context, c *client.Client) error { return a.stamp(ctx, c, args, stamps) })
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "replace proofs that exist")

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -54,6 +55,15 @@ func TestWatchAsksForTheProof(t *testing.T) {
 	id := idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json"))
 	w.net.Set(clienttest.Faults{Silent: 2})
 	w.refused(exitWeight, "NOT_ENOUGH_WEIGHT", "tx", "watch", id)
+}
+
+// The time to type a passphrase is the person's, not the network's.
+func TestSlowTyping(t *testing.T) {
+	w := newWorld(t).withWallet()
+	pass := w.env["NOTARY_PASSPHRASE"]
+	delete(w.env, "NOTARY_PASSPHRASE")
+	w.around.secret = func(string) (string, error) { time.Sleep(1500 * time.Millisecond); return pass, nil }
+	w.want(exitOK, "send", w.bob(), "1", "--timeout", "1s")
 }
 
 // The window gates first votes alone. A node that never heard of those that others cast in time finds it closed:

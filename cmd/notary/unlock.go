@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/wallet"
 )
 
@@ -31,6 +33,9 @@ func (a *app) passphrase(prompt string, again bool) (string, error) {
 	if p := a.env("NOTARY_PASSPHRASE"); p != "" {
 		return p, nil
 	}
+	if a.typed != "" && !again {
+		return a.typed, nil
+	}
 	if a.secret == nil {
 		return "", noPassphrase("there is nobody to ask for the passphrase")
 	}
@@ -51,6 +56,23 @@ func (a *app) passphrase(prompt string, again bool) (string, error) {
 	return first, nil
 }
 
+// spend is session for commands that sign. Whoever has to type a passphrase does so first: the time that it
+// takes is none of the network's, and no connection waits for it.
+func (a *app) spend(ctx context.Context, do func(context.Context, *client.Client) error) error {
+	if a.passphraseFile == "" && a.env("NOTARY_PASSPHRASE") == "" && a.secret != nil {
+		_, w, err := a.current()
+		if err != nil {
+			return err
+		}
+		if a.typed, err = a.passphrase(promptOf(w), false); err != nil {
+			return err
+		}
+	}
+	return a.session(ctx, do)
+}
+
+func promptOf(w *wallet.Wallet) string { return fmt.Sprintf("Passphrase of wallet %s: ", w.Name) }
+
 func noPassphrase(format string, args ...any) error {
 	return &failure{exitWallet, "NO_PASSPHRASE", "set $NOTARY_PASSPHRASE or --passphrase-file", fmt.Errorf(format, args...)}
 }
@@ -67,7 +89,7 @@ func (a *app) current() (*wallet.Store, *wallet.Wallet, error) {
 
 // unlock opens a wallet.
 func (a *app) unlock(w *wallet.Wallet) (wallet.Unlocked, error) {
-	pass, err := a.passphrase(fmt.Sprintf("Passphrase of wallet %s: ", w.Name), false)
+	pass, err := a.passphrase(promptOf(w), false)
 	if err != nil {
 		return wallet.Unlocked{}, err
 	}
