@@ -88,8 +88,14 @@ func ExampleClient_WatchAddress() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		paid := tx.Outputs[outpoint.GetIndex()]
-		fmt.Printf("%s: %d units, to us %t\n", tx.Memo, paid.Amount, paid.Address == shop.Address)
+		paid, err := client.ProvenOutput(proof, utxo.Outpoint{Tx: id, Index: outpoint.GetIndex()})
+		if err != nil {
+			log.Fatal(err)
+		}
+		// Money is what is ours, in coins, and nobody and nothing keeps us from spending it.
+		money := paid.Kind == notaryv1.OutputKind_OUTPUT_KIND_PAYMENT && paid.Address == shop.Address && paid.Product.IsZero() &&
+			paid.NotBeforeMS == 0 && paid.MinAgeMS == 0 && paid.Counterparty.IsZero()
+		fmt.Printf("%s: %d units, to us %t\n", tx.Memo, paid.Amount, money)
 		saved = event.GetCursor() // stored together with the booking
 		if string(tx.Memo) == "order 18" {
 			break

@@ -61,3 +61,20 @@ func TestSpeakBelievesTheProof(t *testing.T) {
 		t.Errorf("%d submitted, want 1", calls-submitted)
 	}
 }
+
+// An outpoint that a node made up is not looked for beyond the end of a proven transaction.
+func TestProvenOutput(t *testing.T) {
+	_, c, ann := start(t)
+	receipt, err := c.Send(t.Context(), ann, client.Terms{}, client.Payment{To: ann.Address, Amount: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := client.ProvenOutput(receipt.Proof, utxo.Outpoint{Tx: receipt.ID}); err != nil || o.Amount != 3 {
+		t.Errorf("%+v %v", o, err)
+	}
+	for _, none := range []utxo.Outpoint{{Tx: receipt.ID, Index: 2}, {Tx: receipt.ID, Index: 1<<32 - 1}, {Tx: domain.Hash{1}}} {
+		if _, err := client.ProvenOutput(receipt.Proof, none); !errors.Is(err, refusal.Because(notaryv1.Reason_REASON_NOT_FOUND)) {
+			t.Errorf("%s: %v", none, err)
+		}
+	}
+}
