@@ -142,11 +142,14 @@ type Contests interface {
 }
 
 // Archive tells of what this node holds.
+//
+// Entries of its lists are far shorter than what is read for them. spend is told the bytes of each record that was read, and
+// says whether the client may have more read; where it may not, the page ends, however short it is.
 type Archive interface {
 	// Finals lists what is final here, newest first.
-	Finals(ctx context.Context, pageToken string, limit int) ([]*notaryv1.TransactionStatus, string, error)
+	Finals(ctx context.Context, pageToken string, limit int, spend func(bytes int) bool) ([]*notaryv1.TransactionStatus, string, error)
 	// Observations lists what a node key signed, newest first. Pages may be smaller than limit.
-	Observations(ctx context.Context, key domain.PublicKey, pageToken string, limit int) ([]*notaryv1.ObservationSummary, string, error)
+	Observations(ctx context.Context, key domain.PublicKey, pageToken string, limit int, spend func(bytes int) bool) ([]*notaryv1.ObservationSummary, string, error)
 	// Observation is one of them; height 0 is the newest.
 	Observation(ctx context.Context, key domain.PublicKey, signingEpoch uint32, height uint64) (*notaryv1.GetObservationResponse, error)
 	Stats(ctx context.Context) (*notaryv1.GetStatsResponse, error)

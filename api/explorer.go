@@ -15,6 +15,7 @@ type explorerService struct {
 	notaryv1.UnsafeExplorerServiceServer // a method that is missing does not compile
 
 	backends Backends
+	guard    *guard
 }
 
 // Search implements notaryv1.ExplorerServiceServer.
@@ -40,7 +41,9 @@ func (s *explorerService) ListTransactions(ctx context.Context, req *notaryv1.Li
 	if s.backends.Archive == nil {
 		return nil, notBuilt("ExplorerService/ListTransactions")
 	}
-	list, next, err := page(ctx, req, s.backends.Archive.Finals)
+	list, next, err := page(ctx, req, func(ctx context.Context, token string, limit int) ([]*notaryv1.TransactionStatus, string, error) {
+		return s.backends.Archive.Finals(ctx, token, limit, s.guard.spending(ctx))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +90,7 @@ func (s *explorerService) ListObservations(ctx context.Context, req *notaryv1.Li
 	}
 	note(ctx, slog.String("node_key", key.String()))
 	list, next, err := page(ctx, req, func(ctx context.Context, token string, limit int) ([]*notaryv1.ObservationSummary, string, error) {
-		return s.backends.Archive.Observations(ctx, domain.PublicKey(key), token, limit)
+		return s.backends.Archive.Observations(ctx, domain.PublicKey(key), token, limit, s.guard.spending(ctx))
 	})
 	if err != nil {
 		return nil, err

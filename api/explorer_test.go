@@ -19,6 +19,7 @@ type told struct {
 	absent bool // those backends are missing
 	labels []string
 	err    error
+	finals func(ctx context.Context, limit int, spend func(int) bool) ([]*notaryv1.TransactionStatus, string, error)
 }
 
 // backends are all of them, or those that are needed.
@@ -58,11 +59,14 @@ func (s *script) Contest(_ context.Context, id domain.Hash) (*notaryv1.GetContes
 	return &notaryv1.GetContestResponse{Contest: &notaryv1.ContestSummary{TransactionIds: [][]byte{id[:]}}}, s.told.err
 }
 
-func (s *script) Finals(_ context.Context, token string, limit int) ([]*notaryv1.TransactionStatus, string, error) {
+func (s *script) Finals(ctx context.Context, token string, limit int, spend func(int) bool) ([]*notaryv1.TransactionStatus, string, error) {
+	if s.told.finals != nil {
+		return s.told.finals(ctx, limit, spend)
+	}
 	return asked(s, token, limit, statusOf(hash(5), stateFinal))
 }
 
-func (s *script) Observations(_ context.Context, key domain.PublicKey, token string, limit int) ([]*notaryv1.ObservationSummary, string, error) {
+func (s *script) Observations(_ context.Context, key domain.PublicKey, token string, limit int, _ func(int) bool) ([]*notaryv1.ObservationSummary, string, error) {
 	return asked(s, token, limit, &notaryv1.ObservationSummary{NodeKey: key[:], Height: 3})
 }
 

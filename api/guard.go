@@ -132,6 +132,21 @@ func (g *guard) admit(c *call) (closed func(), over *throttle.Refusal) {
 	return g.table.Open(c.client, c.kind == "stream")
 }
 
+// What a token pays for of what is read on behalf of a client, and what each record counts as at least, in bytes: as much as is
+// read from the disk at once.
+const (
+	tokenBytes  = 64 << 10
+	recordBytes = 4 << 10
+)
+
+// spending charges the client of a call for records as they are read, whatever it has, and reports whether it has tokens left.
+func (g *guard) spending(ctx context.Context) func(bytes int) bool {
+	client := callOf(ctx).client
+	return func(bytes int) bool {
+		return g.table.Charge(client, float64(max(bytes, recordBytes))/tokenBytes)
+	}
+}
+
 // protect turns a panic into an error, and logs where it came from.
 func (g *guard) protect(c *call, body func() error) (err error) {
 	defer func() {

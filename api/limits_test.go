@@ -97,6 +97,34 @@ func TestStreamIsNoWayAroundTheRate(t *testing.T) {
 	}
 }
 
+// TestListsCostWhatIsReadForThem: a page of a list takes tokens for what is read, ends when there are none, and what is owed then keeps
+// the next call waiting, of REST too.
+func TestListsCostWhatIsReadForThem(t *testing.T) {
+	config := quick()
+	config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 10 // nothing comes back while the test runs
+	const record = 4 * tokenBytes
+	n := serve(t, config, &script{told: told{
+		finals: func(_ context.Context, limit int, spend func(int) bool) (list []*notaryv1.TransactionStatus, _ string, _ error) {
+			for range limit {
+				if list = append(list, statusOf(hash(5), stateFinal)); !spend(record) {
+					break
+				}
+			}
+			return list, "next", nil
+		},
+	}})
+	explorer := notaryv1.NewExplorerServiceClient(n.conn)
+	r := must(explorer.ListTransactions(within(t), &notaryv1.ListTransactionsRequest{PageSize: 1000}))
+	if len(r.GetTransactions()) != 3 || r.GetNextPageToken() != "next" { // one token for the call, eight for two records, and of the third it owes three
+		t.Errorf("a page of %d, then %q", len(r.GetTransactions()), r.GetNextPageToken())
+	}
+	_, err := explorer.ListTransactions(within(t), &notaryv1.ListTransactionsRequest{})
+	wantReason(t, err, notaryv1.Reason_REASON_RATE_LIMITED)
+	if r := n.rest("GET", "/v1/transactions", ""); r.code != http.StatusTooManyRequests {
+		t.Errorf("REST: %d %s", r.code, r.body)
+	}
+}
+
 func TestOpenStreamsPerClient(t *testing.T) {
 	config := quick()
 	config.Limits.OpenStreamsPerClient = 2

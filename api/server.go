@@ -87,7 +87,7 @@ func (s *Server) register() {
 	)
 	public := guarded{s.public, s.guard}
 	notaryv1.RegisterNotaryServiceServer(public, notary)
-	explorer := &explorerService{backends: s.backends}
+	explorer := &explorerService{backends: s.backends, guard: s.guard}
 	notaryv1.RegisterExplorerServiceServer(public, explorer)
 	healthv1.RegisterHealthServer(public, s.health)
 	reflection.Register(public)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -41,9 +42,12 @@ func readToken(token string, n int) ([]uint64, error) {
 	return parts, nil
 }
 
+// finalsAtOnce is how much of the log of finals is read before it is looked whether to go on.
+const finalsAtOnce = 16
+
 // Finals lists what is final here, newest first. The token is the place in the log of finals from which
-// to go on downwards.
-func (n *Node) Finals(_ context.Context, token string, limit int) (out []*notaryv1.TransactionStatus, next string, err error) {
+// to go on downwards. spend is told of every record that is read, in bytes; the page ends where it says so.
+func (n *Node) Finals(ctx context.Context, token string, limit int, spend func(bytes int) bool) (out []*notaryv1.TransactionStatus, next string, err error) {
 	sh := n.sh
 	from := sh.store.LastSeq()
 	if at, err := readToken(token, 1); err != nil {
@@ -52,7 +56,7 @@ func (n *Node) Finals(_ context.Context, token string, limit int) (out []*notary
 		from = min(from, at[0])
 	}
 	for from > 0 && len(out) < limit {
-		low := from - min(from-1, uint64(limit-len(out)-1))
+		low := from - min(from-1, uint64(min(limit-len(out), finalsAtOnce)-1))
 		page, err := sh.store.FinalLog(low, int(from-low+1))
 		if err != nil {
 			return nil, "", err
@@ -61,20 +65,32 @@ func (n *Node) Finals(_ context.Context, token string, limit int) (out []*notary
 			if e.Seq > from {
 				continue
 			}
-			s, err := sh.finalStatus(e.Tx)
+			if err := ctx.Err(); err != nil {
+				return nil, "", err
+			}
+			t, found, err := sh.store.Transaction(e.Tx)
 			if err != nil {
 				return nil, "", err
 			}
-			if s != nil {
-				out = append(out, s)
+			if !found || t.Final == nil {
+				return nil, "", fmt.Errorf("%s, at %d in the log of finals, is not final", e.Tx, e.Seq)
+			}
+			out = append(out, sh.statusOf(e.Tx, t.Final))
+			if !spend(len(t.Raw)) {
+				return out, after(e.Seq), nil
 			}
 		}
 		from = low - 1
 	}
-	if from > 0 {
-		next = pageToken(from)
+	return out, after(from + 1), nil
+}
+
+// after is the token of what comes after a place in a list that counts down to 1; empty where nothing does.
+func after(place uint64) string {
+	if place <= 1 {
+		return ""
 	}
-	return out, next, nil
+	return pageToken(place - 1)
 }
 
 // Stats are the figures of this node.
@@ -92,11 +108,12 @@ func (n *Node) Stats(ctx context.Context) (*notaryv1.GetStatsResponse, error) {
 	}, nil
 }
 
-// maxObservations bounds a page of observations: each may be a megabyte that has to be read.
+// maxObservations bounds a page of observations, whoever asks: each may be a megabyte that has to be read.
 const maxObservations = 100
 
-// Observations lists what a node key signed, newest first, as far as it is held here without a gap.
-func (n *Node) Observations(_ context.Context, key domain.PublicKey, token string, limit int) (out []*notaryv1.ObservationSummary, next string, err error) {
+// Observations lists what a node key signed, newest first, as far as it is held here without a gap in a signing epoch. spend is as in
+// Finals.
+func (n *Node) Observations(ctx context.Context, key domain.PublicKey, token string, limit int, spend func(bytes int) bool) (out []*notaryv1.ObservationSummary, next string, err error) {
 	limit = min(limit, maxObservations)
 	at, err := readToken(token, 2)
 	if err != nil {
@@ -112,22 +129,23 @@ func (n *Node) Observations(_ context.Context, key domain.PublicKey, token strin
 				top = min(top, at[1])
 			}
 		}
-		for top > 0 {
-			if len(out) == limit {
+		chain, more := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}, true
+		for ; top > 0; top-- {
+			if len(out) == limit || !more {
 				return out, pageToken(uint64(head.SigningEpoch), top), nil
 			}
-			low := top - min(top-1, uint64(limit-len(out)-1))
-			var page []*notaryv1.ObservationSummary
-			chain := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}
-			for o, err := range n.sh.store.Observations(chain, low, top) {
-				if err != nil {
-					return nil, "", err
-				}
-				page = append(page, summary(o))
+			if err := ctx.Err(); err != nil {
+				return nil, "", err
 			}
-			slices.Reverse(page)
-			out = append(out, page...)
-			top = low - 1
+			o, found, err := n.sh.store.Observation(chain, top)
+			if err != nil {
+				return nil, "", err
+			}
+			if !found {
+				break // pruned, and so is what is below
+			}
+			out = append(out, summary(o))
+			more = spend(len(o.Raw))
 		}
 	}
 	return out, "", nil

@@ -110,7 +110,7 @@ func TestJoinBySnapshot(t *testing.T) {
 				if _, err := v.running.node.Explain(t.Context(), tx.ID); err != nil {
 					t.Errorf("explained: %v", err)
 				}
-				if list, _, err := v.running.node.Finals(t.Context(), "", 100); err != nil || len(list) == 0 {
+				if list, _, err := v.running.node.Finals(t.Context(), "", 100, func(int) bool { return true }); err != nil || len(list) == 0 {
 					t.Errorf("%d finals listed, %v", len(list), err)
 				}
 			}

@@ -76,7 +76,7 @@ type Table struct {
 }
 
 type client struct {
-	tokens         float64
+	tokens         float64   // below zero: what it owes
 	at             time.Time // when tokens was right
 	calls, streams int
 }
@@ -125,6 +125,23 @@ func (t *Table) Take(name string) *Refusal {
 	return t.take(c)
 }
 
+// Charge takes tokens for what was done already, and reports whether any are left. What a client did not have it owes: it comes off
+// what it gets.
+func (t *Table) Charge(name string, tokens float64) (left bool) {
+	if name == Local {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.client(name)
+	if c == nil { // it was forgotten, and there is no room to remember what it owes
+		return false
+	}
+	t.refill(c)
+	c.tokens -= tokens
+	return c.tokens > 0
+}
+
 func (t *Table) close(c *client, stream bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,13 +151,18 @@ func (t *Table) close(c *client, stream bool) {
 	}
 }
 
-// take refills a bucket and takes one token out of it.
-func (t *Table) take(c *client) *Refusal {
+// refill gives a bucket what has come since it was looked at last.
+func (t *Table) refill(c *client) {
 	now := t.now()
 	if d := now.Sub(c.at); d > 0 {
 		c.tokens = min(c.tokens+d.Seconds()*t.limits.PerSecond, float64(t.limits.Burst))
 	}
 	c.at = now
+}
+
+// take refills a bucket and takes one token out of it.
+func (t *Table) take(c *client) *Refusal {
+	t.refill(c)
 	if c.tokens >= 1 {
 		c.tokens--
 		return nil

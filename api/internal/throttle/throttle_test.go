@@ -163,6 +163,37 @@ func TestTableIsBounded(t *testing.T) {
 	}
 }
 
+// TestCharge: what was done already is charged whatever a client has, and comes off what it gets; it gets no more credit for having stood
+// still than anybody.
+func TestCharge(t *testing.T) {
+	c := &clock{time.Unix(1e9, 0)}
+	table := New(Limits{PerSecond: 2, Burst: 4, Calls: 1, Streams: 1, Clients: 2}, c.Now)
+	for _, step := range []struct {
+		after time.Duration
+		cost  float64
+		left  bool
+	}{{0, 0.5, true}, {0, 3, true}, {0, 0.5, false}, {0, 6, false}, {time.Second, 0, false}, {3 * time.Second, 1, true}} {
+		c.now = c.now.Add(step.after)
+		if left := table.Charge("a", step.cost); left != step.left {
+			t.Errorf("%+v: %v", step, left)
+		}
+	}
+	if r := table.Take("a"); r != nil { // 4 - 10 + 2 + 6 - 1
+		t.Errorf("the last token: %+v", r)
+	}
+	table.Charge("a", 9)
+	if r := table.Take("a"); r == nil || r.RetryAfter != 5*time.Second {
+		t.Errorf("with 9 owed: %+v", r)
+	}
+	if !table.Charge(Local, 1e9) {
+		t.Error("the operator's socket has limits")
+	}
+	table.Charge("b", 1)
+	if table.Charge("stranger", 1) {
+		t.Error("a client that there is no room for may go on")
+	}
+}
+
 func BenchmarkOpen(b *testing.B) {
 	table := New(Limits{PerSecond: 1e12, Burst: 1e9, Calls: 1e6, Streams: 1e6, Clients: 1024}, time.Now)
 	names := make([]string, 1000)

@@ -1,0 +1,83 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/notarynet/notaryd/observation"
+	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+)
+
+// unbounded spends without end.
+func unbounded(int) bool { return true }
+
+// TestListsEndWhereTheyAreToldTo: the lists of what is read from the disk tell of every record, end a page where they are told to
+// and go on there, and end with their context.
+func TestListsEndWhereTheyAreToldTo(t *testing.T) {
+	const n = 20
+	v := newVillageFor(t, 1, n, nil)
+	v.still = true
+	node, ctx := v.start(0), t.Context()
+	for i := range n {
+		tx := v.pay(uint32(i), "")
+		if _, err := node.Submit(ctx, "test", tx.Raw, notaryv1.WaitLevel_WAIT_LEVEL_FINAL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is on disk", func() bool { return node.final(t, tx) })
+	}
+	key := node.sh.self
+	height := node.sh.store.Head(observation.ChainID{Key: key}).Height
+	lists := map[string]func(ctx context.Context, token string, limit int, spend func(int) bool) (places []uint64, next string, err error){
+		"finals": func(ctx context.Context, token string, limit int, spend func(int) bool) (places []uint64, next string, err error) {
+			list, next, err := node.Finals(ctx, token, limit, spend)
+			for _, s := range list {
+				places = append(places, uint64(s.TransactionId[0])) // to tell them apart
+			}
+			return places, next, err
+		},
+		"observations": func(ctx context.Context, token string, limit int, spend func(int) bool) (places []uint64, next string, err error) {
+			list, next, err := node.Observations(ctx, key, token, limit, spend)
+			for _, o := range list {
+				places = append(places, o.Height)
+			}
+			return places, next, err
+		},
+	}
+	all := map[string]int{"finals": n, "observations": int(height)}
+	for name, list := range lists {
+		var got []uint64
+		token, pages := "", 0
+		for {
+			records, bytes := 0, 0
+			page, next, err := list(ctx, token, 1000, func(n int) bool {
+				records, bytes = records+1, bytes+n
+				return records < 3
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, pages = append(got, page...), pages+1
+			if len(page) > 3 || records != len(page) || bytes < 100*records {
+				t.Errorf("%s: a page of %d for %d records of %d bytes", name, len(page), records, bytes)
+			}
+			if token = next; next == "" {
+				break
+			}
+		}
+		whole, next, err := list(ctx, "", 1000, unbounded)
+		if err != nil || next != "" || len(whole) != all[name] || len(got) != len(whole) || pages < len(whole)/3 {
+			t.Errorf("%s: %d of %d on %d pages, then %q; %v", name, len(got), len(whole), pages, next, err)
+		}
+		for i := range whole {
+			if i < len(got) && got[i] != whole[i] {
+				t.Errorf("%s: %d at place %d, want %d", name, got[i], i, whole[i])
+			}
+		}
+		gone, cancel := context.WithCancel(ctx)
+		page, _, err := list(gone, "", 1000, func(int) bool { cancel(); return true })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %d after who asked has gone, and %v", name, len(page), err)
+		}
+	}
+}
