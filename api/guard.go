@@ -34,8 +34,9 @@ type guard struct {
 	// soft ends when a stop is asked for, and with it the streams of events; hard ends when the grace
 	// has passed, and with it everything.
 	soft, hard context.Context
-	// finishing are the streams that end by themselves after soft, when what they have begun is done.
-	finishing map[string]bool
+	// submitting are the streams of submissions: they take a token for each transaction themselves, and end by themselves after
+	// soft, when what they have begun is done.
+	submitting map[string]bool
 
 	prefix string // of call ids, new with every process
 	count  atomic.Uint64
@@ -93,7 +94,7 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 func (g *guard) stream(method string, single bool, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(srv any, stream grpc.ServerStream) error {
 		return g.run(stream.Context(), method, "stream", func(ctx context.Context, c *call) error {
-			return next(srv, &guardedStream{ServerStream: stream, guard: g, ctx: ctx, call: c, single: single})
+			return next(srv, &guardedStream{ServerStream: stream, guard: g, ctx: ctx, call: c, single: single, pays: g.submitting[method]})
 		})
 	}
 }
@@ -115,7 +116,7 @@ func (g *guard) run(ctx context.Context, method, kind string, body func(context.
 	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, callKey{}, c))
 	defer cancel(nil)
 	root := g.hard
-	if kind == "stream" && !g.finishing[method] {
+	if kind == "stream" && !g.submitting[method] {
 		root = g.soft
 	}
 	defer context.AfterFunc(root, func() { cancel(errStopping) })()
@@ -145,6 +146,18 @@ func (g *guard) spending(ctx context.Context) func(bytes int) bool {
 	return func(bytes int) bool {
 		return g.table.Charge(client, float64(max(bytes, recordBytes))/tokenBytes)
 	}
+}
+
+// await takes a token for something on a stream: a client that is faster than it may waits for it.
+func (g *guard) await(ctx context.Context, c *call) error {
+	for over := g.table.Take(c.client); over != nil; over = g.table.Take(c.client) {
+		select {
+		case <-time.After(over.RetryAfter):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // protect turns a panic into an error, and logs where it came from.
@@ -227,6 +240,7 @@ type guardedStream struct {
 	ctx    context.Context
 	call   *call
 	single bool // the client sends one request
+	pays   bool // the handler takes a token for what comes
 	in     envelope
 }
 
@@ -238,7 +252,11 @@ func (s *guardedStream) RecvMsg(m any) error {
 	if s.single {
 		return s.guard.receive(s.ctx, s.call, func() error { return s.recv(m) })
 	}
-	return s.recv(m)
+	first := s.call.in.Load() == 0 // it is what the token of the call was for
+	if err := s.recv(m); err != nil || first || s.pays {
+		return err
+	}
+	return s.guard.await(s.ctx, s.call)
 }
 
 func (s *guardedStream) recv(m any) error {

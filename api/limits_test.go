@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -94,6 +95,48 @@ func TestStreamIsNoWayAroundTheRate(t *testing.T) {
 	case err := <-more:
 		t.Errorf("a fourth answer: %v", err)
 	default:
+	}
+}
+
+// TestReflectionIsNoWayAroundTheRate: questions on a stream of reflection take tokens like calls, and one that finds none waits.
+func TestReflectionIsNoWayAroundTheRate(t *testing.T) {
+	config := quick()
+	config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 3 // nothing comes back while the test runs
+	n := serve(t, config, &script{})
+	stream := must(reflectionv1.NewServerReflectionClient(n.conn).ServerReflectionInfo(within(t)))
+	ask := &reflectionv1.ServerReflectionRequest{
+		MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: Domain + ".NotaryService"},
+	}
+	answers := make(chan error)
+	go func() {
+		for {
+			_, err := stream.Recv()
+			answers <- err
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for range 4 {
+		if err := stream.Send(ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-answers:
+		t.Errorf("a fourth answer for three tokens: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	_, err := n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{})
+	wantReason(t, err, notaryv1.Reason_REASON_RATE_LIMITED)
+	n.end() // who waits for a token does not keep the node from stopping
+	if err := <-answers; err == nil {
+		t.Error("an answer after the end")
 	}
 }
 

@@ -63,7 +63,7 @@ func NewServer(config Config, backends Backends, metrics *Metrics, log *slog.Log
 			Calls: l.CallsPerClient, Streams: l.OpenStreamsPerClient, Clients: l.Clients,
 		}, time.Now),
 		metrics: metrics, log: log, messageBytes: l.MessageBytes, receiveTimeout: l.ReceiveTimeout, soft: soft, hard: hard, prefix: newPrefix(),
-		finishing: map[string]bool{Domain + ".NotaryService/SubmitTransactions": true},
+		submitting: map[string]bool{Domain + ".NotaryService/SubmitTransactions": true},
 	}
 	s.register()
 	return s, nil

@@ -119,13 +119,8 @@ func (w *submissions) read(ctx context.Context) {
 
 // admit hands one transaction over once the client may and there is a place; false says that no more are taken.
 func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, wish *wish) bool {
-	table := w.service.guard.table
-	for over := table.Take(w.call.client); over != nil; over = table.Take(w.call.client) {
-		select {
-		case <-time.After(over.RetryAfter):
-		case <-ctx.Done():
-			return false
-		}
+	if w.service.guard.await(ctx, w.call) != nil {
+		return false
 	}
 	select {
 	case w.places <- struct{}{}:
