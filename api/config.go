@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -105,11 +106,19 @@ func (c Config) Validate() error {
 	check(l.ReceiveTimeout > 0, "receive_timeout must be positive, not %v", l.ReceiveTimeout)
 	check(l.PingInterval > 0, "ping_interval must be positive, not %v", l.PingInterval)
 	for _, o := range c.CORSOrigins {
-		u, err := url.Parse(o)
-		ok := o == "*" || err == nil && u.Scheme != "" && u.Host != "" && u.Path == "" && u.RawQuery == ""
-		check(ok, "cors_origins: %q is not scheme://host[:port]", o)
+		check(o == "*" || isOrigin(o), "cors_origins: %q is not scheme://host[:port] as browsers write it: in small letters, and without the scheme's own port", o)
 	}
 	return errors.Join(errs...)
+}
+
+// isOrigin reports whether a browser may name an origin so. One that is written otherwise would match none.
+func isOrigin(o string) bool {
+	u, err := url.Parse(o)
+	if err != nil || u.Scheme == "" || u.Host == "" || o != strings.ToLower(u.Scheme+"://"+u.Host) {
+		return false
+	}
+	port, own := u.Port(), map[string]string{"http": "80", "https": "443"}
+	return !strings.HasSuffix(u.Host, ":") && (port == "" || port != own[u.Scheme])
 }
 
 // maxTransactionBytes is the largest transaction of the protocol (transaction.proto).

@@ -318,27 +318,34 @@ func TestConnectionsPerClient(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	if err := DefaultConfig().Validate(); err != nil {
+	good := DefaultConfig()
+	good.CORSOrigins = []string{"https://shop.example", "http://127.0.0.1:8080", "http://[::1]:3000", "*"}
+	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*Config){
-		"grace":                   func(c *Config) { c.Grace = 0 },
-		"max_wait":                func(c *Config) { c.MaxWait = -1 },
-		"message_bytes":           func(c *Config) { c.Limits.MessageBytes = 262_144 },
-		"streams_per_connection":  func(c *Config) { c.Limits.StreamsPerConnection = 0 },
-		"connections_per_client":  func(c *Config) { c.Limits.ConnectionsPerClient = 0 },
-		"connections (10)":        func(c *Config) { c.Limits.Connections = 10 },
-		"calls_per_second":        func(c *Config) { c.Limits.CallsPerSecond = 0 },
-		"call_burst":              func(c *Config) { c.Limits.CallBurst = 0 },
-		"calls_per_client":        func(c *Config) { c.Limits.CallsPerClient = 1 },
-		"open_streams_per_client": func(c *Config) { c.Limits.OpenStreamsPerClient = 0 },
-		"submit_window":           func(c *Config) { c.Limits.SubmitWindow = 0 },
-		"clients must":            func(c *Config) { c.Limits.Clients = 0 },
-		"sniff_timeout":           func(c *Config) { c.Limits.SniffTimeout = 0 },
-		"http_timeout":            func(c *Config) { c.Limits.HTTPTimeout = 0 },
-		"receive_timeout":         func(c *Config) { c.Limits.ReceiveTimeout = 0 },
-		"ping_interval":           func(c *Config) { c.Limits.PingInterval = 0 },
-		"cors_origins":            func(c *Config) { c.CORSOrigins = []string{"shop.example"} },
+		"grace":                     func(c *Config) { c.Grace = 0 },
+		"max_wait":                  func(c *Config) { c.MaxWait = -1 },
+		"message_bytes":             func(c *Config) { c.Limits.MessageBytes = 262_144 },
+		"streams_per_connection":    func(c *Config) { c.Limits.StreamsPerConnection = 0 },
+		"connections_per_client":    func(c *Config) { c.Limits.ConnectionsPerClient = 0 },
+		"connections (10)":          func(c *Config) { c.Limits.Connections = 10 },
+		"calls_per_second":          func(c *Config) { c.Limits.CallsPerSecond = 0 },
+		"call_burst":                func(c *Config) { c.Limits.CallBurst = 0 },
+		"calls_per_client":          func(c *Config) { c.Limits.CallsPerClient = 1 },
+		"open_streams_per_client":   func(c *Config) { c.Limits.OpenStreamsPerClient = 0 },
+		"submit_window":             func(c *Config) { c.Limits.SubmitWindow = 0 },
+		"clients must":              func(c *Config) { c.Limits.Clients = 0 },
+		"sniff_timeout":             func(c *Config) { c.Limits.SniffTimeout = 0 },
+		"http_timeout":              func(c *Config) { c.Limits.HTTPTimeout = 0 },
+		"receive_timeout":           func(c *Config) { c.Limits.ReceiveTimeout = 0 },
+		"ping_interval":             func(c *Config) { c.Limits.PingInterval = 0 },
+		"cors_origins":              func(c *Config) { c.CORSOrigins = []string{"shop.example"} },
+		"\"https://Shop.example\"":  func(c *Config) { c.CORSOrigins = []string{"https://Shop.example"} },
+		"\"https://a.example:443\"": func(c *Config) { c.CORSOrigins = []string{"https://a.example:443"} },
+		"\"http://a.example:\"":     func(c *Config) { c.CORSOrigins = []string{"http://a.example:"} },
+		"\"https://u@a.example\"":   func(c *Config) { c.CORSOrigins = []string{"https://u@a.example"} },
+		"\"https://a.example#b\"":   func(c *Config) { c.CORSOrigins = []string{"https://a.example#b"} },
 	} {
 		c := DefaultConfig()
 		spoil(&c)

@@ -60,7 +60,11 @@ func (s *Server) handler(conn *grpc.ClientConn) (http.Handler, error) {
 		w.Write(s.openapi)
 	})))
 	mux.Handle("/", s.charged(s.body(textOnly(hexIDs(translate)))))
-	return s.deadlines(s.recovering(cors(s.config.CORSOrigins, mux))), nil
+	guarded, err := cors(s.config.CORSOrigins, mux)
+	if err != nil {
+		return nil, err
+	}
+	return s.deadlines(s.recovering(guarded)), nil
 }
 
 // readyz says whether the node serves and what is in the way.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -365,6 +366,56 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if ids != 8 {
 		t.Errorf("%d paths have an id", ids)
+	}
+}
+
+// TestPagesOfOtherOrigins: what a page of another origin sends without asking is refused before it is done or costs a token, unless that
+// origin may call. Browsers mark it by the origin or by where it comes from; what other programs send passes.
+func TestPagesOfOtherOrigins(t *testing.T) {
+	var done atomic.Int64
+	s := &script{submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+		done.Add(1)
+		return statusOf(hash(1), stateFinal), nil
+	}}
+	config := quick()
+	config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 8 // nothing comes back while the test runs
+	for _, c := range []struct {
+		origins []string
+		header  map[string]string // with HOST for that of the node
+		passes  bool
+	}{
+		{nil, nil, true},
+		{nil, map[string]string{"Origin": "https://thief.example"}, false},
+		{nil, map[string]string{"Sec-Fetch-Site": "cross-site"}, false},
+		{nil, map[string]string{"Origin": "null"}, false},
+		{nil, map[string]string{"Origin": "http://HOST"}, true},
+		{nil, map[string]string{"Sec-Fetch-Site": "same-origin"}, true},
+		{[]string{"https://shop.example"}, map[string]string{"Origin": "https://thief.example", "Sec-Fetch-Site": "cross-site"}, false},
+		{[]string{"https://shop.example"}, map[string]string{"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}, true},
+		{[]string{"*"}, map[string]string{"Origin": "https://thief.example", "Sec-Fetch-Site": "cross-site"}, true},
+	} {
+		config.CORSOrigins = c.origins
+		n := serve(t, config, s)
+		for range 9 { // one more than there are tokens
+			before := done.Load()
+			req := must(http.NewRequest("POST", "http://"+n.address+"/v1/transactions", strings.NewReader(`{"transaction":"AAAA"}`)))
+			req.Header.Set("Content-Type", "text/plain")
+			for name, value := range c.header {
+				req.Header.Set(name, strings.ReplaceAll(value, "HOST", n.address))
+			}
+			r := n.do(req)
+			if c.passes {
+				if r.code != http.StatusOK || done.Load() != before+1 {
+					t.Errorf("%v, %v: %d %s", c.origins, c.header, r.code, r.body)
+				}
+				break
+			}
+			if r.code != http.StatusUnauthorized || restReason(t, r) != "UNAUTHENTICATED" || done.Load() != before {
+				t.Errorf("%v, %v: %d %s", c.origins, c.header, r.code, r.body)
+				break
+			}
+		}
+		n.end()
 	}
 }
 
