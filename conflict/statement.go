@@ -9,8 +9,8 @@ import (
 
 // ClosingLeaves are the leaves with which a node closes an epoch: its inherited locks by link, each group of them
 // behind a leaf that names the link, and last of all the link under which it goes on. They fill as many observations
-// as they must, at most most leaves each, of which there must be two; the last leaf of the last one closes. What the node ACCEPTED itself stands in
-// its chain already.
+// as they must, at most most leaves each, which are two or more; the last leaf of the last one closes. What the node
+// ACCEPTED itself stands in its chain already.
 func ClosingLeaves(stated []Lock, next domain.Hash, timeMS uint64, most int) (out [][]observation.Leaf) {
 	locks := slices.SortedFunc(slices.Values(stated), func(a, b Lock) int {
 		if c := a.Link.Compare(b.Link); c != 0 {
