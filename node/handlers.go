@@ -84,10 +84,18 @@ func (h handlers) ValidateTransactions(ctx context.Context, from domain.PublicKe
 	return verdict
 }
 
-// ValidateObservation checks the signatures, the roots and the weight behind a run of observations and hands them to
-// the observer.
+// ValidateObservation checks the weight, the roots and the signatures behind a run of observations and hands them to
+// the observer. Weight is asked for first, by the header alone: keys without any cost nothing to make, and the leaves of
+// a run milliseconds to hash.
 func (h handlers) ValidateObservation(ctx context.Context, from domain.PublicKey, raw []byte) gossip.Verdict {
-	list, err := observation.DecodeRun(raw, h.sh.obsRules)
+	first, err := observation.RunHeader(raw)
+	if err == nil && !h.sh.concerns(&first) {
+		return gossip.Ignore
+	}
+	var list []*observation.Observation
+	if err == nil {
+		list, err = observation.DecodeRun(raw, h.sh.obsRules)
+	}
 	if err == nil {
 		err = h.sh.observe(ctx, list...)
 	}
@@ -110,6 +118,15 @@ func (sh *shell) observed(ctx context.Context, raw []byte) error {
 		return err
 	}
 	return sh.observe(ctx, o)
+}
+
+// concerns reports whether an observation can be of use here: it has weight under its link, or its key counts now and its
+// link is not final here yet.
+func (sh *shell) concerns(h *observation.Header) bool {
+	if g, _ := sh.groupOf(h); g != nil {
+		return true
+	}
+	return sh.lineage.known(h.Link) == nil && sh.follows(h.Chain())
 }
 
 // foresee keeps an observation under a link that is not final here yet, where its key counts now. Nobody else's is worth a look at its signature.

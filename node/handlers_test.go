@@ -100,6 +100,21 @@ func TestOwnObservationForged(t *testing.T) {
 	}
 }
 
+// TestStrangersRunsAreNotHashed: a run by a key without weight is not looked at beyond its header; one of a member is.
+func TestStrangersRunsAreNotHashed(t *testing.T) {
+	v := newVillage(t, nil)
+	n := v.start(0)
+	stranger := &kit.Signer{Key: kit.Key(77), Head: observation.Head{Key: kit.Key(77).Public()}}
+	for signer, want := range map[*kit.Signer]gossip.Verdict{stranger: gossip.Ignore, v.signers[1]: gossip.Reject} {
+		o := *signer.Observe(v.genesis.Group, kit.StartMS, observation.Leaf{Subject: domain.Hash{1}, Type: observation.SubjectTx, State: observation.Pending})
+		o.Raw = bytes.Replace(o.Raw, o.Header.Root[:], bytes.Repeat([]byte{7}, domain.Size), 1)
+		raw := observation.EncodeRuns([]*observation.Observation{&o})[0]
+		if got := (handlers{n.sh}).ValidateObservation(t.Context(), v.signers[2].Key.Public(), raw); got != want {
+			t.Errorf("leaves that do not match their root: verdict %d, want %d", got, want)
+		}
+	}
+}
+
 // TestNoRoomCostsNothing: what a neighbour brings beyond its room is not verified, and held against nobody.
 func TestNoRoomCostsNothing(t *testing.T) {
 	v := newVillage(t, func(c *Config) { c.MaxInFlight = 16 })

@@ -58,6 +58,26 @@ func DecodeRun(raw []byte, r Rules) ([]*Observation, error) {
 	return list, nil
 }
 
+// RunHeader reads the header of the first observation of a canonical ObservationRun, and no more: whose run it is, and so
+// whether its leaves are worth hashing.
+func RunHeader(raw []byte) (Header, error) {
+	if err := runSchema.Check(raw); err != nil {
+		return Header{}, err
+	}
+	for f := range canonical.Fields(raw) {
+		if err := observationSchema.Check(f.Bytes); err != nil {
+			return Header{}, refusal.Under("observations", err)
+		}
+		for g := range canonical.Fields(f.Bytes) {
+			if g.Number == 1 {
+				return DecodeHeader(g.Bytes)
+			}
+		}
+		return Header{}, refusal.Under("observations", missing("header"))
+	}
+	return Header{}, missing("observations")
+}
+
 // follows reports whether a header names an observation as the one before it.
 func (h *Header) follows(before *Observation) bool {
 	return h.Chain() == before.Header.Chain() && h.Height == before.Header.Height+1 && h.Previous == before.Hash
