@@ -371,47 +371,75 @@ func (j *joiner) keep(ctx context.Context, b *store.Begin, signers []domain.Publ
 			return err
 		}
 	}
-	// wanted are transactions by the peer whose metadata they may hold; zero where they must hold some.
-	wanted := make(map[domain.Hash]domain.Hash)
+	// wanted are transactions that may hold metadata; true where they must hold some.
+	wanted := make(map[domain.Hash]bool)
 	for _, id := range b.Holders() {
-		wanted[id] = domain.Hash{}
+		wanted[id] = true
 	}
+	v := make(versions)
 	for len(wanted) > 0 {
-		maps.DeleteFunc(wanted, func(id, _ domain.Hash) bool { return done[id] || !b.Final(id) })
+		maps.DeleteFunc(wanted, func(id domain.Hash, _ bool) bool { return done[id] || !b.Final(id) })
 		batch := slices.SortedFunc(maps.Keys(wanted), domain.Hash.Compare)
 		batch = batch[:min(len(batch), gossip.MaxPullItems)]
 		if len(batch) == 0 {
-			return nil
+			break
 		}
-		txs, err := j.transactions(ctx, signers, batch)
-		if err != nil {
-			return err
+		txs, missing := j.transactions(ctx, signers, batch)
+		if missing != nil && !errors.Is(missing, gossip.ErrMissing) {
+			return missing
 		}
 		for _, tx := range txs {
-			peer := wanted[tx.ID]
 			done[tx.ID] = true
-			if tx.Link != nil && peer.IsZero() {
+			if tx.Link != nil && wanted[tx.ID] {
 				return fmt.Errorf("link %s is in the snapshot, and nobody proves it", tx.ID)
 			}
-			if tx.Peer == nil || !peer.IsZero() && tx.Peer.ID != peer {
-				continue // it spends what is no metadata too, such as its fee
+			if tx.Peer == nil {
+				continue // it was spent beside metadata, such as for the fee
 			}
 			if err := b.Keep(tx, nil, nil); err != nil {
 				return err
 			}
+			v.add(tx.Peer)
 			if tx.Peer.Version > 1 {
 				for _, o := range tx.Spends() {
 					if _, asked := wanted[o.Tx]; !asked {
-						wanted[o.Tx] = tx.Peer.ID
+						wanted[o.Tx] = false
 					}
 				}
 			}
+		}
+		for _, id := range batch {
+			if !done[id] && wanted[id] {
+				return missing
+			}
+			done[id] = true // who began from a snapshot has no bytes of what paid a fee
+		}
+	}
+	return v.complete()
+}
+
+// versions counts the versions of the metadata of each peer that are here.
+type versions map[domain.Hash]versionCount
+
+type versionCount struct{ newest, here uint64 }
+
+// add counts one. None comes twice.
+func (v versions) add(p *group.Peer) {
+	c := v[p.ID]
+	v[p.ID] = versionCount{max(c.newest, p.Version), c.here + 1}
+}
+
+// complete reports whether all versions up to the newest are here.
+func (v versions) complete() error {
+	for peer, c := range v {
+		if c.here != c.newest {
+			return fmt.Errorf("%w: %d of %d versions of the metadata of peer %s", gossip.ErrMissing, c.here, c.newest, peer)
 		}
 	}
 	return nil
 }
 
-// transactions pulls some by their ids.
+// transactions pulls some by their ids. Those that were found come with ErrMissing too.
 func (j *joiner) transactions(ctx context.Context, from []domain.PublicKey, ids []domain.Hash) (txs []*utxo.Tx, err error) {
 	found, err := j.net.PullTransactions(ctx, from, ids, false, func(raw, _ []byte) (domain.Hash, error) {
 		tx, err := utxo.Decode(raw, j.rules)
@@ -421,14 +449,14 @@ func (j *joiner) transactions(ctx context.Context, from []domain.PublicKey, ids 
 		return tx.ID, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("transactions that hold the metadata of peers: %w", err)
+		err = fmt.Errorf("transactions that hold the metadata of peers: %w", err)
 	}
 	for _, t := range found {
-		tx, err := utxo.Decode(t.Raw, j.rules)
-		if err != nil {
-			return nil, err
+		tx, e := utxo.Decode(t.Raw, j.rules)
+		if e != nil {
+			return nil, e
 		}
 		txs = append(txs, tx)
 	}
-	return txs, nil
+	return txs, err
 }

@@ -228,6 +228,16 @@ func (v *village) fair(timeMS uint64, txs []*utxo.Tx) (*snapshot.Manifest, [][]b
 // many answers were wrong.
 func (v *village) join(t *testing.T, stalls ...*stall) (st *store.Store, began *store.Began, wrong float64, err error) {
 	t.Helper()
+	var backends []gossip.Backend
+	for _, s := range stalls {
+		backends = append(backends, s)
+	}
+	return v.joinAt(t, backends...)
+}
+
+// joinAt is join with peers of any kind.
+func (v *village) joinAt(t *testing.T, backends ...gossip.Backend) (st *store.Store, began *store.Began, wrong float64, err error) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -237,7 +247,7 @@ func (v *village) join(t *testing.T, stalls ...*stall) (st *store.Store, began *
 		return g
 	}
 	mine := config(kit.Key(50))
-	for i, s := range stalls {
+	for i, s := range backends {
 		net, err := gossip.New(ctx, config(v.signers[i].Key), newcomer{}, gossip.NewMetrics(prometheus.NewRegistry()), log)
 		if err != nil {
 			t.Fatal(err)
@@ -378,6 +388,93 @@ func TestJoinGivesUp(t *testing.T) {
 				t.Errorf("began with %+v: %v", began, err)
 			}
 			v.commit(st, txs[0], 1) // it lives without
+		})
+	}
+}
+
+// ledger is a stall that hands out some transactions.
+type ledger struct {
+	*stall
+	has []*utxo.Tx
+}
+
+// Transactions implements gossip.Backend.
+func (l ledger) Transactions(_ context.Context, ids []domain.Hash, _ bool, add func(raw, proof []byte) bool) error {
+	for _, tx := range l.has {
+		if slices.Contains(ids, tx.ID) && !add(tx.Raw, nil) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// TestJoinWantsMetadataAlone: of what the metadata of peers spends a new node wants the versions before it, all of them,
+// and not what paid the fee: where all began from snapshots themselves nobody has that.
+func TestJoinWantsMetadataAlone(t *testing.T) {
+	v := newVillage(t, nil)
+	master := kit.Key(90)
+	coins := v.branching(3)
+	from := utxo.Origin(group.PeerID(master.Public()))
+	var versions []*utxo.Tx
+	for version := range uint64(3) {
+		o, err := utxo.PeerOutput(&group.Peer{
+			ID: group.PeerID(master.Public()), Master: master.Public(), Version: version + 1,
+			Nonce: group.FindWork(v.genesis.ID, master.Public(), utxo.RulesOf(v.genesis).WorkBits),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := utxo.NewBuilder(v.genesis.ID).Spend(from).Spend(utxo.Outpoint{Tx: coins[2].ID, Index: uint32(version % 2)}).Output(o).Build()
+		if version == 2 {
+			d, err = utxo.NewBuilder(v.genesis.ID).Spend(from).Output(o).Build()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := d.Sign(master, kit.Key(101)).Finish()
+		if version == 2 {
+			tx, err = d.Finish()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions, from = append(versions, tx), tx.PeerOutpoint()
+	}
+	m, pieces := v.fair(2000, slices.Concat(coins, versions))
+	for name, c := range map[string]struct {
+		has  []*utxo.Tx
+		want bool
+	}{
+		"all versions":       {versions, true},
+		"not the second one": {[]*utxo.Tx{versions[0], versions[2]}, false},
+		"not the first one":  {versions[1:], false},
+		"not the newest":     {versions[:2], false},
+		"all there ever was": {slices.Concat(coins, versions), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := *v
+			u.t = t
+			var backends []gossip.Backend
+			for i := range 4 {
+				s := new(stall)
+				s.add(v.signers[i].Key, m, pieces)
+				backends = append(backends, ledger{s, c.has})
+			}
+			st, began, _, err := u.joinAt(t, backends...)
+			if (err == nil) != c.want || (began != nil) != c.want {
+				t.Fatalf("began with %+v: %v", began, err)
+			}
+			if !c.want {
+				if !errors.Is(err, gossip.ErrMissing) || !st.Fresh() {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			for _, tx := range versions {
+				if kept, found, err := st.Transaction(tx.ID); err != nil || !found || kept.Raw == nil {
+					t.Errorf("version %d is not kept: %v", tx.Peer.Version, err)
+				}
+			}
 		})
 	}
 }
