@@ -40,6 +40,8 @@ type archive struct {
 	peer    func(key domain.PublicKey) domain.Hash
 	// accused is told of every chain that new evidence is against.
 	accused func(chain observation.ChainID)
+	// full is asked whether a write failed for want of room (space.noted).
+	full func(error) bool
 
 	mu   sync.Mutex
 	held map[observation.ChainID]kindSet
@@ -53,7 +55,7 @@ func (k kindSet) has(kind notaryv1.EvidenceKind) bool { return k&(1<<uint(kind))
 func newArchive(network domain.Hash, self domain.PublicKey, s *store.Store, log *slog.Logger, m *evidenceMetrics) *archive {
 	return &archive{
 		network: network, self: self, store: s, log: log, metrics: m,
-		accused: func(observation.ChainID) {}, held: make(map[observation.ChainID]kindSet),
+		accused: func(observation.ChainID) {}, full: func(error) bool { return false }, held: make(map[observation.ChainID]kindSet),
 	}
 }
 
@@ -122,11 +124,21 @@ func (a *archive) claim(e *observation.Evidence) bool {
 	return true
 }
 
+// release takes a claim back.
+func (a *archive) release(e *observation.Evidence) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held[e.Key()] &^= 1 << uint(e.Kind); a.held[e.Key()] == 0 {
+		delete(a.held, e.Key())
+	}
+}
+
 // keep stores evidence that is the first of its kind against its chain, and reports whether it was. What
 // was found here is gossiped; what came by gossip the router passes on. from is ownEvidence or the peer
 // that sent it.
 //
-// What does not verify is refused, whoever made it.
+// What does not verify is refused, whoever made it. What there is no room for on disk is dropped, as if it had not come: it is gossiped
+// again when members return, and found again.
 func (a *archive) keep(e *observation.Evidence, from string) (added bool, err error) {
 	if err := e.Verify(a.network); err != nil {
 		return false, err
@@ -135,6 +147,10 @@ func (a *archive) keep(e *observation.Evidence, from string) (added bool, err er
 		return false, nil
 	}
 	if _, err := a.store.SaveEvidence(e); err != nil {
+		a.release(e)
+		if a.full(err) {
+			err = nil
+		}
 		return false, err
 	}
 	a.metrics.kept.WithLabelValues(kindName(e.Kind)).Inc()

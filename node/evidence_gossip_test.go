@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/notarynet/notaryd/node/epoch"
 	"github.com/notarynet/notaryd/node/gossip"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -220,4 +224,47 @@ func TestArchiveRefuses(t *testing.T) {
 	if err := newArchive(c.sh.genesis.ID, c.sh.self, c.sh.store, c.sh.log, c.sh.metrics.evidence).restore(); err == nil {
 		t.Fatal("evidence of another network was taken up")
 	}
+}
+
+// thinDisk says how much is free.
+type thinDisk struct {
+	vfs.FS
+	free atomic.Uint64
+}
+
+// GetDiskUsage implements vfs.FS.
+func (d *thinDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: d.free.Load(), TotalBytes: 1 << 40}, nil
+}
+
+// TestEvidenceWithoutRoom: evidence that there is no room for ends no node, and is kept when it comes again.
+func TestEvidenceWithoutRoom(t *testing.T) {
+	disk := &thinDisk{FS: vfs.NewMem()}
+	disk.free.Store(1 << 40)
+	c := newCourt(t, func(o *store.Options) { o.FS, o.InMemory, o.ReserveBytes = disk, false, 1000 })
+	c.sh.space = &space{room: c.sh.store.Room, log: c.sh.log, tell: func(string) {}}
+	c.sh.archive.full = c.sh.space.noted
+	fork := func(voter int) *observation.Evidence {
+		a, b := *c.net.Signers[voter], *c.net.Signers[voter]
+		e, err := observation.ForkedChain(a.Observe(c.net.Group, kit.StartMS).Signed(), b.Observe(c.net.Group, kit.StartMS+1).Signed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	disk.free.Store(400)
+	if v := c.validate(fork(1).Raw); v != gossip.Ignore || c.failed != nil {
+		t.Fatalf("gossiped: %v, %v", v, c.failed)
+	}
+	if added, err := c.sh.archive.keep(fork(2), ownEvidence); added || err != nil || len(c.published) > 0 || !c.sh.archive.empty() {
+		t.Fatalf("found here: %v, %v, published %d times", added, err, len(c.published))
+	}
+	disk.free.Store(1 << 40)
+	if v := c.validate(fork(1).Raw); v != gossip.Take {
+		t.Errorf("gossiped again: %v", v)
+	}
+	if added, err := c.sh.archive.keep(fork(2), ownEvidence); !added || err != nil || len(c.published) != 1 {
+		t.Errorf("found again: %v, %v", added, err)
+	}
+	c.wantKept(forkedChain, forkedChain)
 }

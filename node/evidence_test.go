@@ -34,14 +34,18 @@ type court struct {
 	failed    error
 }
 
-func newCourt(t *testing.T) *court {
+func newCourt(t *testing.T, adjust ...func(*store.Options)) *court {
 	c := &court{t: t, net: kit.New("court", kit.Equal(4)...), registry: prometheus.NewRegistry()}
-	st, err := store.Open("court", store.Options{
+	options := store.Options{
 		Network: c.net.Genesis.ID, Key: c.net.Signers[0].Head.Key, SigningEpoch: 1, Create: true, InMemory: true, MemBytes: 4 << 20, CacheBytes: 1 << 20,
 		Genesis: utxo.Delta{Tx: c.net.Genesis.ID, Created: []utxo.Created{{
 			Outpoint: utxo.Outpoint{Tx: c.net.Genesis.ID}, Output: utxo.Output{Amount: 1, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT},
 		}}}, GenesisMS: kit.StartMS,
-	})
+	}
+	for _, do := range adjust {
+		do(&options)
+	}
+	st, err := store.Open("court", options)
 	if err != nil {
 		t.Fatal(err)
 	}

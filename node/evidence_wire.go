@@ -18,7 +18,7 @@ func (sh *shell) wireEvidence() error {
 	sh.counting.tell(sh.witness.hear)
 	sh.arena.watch = sh.witness.watch
 	sh.observer.suspect, sh.observer.back = sh.witness.suspect, sh.witness.back
-	sh.archive.accused = sh.accused
+	sh.archive.accused, sh.archive.full = sh.accused, sh.space.noted
 	if err := sh.archive.restore(); err != nil {
 		return err
 	}
