@@ -194,16 +194,17 @@ func (k *keeper) catchUp() error {
 	return nil
 }
 
-// me is this node's peer: that of its master key, or the one that its node key belongs to; zero for none.
+// me is this node's peer: that of its master key, or the one that its node key belongs to; zero for none. Anybody may ask, once the owner has caught
+// up for the first time: what it is about to change is not looked at then.
 func (k *keeper) me() domain.Hash {
 	if !k.peer.IsZero() {
 		return k.peer
 	}
-	state := k.state
-	if t := k.seen.Load(); t != nil {
-		state = t.state
+	t := k.seen.Load()
+	if t == nil {
+		t = &trusted{state: k.state}
 	}
-	id, _ := state.PeerOf(k.self.Public())
+	id, _ := t.state.PeerOf(k.self.Public())
 	return id
 }
 

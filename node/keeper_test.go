@@ -289,3 +289,19 @@ func TestSignsInWhatItHasEntered(t *testing.T) {
 		t.Error("a convicted key signs")
 	}
 }
+
+// TestPeerBesideTheOwner: whoever asks for this node's peer does not look at what the keeper changes meanwhile (with -race).
+func TestPeerBesideTheOwner(t *testing.T) {
+	v := newVillage(t, nil)
+	k := v.keeper()
+	k.seen.Store(&trusted{state: k.state})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.state = k.state.After(k.state.Group(), nil)
+	}()
+	if k.me() != v.peer(0) {
+		t.Error("not the peer of its key")
+	}
+	<-done
+}
