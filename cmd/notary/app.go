@@ -31,19 +31,42 @@ type surroundings struct {
 	workFactor int
 }
 
-// system is the real thing.
-func system() surroundings {
+// system is the real thing, until ctx ends.
+func system(ctx context.Context) surroundings {
 	s := surroundings{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
 	s.terminal = term.IsTerminal(int(os.Stderr.Fd()))
 	if in := int(os.Stdin.Fd()); term.IsTerminal(in) {
 		s.secret = func(prompt string) (string, error) {
+			shown, err := term.GetState(in)
+			if err != nil {
+				return "", err
+			}
 			fmt.Fprint(os.Stderr, prompt)
-			b, err := term.ReadPassword(in)
-			fmt.Fprintln(os.Stderr)
-			return string(b), err
+			defer fmt.Fprintln(os.Stderr)
+			return ask(ctx, func() ([]byte, error) { return term.ReadPassword(in) }, func() error { return term.Restore(in, shown) })
 		}
 	}
 	return s
+}
+
+// ask waits for an answer, but no longer than ctx: a terminal that is read from does not hear of it, and has to be
+// restored, for it shows nothing meanwhile. The reader is left behind to the end of the program.
+func ask(ctx context.Context, read func() ([]byte, error), restore func() error) (string, error) {
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		return string(a.text), a.err
+	case <-ctx.Done():
+		return "", errors.Join(context.Cause(ctx), restore())
+	}
 }
 
 // app is one run of the program: the surroundings and the flags that all commands share.

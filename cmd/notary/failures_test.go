@@ -283,6 +283,20 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// Who is asked for a passphrase may go away; the terminal shows again what is typed.
+func TestInterruptedPrompt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	typed, restored := make(chan struct{}), false
+	defer close(typed)
+	read := func() ([]byte, error) { cancel(); <-typed; return nil, nil }
+	if _, err := ask(ctx, read, func() error { restored = true; return nil }); !errors.Is(err, context.Canceled) || !restored {
+		t.Errorf("%v, restored %v", err, restored)
+	}
+	if text, err := ask(t.Context(), func() ([]byte, error) { return []byte("word"), nil }, nil); text != "word" || err != nil {
+		t.Errorf("%q %v", text, err)
+	}
+}
+
 // full is a disk without room.
 type full struct{}
 

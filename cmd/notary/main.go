@@ -15,7 +15,9 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, system(), os.Args[1:])
+	// What does not end with ctx, such as reading a long file, ends with the second signal.
+	context.AfterFunc(ctx, stop)
+	code := run(ctx, system(ctx), os.Args[1:])
 	stop()
 	os.Exit(code)
 }
