@@ -93,8 +93,9 @@ type Accounts interface {
 	// Unspent returns up to limit (1 to 1,000) live outputs from an opaque token on, and the token of
 	// the next page, which is empty on the last one. The first page has the empty token.
 	Unspent(ctx context.Context, address, pageToken string, limit int) ([]*notaryv1.UnspentOutput, string, error)
-	// Balance returns sums by ascending product, the native coin first.
-	Balance(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error)
+	// Balance returns sums by ascending product, the native coin first. An address may have outputs without number, which anybody may
+	// give it: spend is told what is read for the sums, in bytes, now and then.
+	Balance(ctx context.Context, address string, spend func(bytes int) bool) ([]*notaryv1.ProductBalance, error)
 }
 
 // Watcher follows changes. Its sequences are pulled: the next element is asked for when the client has

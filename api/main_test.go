@@ -144,7 +144,7 @@ func (s *script) Unspent(ctx context.Context, address, token string, limit int) 
 	return s.unspent(ctx, address, token, limit)
 }
 
-func (s *script) Balance(ctx context.Context, address string) ([]*notaryv1.ProductBalance, error) {
+func (s *script) Balance(ctx context.Context, address string, _ func(int) bool) ([]*notaryv1.ProductBalance, error) {
 	if s.balance == nil {
 		return nil, errScript
 	}

@@ -140,7 +140,7 @@ func (s *notaryService) GetBalance(ctx context.Context, req *notaryv1.GetBalance
 		return nil, err
 	}
 	note(ctx, slog.String("address", req.GetAddress()))
-	balances, err := s.backends.Accounts.Balance(ctx, req.GetAddress())
+	balances, err := s.backends.Accounts.Balance(ctx, req.GetAddress(), s.guard.spending(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -84,13 +84,16 @@ func unspent(o utxo.Outpoint, out utxo.Output, finalMS uint64) *notaryv1.Unspent
 	return u
 }
 
-// Balance sums the live outputs of an address by product, the native coin first.
-func (n *Node) Balance(_ context.Context, address string) ([]*notaryv1.ProductBalance, error) {
+// Balance sums the live outputs of an address by product, the native coin first. spend is told what is read for it, in bytes.
+func (n *Node) Balance(ctx context.Context, address string, spend func(bytes int) bool) ([]*notaryv1.ProductBalance, error) {
 	addr, err := n.address(address)
 	if err != nil {
 		return nil, err
 	}
-	sums, err := n.sh.store.Balance(addr)
+	sums, err := n.sh.store.Balance(addr, func(bytes int) error {
+		spend(bytes) // a part of a sum is worth nothing: it is charged, and owed where need be
+		return ctx.Err()
+	})
 	if err != nil {
 		return nil, err
 	}

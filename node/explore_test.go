@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/notarynet/notaryd/observation"
+	kit "github.com/notarynet/notaryd/observation/observationtest"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // unbounded spends without end.
@@ -79,5 +81,22 @@ func TestListsEndWhereTheyAreToldTo(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %d after who asked has gone, and %v", name, len(page), err)
 		}
+	}
+}
+
+// TestBalanceIsReadForSomebody: whoever asks for the sum of thousands of outputs is charged for them, and it is not summed on for who has gone.
+func TestBalanceIsReadForSomebody(t *testing.T) {
+	const n = 2500
+	v := newVillageFor(t, 1, n, nil)
+	node := v.start(0)
+	owner := utxo.FormatAddress(v.genesis.Doc.AddressPrefix, utxo.KeyLock(kit.Key(100).Public()).Address())
+	read := 0
+	sums, err := node.Balance(t.Context(), owner, func(bytes int) bool { read += bytes; return false })
+	if err != nil || len(sums) != 1 || sums[0].Outputs != n || read < 64*n || read > 256*n {
+		t.Errorf("%v, %v: %d bytes were read", sums, err, read)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	if sums, err := node.Balance(gone, owner, func(int) bool { cancel(); return true }); !errors.Is(err, context.Canceled) {
+		t.Errorf("after who asked has gone: %v, %v", sums, err)
 	}
 }

@@ -94,8 +94,8 @@ type Balance struct {
 }
 
 // Balance sums the live outputs of an address, by ascending product, the native coin first. It reads
-// the index alone.
-func (s *Store) Balance(a utxo.Address) (list []Balance, err error) {
+// the index alone. read is told how many bytes of it were read, every thousand outputs and at the end; an error from it ends the sum.
+func (s *Store) Balance(a utxo.Address, read func(bytes int) error) (list []Balance, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,9 @@ func (s *Store) Balance(a utxo.Address) (list []Balance, err error) {
 	type item struct {
 		product utxo.Product
 		amount  uint64
+		bytes   int
 	}
+	unread, bytes := 1000, 0
 	for x, err := range scan(s, prefix, after(prefix), func(key, value []byte) (item, error) {
 		k, err := parseAddressKey(key)
 		if err != nil {
@@ -117,10 +119,17 @@ func (s *Store) Balance(a utxo.Address) (list []Balance, err error) {
 		if err != nil {
 			return item{}, s.fail(err)
 		}
-		return item{k.Product, amount}, nil
+		return item{k.Product, amount, len(key) + len(value)}, nil
 	}) {
 		if err != nil {
 			return nil, err
+		}
+		bytes += x.bytes
+		if unread--; unread == 0 {
+			if err := read(bytes); err != nil {
+				return nil, err
+			}
+			unread, bytes = 1000, 0
 		}
 		if n := len(list); n == 0 || list[n-1].Product != x.product {
 			list = append(list, Balance{Product: x.product})
@@ -132,7 +141,7 @@ func (s *Store) Balance(a utxo.Address) (list []Balance, err error) {
 		}
 		b.Outputs++
 	}
-	return list, nil
+	return list, read(bytes)
 }
 
 // ProductInfo is what the issuer of a product calls it. ok is false where nothing was said.

@@ -90,7 +90,7 @@ func TestProductInfo(t *testing.T) {
 	if _, ok, err := s.ProductInfo(domain.Hash{1}); ok || err != nil {
 		t.Errorf("an unknown product: %v, %v", ok, err)
 	}
-	balances, err := s.Balance(owners[0])
+	balances, err := s.Balance(owners[0], unread)
 	i := slices.IndexFunc(balances, func(b Balance) bool { return b.Product == silver })
 	if err != nil || i < 0 || balances[i] != (Balance{silver, 7, 1}) || !balances[0].Product.IsZero() {
 		t.Errorf("balances %v, %v", balances, err)

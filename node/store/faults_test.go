@@ -105,7 +105,7 @@ func checkSilent(t *testing.T, s *Store) {
 		"Transaction":      func() error { _, _, err := s.Transaction(o.Tx); return err },
 		"IsFinal":          func() error { _, err := s.IsFinal(o.Tx); return err },
 		"Unspent":          func() error { _, _, err := s.Unspent(owners[0], nil, 1); return err },
-		"Balance":          func() error { _, err := s.Balance(owners[0]); return err },
+		"Balance":          func() error { _, err := s.Balance(owners[0], unread); return err },
 		"AddressLog":       func() error { _, _, err := s.AddressLog(owners[0], 0, 1); return err },
 		"ProductInfo":      func() error { _, _, err := s.ProductInfo(gold); return err },
 		"Observation":      func() error { _, _, err := s.Observation(ownChain(0), 1); return err },
@@ -202,7 +202,7 @@ func TestCorruptRecords(t *testing.T) {
 		call func(*Store) error
 	}{
 		"live":    {appendOutpointKey(nil, ClassLive, o), func(s *Store) error { _, _, err := s.Lookup(o); return err }},
-		"address": {addressKey{owners[0], utxo.Product{}, o}.append(nil), func(s *Store) error { _, err := s.Balance(owners[0]); return err }},
+		"address": {addressKey{owners[0], utxo.Product{}, o}.append(nil), func(s *Store) error { _, err := s.Balance(owners[0], unread); return err }},
 		"event":   {appendAddressLogKey(nil, owners[0], cursor(0, 0)), func(s *Store) error { _, _, err := s.AddressLog(owners[0], 0, 9); return err }},
 		"product": {appendHashKey(nil, ClassProduct, gold), func(s *Store) error { _, _, err := s.ProductInfo(gold); return err }},
 		"final":   {appendHashKey(nil, ClassFinal, gold), func(s *Store) error { _, _, err := s.Transaction(gold); return err }},

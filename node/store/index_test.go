@@ -67,7 +67,7 @@ func TestReadersNeverGoBack(t *testing.T) {
 					return
 				}
 				if i%16 == 0 {
-					if _, err := s.Balance(owners[r]); err != nil {
+					if _, err := s.Balance(owners[r], unread); err != nil {
 						t.Error(err)
 					}
 				}
@@ -98,7 +98,7 @@ func TestReadersNeverGoBack(t *testing.T) {
 			t.Errorf("a rival of what is written long ago: %v", err)
 		}
 	}
-	if b, err := s.Balance(owners[2]); err != nil || len(b) != 1 || b[0].Outputs != 3*length+9 {
+	if b, err := s.Balance(owners[2], unread); err != nil || len(b) != 1 || b[0].Outputs != 3*length+9 {
 		t.Errorf("balance %+v, %v", b, err)
 	}
 }
@@ -225,7 +225,7 @@ func TestNoRoomForTheIndex(t *testing.T) {
 	if n--; !errors.Is(err, ErrFull) || errors.Is(err, ErrStoreFailed) || n < 4 || n > 20 {
 		t.Fatalf("after %d: %v", n, err)
 	}
-	if _, err := s.Balance(owners[0]); !errors.Is(err, ErrFull) {
+	if _, err := s.Balance(owners[0], unread); !errors.Is(err, ErrFull) {
 		t.Errorf("balance: %v", err)
 	}
 	if u, err := s.Usage(); err != nil || u.BackgroundErrors == 0 {

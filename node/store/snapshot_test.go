@@ -177,8 +177,8 @@ func sameLedger(t testing.TB, got, want *Store) {
 		t.Fatalf("finals differ: %v", err)
 	}
 	for _, a := range owners {
-		bg, err := got.Balance(a)
-		bw, err2 := want.Balance(a)
+		bg, err := got.Balance(a, unread)
+		bw, err2 := want.Balance(a, unread)
 		if err = errors.Join(err, err2); err != nil || !slices.Equal(bg, bw) {
 			t.Fatalf("balances of %s: %v, want %v, %v", a, bg, bw, err)
 		}

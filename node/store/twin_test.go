@@ -304,7 +304,7 @@ func (w *twin) differAddresses(s *Store) string {
 		}) {
 			return fmt.Sprintf("unspent of %s: %v, want %v", a, got, want)
 		}
-		balances, err := s.Balance(a)
+		balances, err := s.Balance(a, unread)
 		if err != nil || len(balances) != len(balance) {
 			return fmt.Sprintf("balance of %s: %v, %v, want %v", a, balances, err, balance)
 		}
