@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -304,6 +305,8 @@ func (j *joiner) pieces(ctx context.Context, m *snapshot.Manifest, c snapshot.Ch
 		j.pace[key] = rate.NewLimiter(pullRate, pullBurst)
 	}
 	return func(yield func([]byte, error) bool) {
+		var pulling sync.WaitGroup
+		defer pulling.Wait() // whoever tries again changes what they read
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		type pulled struct {
@@ -311,7 +314,7 @@ func (j *joiner) pieces(ctx context.Context, m *snapshot.Manifest, c snapshot.Ch
 			err   error
 		}
 		coming := make(chan chan pulled, piecesAhead)
-		go func() {
+		pulling.Go(func() {
 			defer close(coming)
 			for i := range m.Pieces {
 				reply := make(chan pulled, 1)
@@ -320,12 +323,12 @@ func (j *joiner) pieces(ctx context.Context, m *snapshot.Manifest, c snapshot.Ch
 				case <-ctx.Done():
 					return
 				}
-				go func() {
+				pulling.Go(func() {
 					piece, err := j.piece(ctx, m, c, i)
 					reply <- pulled{piece, err}
-				}()
+				})
 			}
-		}()
+		})
 		for reply := range coming {
 			p := <-reply
 			if !yield(p.piece, p.err) || p.err != nil {

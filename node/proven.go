@@ -73,6 +73,9 @@ func proves(raw, proof []byte, rules utxo.Rules, known func(link domain.Hash) *g
 // takeProven makes a transaction final by its proof: it goes the way of all others, parents first, with the verdict of
 // its quorum. The proof is kept, for the observations that it is made of may never come.
 func (sh *shell) takeProven(ctx context.Context, p *proven) error {
+	if err := sh.space.admit(); err != nil {
+		return err // a proof of what finds no room would take some every time that it came
+	}
 	if err := sh.store.SaveProof(p.tx.ID, p.proof.Encode()); err != nil {
 		if !sh.space.noted(err) {
 			sh.fail(err)

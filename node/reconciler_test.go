@@ -14,6 +14,7 @@ import (
 	kit "github.com/notarynet/notaryd/observation/observationtest"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
+	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -161,6 +162,31 @@ func TestProofsThatProveNothing(t *testing.T) {
 	}
 	if _, got, err := sh.proves(a.Raw, nil); err != nil || got != nil {
 		t.Errorf("without a proof: %v, %+v", err, got)
+	}
+}
+
+// TestProofWithoutRoom: while there is no room on disk a transaction is not taken in by its proof, and the proof takes none.
+func TestProofWithoutRoom(t *testing.T) {
+	v := newVillage(t, nil)
+	nodes := []*villager{v.start(0), v.start(1), v.start(2)}
+	v.meet(nodes...)
+	tx := v.pay(0, "")
+	nodes[0].submitFinal(t, tx)
+	raw, err := nodes[0].Proof(t.Context(), tx.ID, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := v.start(3) // it has met nobody
+	_, p, err := late.sh.proves(tx.Raw, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, full := range []bool{true, false} {
+		late.sh.space.full.Store(full)
+		err := late.sh.takeProven(t.Context(), p)
+		if _, kept, e := late.sh.store.Proof(tx.ID); e != nil || kept == full || errors.Is(err, refusal.Because(notaryv1.Reason_REASON_STORE_FULL)) != full {
+			t.Errorf("full %v: %v, kept %v, %v", full, err, kept, e)
+		}
 	}
 }
 
