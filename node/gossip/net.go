@@ -55,6 +55,7 @@ type Net struct {
 	hintsIn         *budgets
 	hintsOut        *budgets
 	arrivals        chan domain.PublicKey
+	present         present
 
 	// cancel ends everything, quit is closed then; running counts what must end before the host goes.
 	cancel  context.CancelFunc
@@ -432,7 +433,10 @@ func (n *Net) inspect(scores map[peer.ID]float64) {
 func (n *Net) connected(_ network.Network, c network.Conn) {
 	n.gate.open.Add(1)
 	n.countPeers()
-	if key, ok := NodeKey(c.RemotePeer()); ok && len(n.host.Network().ConnsToPeer(c.RemotePeer())) == 1 {
+	if first := n.present.enter(c.RemotePeer()); !first {
+		return
+	}
+	if key, ok := NodeKey(c.RemotePeer()); ok {
 		offer(n.arrivals, key)
 	}
 }
@@ -440,6 +444,7 @@ func (n *Net) connected(_ network.Network, c network.Conn) {
 func (n *Net) disconnected(_ network.Network, c network.Conn) {
 	n.gate.open.Add(-1)
 	n.countPeers()
+	n.present.leave(c.RemotePeer())
 	if n.host.Network().Connectedness(c.RemotePeer()) != network.Connected {
 		n.keeper.disconnected(c.RemotePeer())
 	}
