@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -24,6 +25,9 @@ func (g *guard) receive(ctx context.Context, c *call, next func() error) error {
 	case <-late.C:
 		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "", "the request did not arrive within %v", g.receiveTimeout)
 	case <-ctx.Done():
-		return ctx.Err()
+		if errors.Is(context.Cause(ctx), errStopping) {
+			return ctx.Err()
+		}
+		return <-received // the client has ended the call, so gRPC waits no more
 	}
 }
