@@ -382,7 +382,7 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Within the tolerance there is room for a member, but not for one that a link has removed.
+	// Within the tolerance there is room for one whom members trust, but not for one that a link has removed.
 	gone := removal(evidence[0])
 	without := s.After(gone, nil)
 	next, err := without.Next(read, nil)
@@ -412,6 +412,54 @@ func TestJudge(t *testing.T) {
 	if err := still.Judge(idle, nil, nil); refusal.ReasonOf(err) != wrong {
 		t.Errorf("a link that changes nothing: %v", err)
 	}
+}
+
+// TestStrangersGetNoSeat: the tolerance has no room for those whom no member trusts, with a unit each or all of it; anybody can publish a
+// peer.
+func TestStrangersGetNoSeat(t *testing.T) {
+	s := follow(t, seeds(t, 4), []*group.Peer{peer(0, 1, map[int]int32{1: 900, 2: 100})})
+	says := func(scores map[int]int32) *group.Peer { return peer(3, 1, scores) }
+	for name, c := range map[string]struct {
+		read []*group.Peer
+		want notaryv1.Reason
+	}{
+		"trusted":           {[]*group.Peer{says(map[int]int32{1: 1000, 5: 1}), peer(5, 1, nil)}, 0},
+		"trusted by those":  {[]*group.Peer{says(map[int]int32{1: 1000, 6: 1}), peer(5, 1, nil), peer(6, 1, map[int]int32{5: 1})}, 0},
+		"unheard of":        {[]*group.Peer{says(map[int]int32{1: 1000}), peer(5, 1, nil)}, notaryv1.Reason_REASON_WRONG_GROUP},
+		"distrusted":        {[]*group.Peer{says(map[int]int32{1: 1000, 5: -1000}), peer(5, 1, nil)}, notaryv1.Reason_REASON_WRONG_GROUP},
+		"praised by a like": {[]*group.Peer{says(map[int]int32{1: 1000}), peer(5, 1, map[int]int32{0: 1000}), peer(6, 1, map[int]int32{5: 1000})}, notaryv1.Reason_REASON_WRONG_GROUP},
+	} {
+		right, err := s.Next(c.read, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Judge(right, c.read, nil); err != nil {
+			t.Errorf("%s, as computed: %v", name, err)
+		}
+		for _, weight := range []group.Weight{1, trust.Tolerance / 2} {
+			if err := s.Judge(seating(t, right, 5, weight), c.read, nil); refusal.ReasonOf(err) != c.want {
+				t.Errorf("%s, with a seat of %d: %v", name, weight, err)
+			}
+		}
+	}
+}
+
+// seating is a group with so much of the weight of its first member moved to the i-th peer, which may be new.
+func seating(t *testing.T, g *group.Group, i int, weight group.Weight) *group.Group {
+	t.Helper()
+	members := slices.Clone(g.Members())
+	members[0].Weight -= weight
+	if at := slices.IndexFunc(members, func(m group.Member) bool { return m.PeerID == id(i) }); at >= 0 {
+		members[at].Weight += weight
+	} else {
+		members = append(members, group.Member{PeerID: id(i), Weight: weight, Keys: []group.NodeKey{{Key: key(i, 0)}}})
+	}
+	slices.SortFunc(members, func(a, b group.Member) int { return a.PeerID.Compare(b.PeerID) })
+	out, err := group.New(network, g.Epoch(), g.Previous(), members, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // TestLargestGroup: many peers of many keys still make a group that fits, with fewer keys each.

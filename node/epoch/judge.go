@@ -21,22 +21,32 @@ func (s *State) Judge(link *group.Group, read []*group.Peer, known []Conviction)
 	if len(link.Evidence()) > 0 {
 		return s.judgeRemoval(link, read, known)
 	}
-	want, keys, err := s.moved(read)
+	m, err := s.moved(read)
 	if err != nil {
 		return err
 	}
+	return s.compare(link, m)
+}
+
+// compare judges a link by what is computed here. Weights may differ by the tolerance, for sums are rounded; whoever has no trust at all
+// gets no seat out of it, however many there are with a unit each.
+func (s *State) compare(link *group.Group, m move) error {
+	want := m.group
 	if Same(s.group, want) || Same(s.group, link) {
 		return wrong("nothing changes")
 	}
 	if got := sharesOf(link); !trust.Agree(got, sharesOf(want)) {
 		return wrong("weights differ from those computed here by %d", trust.Distance(got, sharesOf(want)))
 	}
-	for _, m := range link.Members() {
-		if s.convicted[m.PeerID] {
-			return wrong("%s was removed by a link before, for ever", m.PeerID)
+	for _, member := range link.Members() {
+		if s.convicted[member.PeerID] {
+			return wrong("%s was removed by a link before, for ever", member.PeerID)
 		}
-		if !slices.EqualFunc(m.Keys, keys[m.PeerID], sameKey) {
-			return wrong("the keys of %s are not those that it has published", m.PeerID)
+		if !s.isMember(member.PeerID) && !m.trusted(member.PeerID) {
+			return wrong("no member trusts %s", member.PeerID)
+		}
+		if !slices.EqualFunc(member.Keys, m.keys[member.PeerID], sameKey) {
+			return wrong("the keys of %s are not those that it has published", member.PeerID)
 		}
 	}
 	return nil

@@ -21,29 +21,40 @@ func (s *State) Next(read []*group.Peer, convictions []Conviction) (*group.Group
 	if len(convictions) > 0 {
 		return s.without(read, convictions)
 	}
-	g, _, err := s.moved(read)
-	return g, err
+	m, err := s.moved(read)
+	return m.group, err
 }
 
-// moved is the next group by labels and keys, and the keys of everybody who could be in it.
-func (s *State) moved(read []*group.Peer) (*group.Group, keyring, error) {
+// move is what labels and keys make of a group.
+type move struct {
+	group *group.Group
+	keys  keyring // of everybody who could be in it
+	// trusted reports whether labels give a peer anything, however little. Who is in and who is out does not depend on how sums are
+	// rounded, unlike how much.
+	trusted func(peer domain.Hash) bool
+}
+
+// moved is the next group by labels and keys.
+func (s *State) moved(read []*group.Peer) (m move, err error) {
 	cut, err := s.overlaid(read)
 	if err != nil {
-		return nil, nil, err
+		return m, err
 	}
-	keys := s.keysBy(cut)
-	shares := trust.Remove(sharesOf(s.group), s.keyless(keys))
+	m.keys = s.keysBy(cut)
+	shares := trust.Remove(sharesOf(s.group), s.keyless(m.keys))
 	if len(shares) == 0 {
-		return nil, nil, wrong("nobody has a key left")
+		return m, wrong("nobody has a key left")
 	}
-	target, err := s.target(cut, keys)
+	a, err := s.aggregate(cut)
 	if err != nil {
-		return nil, nil, err
+		return m, err
 	}
-	if len(target) > 0 {
+	m.trusted = func(peer domain.Hash) bool { return a != nil && a.Trusts(peer) }
+	if target := s.target(a, m.keys); len(target) > 0 {
 		shares = trust.Step(shares, target, trust.DefaultStep, group.MaxMembers)
 	}
-	return s.fitting(shares, keys)
+	m.group, m.keys, err = s.fitting(shares, m.keys)
+	return m, err
 }
 
 // without removes the members that evidence convicts.
@@ -85,9 +96,8 @@ func (s *State) presentKeys(peer domain.Hash) []group.NodeKey {
 	return members[at].Keys
 }
 
-// target is where weights would end if links could move them at once; empty where nobody trusts anybody
-// who may be a member.
-func (s *State) target(cut map[domain.Hash]*group.Peer, keys keyring) ([]trust.Share, error) {
+// aggregate is the average of the members' views; nil where nobody trusts anybody.
+func (s *State) aggregate(cut map[domain.Hash]*group.Peer) (*trust.Aggregate, error) {
 	n, err := s.network(cut)
 	if err != nil {
 		return nil, err
@@ -96,11 +106,17 @@ func (s *State) target(cut map[domain.Hash]*group.Peer, keys keyring) ([]trust.S
 	if errors.Is(err, trust.ErrNoTrust) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	return a, err
+}
+
+// target is where weights would end if links could move them at once; empty where nobody trusts anybody
+// who may be a member.
+func (s *State) target(a *trust.Aggregate, keys keyring) []trust.Share {
+	if a == nil {
+		return nil
 	}
 	may := func(peer domain.Hash) bool { return len(keys[peer]) > 0 && !s.convicted[peer] }
-	return trust.Elect(a.Weights(), may, group.MaxMembers), nil
+	return trust.Elect(a.Weights(), may, group.MaxMembers)
 }
 
 // Network is the graph of all labels that a cut would bring, under the setting by which links are judged:
