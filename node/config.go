@@ -108,7 +108,7 @@ func (c Config) Validate() error {
 	check(c.FlushInterval > 0 && c.FlushInterval <= 5*time.Second, "flush_interval must lie in 0s..5s, not %v", c.FlushInterval)
 	check(c.Listen >= 0 && c.Listen <= 10*time.Minute, "listen must lie in 0s..10m, not %v", c.Listen)
 	check(c.Heartbeat >= time.Second, "heartbeat must be at least 1s, not %v", c.Heartbeat)
-	check(c.MaxLeaves > 0 && c.MaxLeaves <= 19_000, "max_leaves must lie in 1..19000, not %d", c.MaxLeaves)
+	check(c.MaxLeaves >= group.MinLeaves && c.MaxLeaves <= 19_000, "max_leaves must lie in 2..19000, not %d", c.MaxLeaves)
 	check(c.MaxInFlight > 0 && c.MaxInFlight <= 1<<24, "max_in_flight must lie in 1..%d, not %d", 1<<24, c.MaxInFlight)
 	check(c.BusyAfter >= 10*time.Millisecond && c.BusyAfter <= time.Hour, "busy_after must lie in 10ms..1h, not %v", c.BusyAfter)
 	check(c.MaxHeldPerOrigin > 0 && c.MaxHeld >= c.MaxHeldPerOrigin, "max_held (%d) must not be below max_held_per_origin (%d), which must be positive", c.MaxHeld, c.MaxHeldPerOrigin)

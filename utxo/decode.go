@@ -36,10 +36,20 @@ func RulesOf(g *group.Genesis) Rules {
 
 // Decode reads a transaction and applies every rule that needs nothing but its bytes, the cheapest
 // first. It does not verify signatures. The Tx keeps raw, which must not change any more.
+//
+// A network that narrows what a transaction may be has room for its links all the same, or it could never leave an
+// epoch whose group has grown beyond that.
 func Decode(raw []byte, r Rules) (*Tx, error) {
-	if r.MaxBytes > 0 && len(raw) > r.MaxBytes {
-		return nil, refusal.New(notaryv1.Reason_REASON_TOO_LARGE, "", "%d bytes, at most %d", len(raw), r.MaxBytes)
+	if r.MaxBytes == 0 || len(raw) <= r.MaxBytes {
+		return decode(raw, r)
 	}
+	if tx, err := decode(raw, r); err == nil && tx.Link != nil {
+		return tx, nil
+	}
+	return nil, refusal.New(notaryv1.Reason_REASON_TOO_LARGE, "", "%d bytes, at most %d", len(raw), r.MaxBytes)
+}
+
+func decode(raw []byte, r Rules) (*Tx, error) {
 	if err := txSchema.Check(raw); err != nil {
 		return nil, err
 	}

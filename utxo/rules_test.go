@@ -90,6 +90,20 @@ func TestRulesNarrowTheSize(t *testing.T) {
 	if !errors.Is(err, refusal.Because(notaryv1.Reason_REASON_TOO_LARGE)) {
 		t.Error(err)
 	}
+	// Links have room all the same, if they are links indeed.
+	link := mustFinish(t, mustDraft(t, NewLink(at(atLink), nil, epoch1(t), testRules.EpochMS)).Sign(carol)).Raw
+	narrow := testRules
+	narrow.MaxBytes = len(link) - 1
+	if tx, err := Decode(link, narrow); err != nil || tx.Link == nil {
+		t.Errorf("a link: %v", err)
+	}
+	if _, err := Decode(link[:len(link)-1], narrow); err == nil {
+		t.Error("half a link")
+	}
+	narrow.EpochMS++
+	if _, err := Decode(link, narrow); !errors.Is(err, refusal.Because(notaryv1.Reason_REASON_TOO_LARGE)) {
+		t.Errorf("a link of another network: %v", err)
+	}
 }
 
 // TestTheLargestTransaction: all limits used up together still decode.

@@ -25,6 +25,8 @@ const (
 	// narrow.
 	MaxTransactionBytes = 262_144
 	MaxLeaves           = 20_000
+	// MinLeaves is what a closing statement takes: a link and a lock that was inherited under it.
+	MinLeaves = 2
 	// DefaultWorkBits is the work of a peer, MaxWorkBits what a network may ask for at most.
 	DefaultWorkBits, MaxWorkBits = 20, 40
 	// DefaultEpochMS is the time from one link to the next in milliseconds; a network sets it between the
@@ -132,8 +134,8 @@ func checkLimits(l *notaryv1.NetworkLimits) error {
 	if l.GetMaxTransactionBytes() > MaxTransactionBytes {
 		return invalid("limits.max_transaction_bytes", "%d, at most %d", l.GetMaxTransactionBytes(), MaxTransactionBytes)
 	}
-	if l.GetMaxLeaves() > MaxLeaves {
-		return invalid("limits.max_leaves", "%d, at most %d", l.GetMaxLeaves(), MaxLeaves)
+	if n := l.GetMaxLeaves(); n > MaxLeaves || n == 1 {
+		return invalid("limits.max_leaves", "%d, want %d to %d, or 0", n, MinLeaves, MaxLeaves)
 	}
 	if l.GetWorkBits() > MaxWorkBits {
 		return invalid("limits.work_bits", "%d, at most %d", l.GetWorkBits(), MaxWorkBits)

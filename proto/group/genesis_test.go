@@ -65,6 +65,7 @@ func TestGenesisRefuses(t *testing.T) {
 		"prefix with a digit":   {func(d *notaryv1.Genesis) { d.AddressPrefix = "n1" }, argument, "address_prefix"},
 		"prefix with a dash":    {func(d *notaryv1.Genesis) { d.AddressPrefix = "n-t" }, argument, "address_prefix"},
 		"wider transactions":    {func(d *notaryv1.Genesis) { d.Limits.MaxTransactionBytes++ }, argument, "limits.max_transaction_bytes"},
+		"one leaf":              {func(d *notaryv1.Genesis) { d.Limits.MaxLeaves = 1 }, argument, "limits.max_leaves"},
 		"more leaves":           {func(d *notaryv1.Genesis) { d.Limits.MaxLeaves++ }, argument, "limits.max_leaves"},
 		"work beyond anybody":   {func(d *notaryv1.Genesis) { d.Limits.WorkBits = MaxWorkBits + 1 }, argument, "limits.work_bits"},
 		"epochs too short":      {func(d *notaryv1.Genesis) { d.Limits.EpochMs = MinEpochMS - 1 }, argument, "limits.epoch_ms"},

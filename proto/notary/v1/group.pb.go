@@ -188,9 +188,9 @@ func (x *RewardSchedule) GetUnitsPerEpoch() uint64 {
 // only be narrowed.
 type NetworkLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Bytes of a transaction; at most 262,144.
+	// Bytes of a transaction; at most 262,144. Links have room all the same.
 	MaxTransactionBytes uint32 `protobuf:"varint,1,opt,name=max_transaction_bytes,json=maxTransactionBytes,proto3" json:"max_transaction_bytes,omitempty"`
-	// Leaves of an observation; at most 20,000.
+	// Leaves of an observation; 2 to 20,000.
 	MaxLeaves uint32 `protobuf:"varint,2,opt,name=max_leaves,json=maxLeaves,proto3" json:"max_leaves,omitempty"`
 	// Leading zero bits of the work of a peer; 1 to 40, 20 unless said.
 	WorkBits uint32 `protobuf:"varint,3,opt,name=work_bits,json=workBits,proto3" json:"work_bits,omitempty"`
