@@ -220,6 +220,10 @@ func TestHintsAreRationed(t *testing.T) {
 			t.Fatal("no end")
 		}
 		err = sender.Hint(t.Context(), n.Key(), FinalHint{Round: uint32(i)})
+		if crowded := new(network.StreamError); errors.As(err, &crowded) && crowded.ErrorCode == network.StreamResourceLimitExceeded {
+			time.Sleep(time.Millisecond) // on a busy machine more are open than one peer may have, until they are read
+			err = nil
+		}
 	}
 	if !errors.Is(err, ErrTooManyHints) {
 		t.Fatal(err)
