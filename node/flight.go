@@ -300,7 +300,7 @@ func (f *flight) perform(ctx context.Context, sh *shell, d *workbench, effect li
 	case lifecycle.Judge:
 		sh.keeper.judge(f)
 	case lifecycle.Verify:
-		return sh.verifier.submit(ctx, request{tx: f.tx, asker: f}) == nil
+		return sh.verifier.submit(ctx, request{tx: f.tx, asker: &verification{f: f, sh: sh}}) == nil
 	case lifecycle.Relay:
 		if !f.origin.gossiped() {
 			sh.relay(f)
@@ -372,13 +372,14 @@ func (f *flight) look(sh *shell, d *workbench) bool {
 	return true
 }
 
-// verdict implements asker.
-func (f *flight) verdict(bad int) {
-	if bad >= 0 {
+// judged is told of the signatures, of which none is bad, the one at a position, or the proofs of possession beside them.
+func (f *flight) judged(bad int, possessions error) {
+	switch {
+	case bad >= 0:
 		f.box.post(lifecycle.Verified{Err: utxo.BadSignature(f.tx, bad)})
-	} else if err := f.tx.CheckPossessions(); err != nil {
-		f.box.post(lifecycle.Verified{Err: err})
-	} else {
+	case possessions != nil:
+		f.box.post(lifecycle.Verified{Err: possessions})
+	default:
 		f.genuine.Store(true)
 		f.box.post(verified)
 	}

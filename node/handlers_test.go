@@ -134,14 +134,13 @@ func TestNoRoomCostsNothing(t *testing.T) {
 	}
 }
 
-// TestPossessionsAreRationed: metadata costs a millisecond or more for each of its keys, and is valid however often it comes. Of
-// one neighbour only so much of it is looked at, what comes with it is taken in, and others have their own share.
-func TestPossessionsAreRationed(t *testing.T) {
-	v := newVillage(t, nil)
-	n, master := v.start(0), kit.Key(200)
+// metadata makes transactions with the first version of a peer's metadata, of so many keys with proofs of possession.
+func (v *village) metadata(t *testing.T, keys int) func(salt int) *utxo.Tx {
+	t.Helper()
+	master := kit.Key(200)
 	meta := group.Peer{ID: group.PeerID(master.Public()), Master: master.Public(), Version: 1}
-	meta.Nonce = group.FindWork(v.genesis.ID, meta.Master, n.sh.rules.WorkBits)
-	for i := range 32 {
+	meta.Nonce = group.FindWork(v.genesis.ID, meta.Master, utxo.RulesOf(v.genesis).WorkBits)
+	for i := range keys {
 		meta.Keys = append(meta.Keys, group.Certify(kit.Key(300+i), 1, v.genesis.ID, meta.ID).WithBLS(kit.Key(300+i)))
 	}
 	slices.SortFunc(meta.Keys, func(a, b group.CertifiedKey) int { return a.Key.Compare(b.Key) })
@@ -149,8 +148,9 @@ func TestPossessionsAreRationed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	costly := func(i int) *utxo.Tx {
-		d, err := utxo.NewBuilder(v.genesis.ID).Spend(utxo.Origin(meta.ID)).Output(output).Salt([]byte{byte(i)}).Build()
+	return func(salt int) *utxo.Tx {
+		t.Helper()
+		d, err := utxo.NewBuilder(v.genesis.ID).Spend(utxo.Origin(meta.ID)).Output(output).Salt([]byte{byte(salt)}).Build()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,43 @@ func TestPossessionsAreRationed(t *testing.T) {
 		}
 		return tx
 	}
-	affordable := possessionBurst / len(meta.Keys)
+}
+
+// TestPossessionsKeepNobodyWaiting: metadata whose proofs of possession have to wait for their turn does not hold the
+// signatures of others up.
+func TestPossessionsKeepNobodyWaiting(t *testing.T) {
+	v := newVillage(t, nil)
+	n, costly := v.start(0), v.metadata(t, 1)(0)
+	for range cap(n.sh.possessing) {
+		n.sh.possessing <- struct{}{}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.Submit(t.Context(), "test", costly.Raw, notaryv1.WaitLevel_WAIT_LEVEL_PENDING)
+		done <- err
+	}()
+	eventually(t, "the metadata on its way", func() bool { return n.sh.flights.get(costly.ID) != nil })
+	n.submit(t, v.pay(0, ""))
+	select {
+	case err := <-done:
+		t.Fatalf("metadata overtook its turn: %v", err)
+	default:
+	}
+	for range cap(n.sh.possessing) {
+		<-n.sh.possessing
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPossessionsAreRationed: metadata costs a millisecond or more for each of its keys, and is valid however often it comes. Of
+// one neighbour only so much of it is looked at, what comes with it is taken in, and others have their own share.
+func TestPossessionsAreRationed(t *testing.T) {
+	const keys = 32
+	v := newVillage(t, nil)
+	n, costly := v.start(0), v.metadata(t, keys)
+	affordable := possessionBurst / keys
 	validate := func(from int, txs ...*utxo.Tx) gossip.Verdict {
 		var raws [][]byte
 		for _, tx := range txs {

@@ -189,21 +189,43 @@ func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
 	sh.metrics.received[origin.kind].Inc()
 	sh.join(f)
 	if !signed {
-		_ = sh.verifier.submit(sh.ctx, request{tx: f.tx, asker: &boarding{f, sh}}) // else the node ends, and ground finds it
+		_ = sh.verifier.submit(sh.ctx, request{tx: f.tx, asker: &verification{f, sh, true}}) // else the node ends, and ground finds it
 	}
 	return f
 }
 
-// boarding is a flight that begins with the verdict on its signatures.
-type boarding struct {
-	f  *flight
-	sh *shell
+// verification asks for the verdict on the signatures of a flight, with which it may begin.
+type verification struct {
+	f      *flight
+	sh     *shell
+	begins bool
 }
 
-// verdict implements asker.
-func (b *boarding) verdict(bad int) {
-	b.f.verdict(bad)
-	b.sh.cleared(b.f)
+// verdict implements asker. Proofs of possession take a millisecond or more each, and everybody's signatures would wait for
+// them: they are verified apart, a few at a time.
+func (v *verification) verdict(bad int) {
+	if bad < 0 && v.f.tx.Peer != nil {
+		go v.possess()
+		return
+	}
+	v.end(bad, nil)
+}
+
+// possess verifies the proofs of possession of metadata when its turn has come.
+func (v *verification) possess() {
+	if !put(v.sh.ctx, v.sh.possessing, struct{}{}) {
+		return // the node ends, and ground finds the flight
+	}
+	err := v.f.tx.CheckPossessions()
+	<-v.sh.possessing
+	v.end(-1, err)
+}
+
+func (v *verification) end(bad int, possessions error) {
+	v.f.judged(bad, possessions)
+	if v.begins {
+		v.sh.cleared(v.f)
+	}
 }
 
 // cleared says that something is done that a flight waits for. With the last it begins.

@@ -60,7 +60,7 @@ func New(c Config, p Parts) (*Node, error) {
 		up:    make(chan struct{}), stopping: n.stopping,
 		obsRules: observation.Rules{Network: p.Genesis.ID, MaxLeaves: int(p.Genesis.Doc.GetLimits().GetMaxLeaves())},
 		store:    p.Store, metrics: p.Metrics, lately: newLately(), flights: newDirectory(), graves: newGraveyard(1 << 16),
-		possessions: newTurnstile(possessionBurst, possessionWindow), proving: make(chan struct{}, proversAtOnce()),
+		possessions: newTurnstile(possessionBurst, possessionWindow), proving: make(chan struct{}, halfOfProcessors()), possessing: make(chan struct{}, halfOfProcessors()),
 		admission: newAdmission(c.MaxInFlight, c.BusyAfter), alarms: newAlarms(), news: newNews(), hands: newHands(), early: newEarly(), recent: new(recent),
 		contention: newContention(c.Shards), verifier: newVerifier(p.Metrics), ready: n.ready, fail: n.fail,
 		lineage: newLineage(p.Genesis, p.Store), backers: newBackers(c.HeldPatience, p.Metrics, p.Log),

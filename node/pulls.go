@@ -45,12 +45,12 @@ func (p pulls) Transactions(ctx context.Context, ids []domain.Hash, withProofs b
 	return nil
 }
 
-// proversAtOnce is how many proofs are made at once for others: for each edge of one a whole observation is read, decoded and
-// hashed again, tens of milliseconds where it is full, and anybody may ask for any number. Half of the processors are left to
+// halfOfProcessors is how many goroutines may do at once what anybody may ask for in any number and takes long. The other half is left to
 // what the node is there for.
-func proversAtOnce() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+func halfOfProcessors() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// proof is the encoded proof of a final transaction, nil where what it is made of was pruned. It waits for its turn.
+// proof is the encoded proof of a final transaction, nil where what it is made of was pruned. It waits for its turn: for each edge a whole
+// observation is read, decoded and hashed again, tens of milliseconds where it is full.
 func (p pulls) proof(ctx context.Context, id domain.Hash, info *store.FinalInfo) ([]byte, error) {
 	sh := p.sh
 	if !put(ctx, sh.proving, struct{}{}) {

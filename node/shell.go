@@ -55,8 +55,9 @@ type shell struct {
 	turnstile  *turnstile
 	// possessions bounds the proofs that are verified for each neighbour.
 	possessions *turnstile
-	// proving holds a place for each proof that is being made for others.
-	proving chan struct{}
+	// proving holds a place for each proof that is being made for others, possessing one for each flight whose proofs of
+	// possession are being verified.
+	proving, possessing chan struct{}
 
 	finalSigner *finalSigner
 	compactor   *compactor
