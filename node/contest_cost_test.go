@@ -7,9 +7,9 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
-// linearSeconds is far more than a walk through some thousand contenders takes, and far less than one through as many
-// for each of them.
-const linearSeconds = 1
+// linearSeconds is far more than a walk through some thousand contenders takes, under the race detector and on a busy machine too, and
+// less than one through as many for each of them: 20 s at the least.
+const linearSeconds = 8
 
 // TestRecordOfManyLosers: after a double spend is decided, tens of thousands may still come for its outpoint. Who looks at
 // the contest goes through them once.
