@@ -78,9 +78,8 @@ type joiner struct {
 	rules   utxo.Rules
 
 	offers map[domain.PublicKey][]snapshot.Offer // of whom was asked
-	links  map[domain.PublicKey][]domain.Hash
-	groups map[domain.Hash]*group.Group // verified, by link
-	chain  []*proven                    // the links to them, oldest first
+	groups map[domain.Hash]*group.Group          // verified, by link
+	chain  []*proven                             // the links to them, oldest first
 	pace   map[domain.PublicKey]*rate.Limiter
 }
 
@@ -117,7 +116,7 @@ func (j *joiner) join(ctx context.Context, patience time.Duration) (*store.Began
 // choose asks peers until a quorum vouches for a snapshot and the others had time to name a newer one, or until none can
 // any more.
 func (j *joiner) choose(ctx context.Context, until time.Time) (best snapshot.Choice, ok bool) {
-	j.offers, j.links = make(map[domain.PublicKey][]snapshot.Offer), make(map[domain.PublicKey][]domain.Hash)
+	j.offers = make(map[domain.PublicKey][]snapshot.Offer)
 	again := make(map[domain.PublicKey]time.Time)
 	for time.Now().Before(until) {
 		for _, p := range j.net.Peers() {
@@ -125,13 +124,13 @@ func (j *joiner) choose(ctx context.Context, until time.Time) (best snapshot.Cho
 				continue
 			}
 			again[p.Key] = time.Now().Add(joinAgain)
-			s, err := j.net.PullSnapshots(ctx, p.Key)
+			s, err := j.net.PullSnapshots(ctx, p.Key, len(j.chain))
 			if err != nil {
 				j.log.Debug("no word on snapshots", "peer", p.Key, "err", err)
 				continue
 			}
-			j.offers[p.Key], j.links[p.Key] = s.Offers, s.Links
-			j.learn(ctx, p.Key)
+			j.offers[p.Key] = s.Offers
+			j.learn(ctx, p.Key, s)
 		}
 		if best, ok = snapshot.Choose(j.offers, j.groupAt); ok {
 			until = minTime(until, time.Now().Add(joinLonger))
@@ -181,27 +180,25 @@ func (j *joiner) heardAll(chosen bool) bool {
 	return left == 0 || !chosen && !group.Quorum(group.Total-g.Share(j.self)-silent)
 }
 
-// learn follows the links that a peer names beyond those that are known: each is verified by its proof, by the group
-// before it.
-func (j *joiner) learn(ctx context.Context, peer domain.PublicKey) {
-	links := j.links[peer]
-	if len(j.offers[peer]) == 0 || len(links) <= len(j.chain) {
-		return
-	}
-	for i := range j.chain {
-		if j.chain[i].tx.ID != links[i] {
-			return // another chain than what was proven
+// learn follows the links that a peer names beyond those that are known, and asks for more until it names none: each is verified
+// by its proof, by the group before it. A peer that offers nothing is not asked.
+func (j *joiner) learn(ctx context.Context, peer domain.PublicKey, s gossip.Snapshots) {
+	for len(s.Offers) > 0 && len(s.Links) > 0 {
+		for links := s.Links; len(links) > 0; {
+			batch := links[:min(len(links), gossip.MaxPullItems)]
+			links = links[len(batch):]
+			if err := j.follow(ctx, peer, batch); err != nil {
+				j.log.Debug("links not followed", "peer", peer, "err", err)
+				return
+			}
 		}
-	}
-	for links = links[len(j.chain):]; len(links) > 0; {
-		batch := links[:min(len(links), gossip.MaxPullItems)]
-		links = links[len(batch):]
-		if err := j.follow(ctx, peer, batch); err != nil {
-			j.log.Debug("links not followed", "peer", peer, "err", err)
+		j.net.SetMembers(members(j.last()))
+		var err error
+		if s, err = j.net.PullSnapshots(ctx, peer, len(j.chain)); err != nil {
+			j.log.Debug("no further links", "peer", peer, "err", err)
 			return
 		}
 	}
-	j.net.SetMembers(members(j.last()))
 }
 
 // follow pulls some links with their proofs.

@@ -160,6 +160,7 @@ func answer(ctx context.Context, p pull, from domain.PublicKey, request []byte, 
 
 // Field tags of the pull messages: number << 3 | wire type (2 length-delimited, 0 varint).
 const (
+	tag1Varint = 1 << 3
 	tag1Bytes  = 1<<3 | 2
 	tag2Bytes  = 2<<3 | 2
 	tag2Varint = 2 << 3

@@ -13,16 +13,16 @@ import (
 const MaxSnapshotLinks = 8192
 
 // Snapshots are what a node offers, the newest first, and the ids of the links that lead to the group of the newest,
-// oldest first.
+// oldest first; of an answer, those beyond what the asker knows, or the first of them.
 type Snapshots struct {
 	Offers []snapshot.Offer
 	Links  []domain.Hash
 }
 
 // PullSnapshots asks one peer for the snapshots that it vouches for. Offers with a signature that is not the peer's cost
-// it its standing, and none is returned; links are claims. A peer that offers none gives no error.
-func (n *Net) PullSnapshots(ctx context.Context, key domain.PublicKey) (s Snapshots, err error) {
-	response, ok := n.exchange(ctx, pullSnapshots, key, nil)
+// it its standing, and none is returned; links are claims, of those after the ones known. A peer that offers none gives no error.
+func (n *Net) PullSnapshots(ctx context.Context, key domain.PublicKey, known int) (s Snapshots, err error) {
+	response, ok := n.exchange(ctx, pullSnapshots, key, appendUint(nil, tag1Varint, uint64(known)))
 	if !ok {
 		if err := ctx.Err(); err != nil {
 			return s, err
@@ -72,10 +72,15 @@ func answerSnapshots(ctx context.Context, request []byte, b Backend) ([]byte, er
 	if snapshotsReqSchema.Check(request) != nil {
 		return nil, errRequest
 	}
+	known := uint64(0)
+	for f := range canonical.Fields(request) {
+		known = f.Value
+	}
 	s, err := b.Snapshots(ctx)
 	if err != nil {
 		return nil, err
 	}
+	s.Links = s.Links[min(known, uint64(len(s.Links))):]
 	return encodeSnapshots(&s), nil
 }
 

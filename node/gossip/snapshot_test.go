@@ -32,7 +32,7 @@ func TestPullSnapshots(t *testing.T) {
 	honest.pieces = map[uint32][]byte{0: m.Encode(), 1: piece}
 	liar.offers = Snapshots{Offers: []snapshot.Offer{snapshot.Sign(signer(0), m)}} // another's word
 
-	got, err := n.PullSnapshots(t.Context(), keys[0])
+	got, err := n.PullSnapshots(t.Context(), keys[0], 0)
 	if err != nil || len(got.Offers) != 1 || got.Offers[0] != honest.offers.Offers[0] || !slices.Equal(got.Links, honest.offers.Links) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -42,7 +42,7 @@ func TestPullSnapshots(t *testing.T) {
 			t.Errorf("part %d: %x, %v", i, raw, err)
 		}
 	}
-	if got, err := n.PullSnapshots(t.Context(), keys[2]); err != nil || len(got.Offers) != 0 {
+	if got, err := n.PullSnapshots(t.Context(), keys[2], 0); err != nil || len(got.Offers) != 0 {
 		t.Errorf("of a node that offers nothing: %+v, %v", got, err)
 	}
 	if _, err := n.PullPiece(t.Context(), keys[2], m.Hash(), 1, m.Pieces[0]); !errors.Is(err, ErrMissing) {
@@ -52,7 +52,7 @@ func TestPullSnapshots(t *testing.T) {
 		t.Errorf("having nothing costs %v", p)
 	}
 
-	if _, err := n.PullSnapshots(t.Context(), keys[1]); err == nil || points(keys[1]) == 0 {
+	if _, err := n.PullSnapshots(t.Context(), keys[1], 0); err == nil || points(keys[1]) == 0 {
 		t.Errorf("another's word is taken: %v", err)
 	}
 	for part, raw := range honest.pieces {
@@ -78,5 +78,28 @@ func TestPullSnapshots(t *testing.T) {
 		if _, err := answer(t.Context(), pullPiece, domain.PublicKey{}, request, honest); !errors.Is(err, errRequest) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Of more links than fit an answer the asker hears all, by saying how many it knows.
+func TestPullLinksOfSnapshots(t *testing.T) {
+	s := newStore()
+	for i := range MaxSnapshotLinks + 5 {
+		s.offers.Links = append(s.offers.Links, domain.Sum("test", []byte{byte(i), byte(i >> 8)}))
+	}
+	n, keys, _ := pullers(t, nil, s)
+	var heard []domain.Hash
+	for _, want := range []int{MaxSnapshotLinks, 5, 0} {
+		got, err := n.PullSnapshots(t.Context(), keys[0], len(heard))
+		if err != nil || len(got.Links) != want {
+			t.Fatalf("%d links after %d, %v", len(got.Links), len(heard), err)
+		}
+		heard = append(heard, got.Links...)
+	}
+	if !slices.Equal(heard, s.offers.Links) {
+		t.Error("other links")
+	}
+	if got, err := n.PullSnapshots(t.Context(), keys[0], 1<<31); err != nil || len(got.Links) != 0 {
+		t.Errorf("%d links after more than there are, %v", len(got.Links), err)
 	}
 }

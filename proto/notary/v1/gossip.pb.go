@@ -1042,7 +1042,9 @@ func (x *SetAnswer) GetIds() [][]byte {
 
 // PullSnapshotsRequest asks a peer for its word on snapshots, on /notary/<network id>/pull/snapshots/1.
 type PullSnapshotsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many links from epoch 1 on the asker knows: those that follow are named. An answer may name some of them only.
+	KnownLinks    uint32 `protobuf:"varint,1,opt,name=known_links,json=knownLinks,proto3" json:"known_links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1077,11 +1079,19 @@ func (*PullSnapshotsRequest) Descriptor() ([]byte, []int) {
 	return file_notary_v1_gossip_proto_rawDescGZIP(), []int{18}
 }
 
+func (x *PullSnapshotsRequest) GetKnownLinks() uint32 {
+	if x != nil {
+		return x.KnownLinks
+	}
+	return 0
+}
+
 type PullSnapshotsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Those that the peer can be asked for, the newest first; none where it makes none.
 	Snapshots []*SnapshotOffer `protobuf:"bytes,1,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
-	// Ids of the links that lead to the group of the newest, oldest first; claims, proven by pulling them with their proofs.
+	// Ids of the links that lead to the group of the newest, oldest first, beyond those that the asker knows; claims, proven by
+	// pulling them with their proofs.
 	Links         [][]byte `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1370,8 +1380,10 @@ const file_notary_v1_gossip_proto_rawDesc = "" +
 	"\x06digest\x18\x03 \x01(\fB\x06\xe2\xe0\x18\x02\b\x10R\x06digest\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x04R\x05count\x12\x16\n" +
 	"\x06listed\x18\x05 \x01(\bR\x06listed\x12\x1b\n" +
-	"\x03ids\x18\x06 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80\x10R\x03ids\"\x16\n" +
-	"\x14PullSnapshotsRequest\"{\n" +
+	"\x03ids\x18\x06 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80\x10R\x03ids\"7\n" +
+	"\x14PullSnapshotsRequest\x12\x1f\n" +
+	"\vknown_links\x18\x01 \x01(\rR\n" +
+	"knownLinks\"{\n" +
 	"\x15PullSnapshotsResponse\x12A\n" +
 	"\tsnapshots\x18\x01 \x03(\v2\x18.notary.v1.SnapshotOfferB\t\xe2\xe0\x18\x05\x10\x80\x02\x18\x02R\tsnapshots\x12\x1f\n" +
 	"\x05links\x18\x02 \x03(\fB\t\xe2\xe0\x18\x05\b \x18\x80@R\x05links\"\x8e\x01\n" +
