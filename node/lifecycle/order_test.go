@@ -368,17 +368,22 @@ func (r *run) finish(tb testing.TB, around []func() Input) {
 // TestAnyOrder: whatever the facts and their order, no rule is broken on the way.
 func TestAnyOrder(t *testing.T) {
 	unhindered := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	check := func(rt *rapid.T) {
 		r := newRun(rt, t, drawFacts(rt))
 		r.finish(t, r.around(t))
 		if r.did.end > 0 != r.m.State().Ended() {
 			rt.Fatalf("End said %d times in state %v", r.did.end, r.m.State())
 		}
 		unhindered += r.did.unhindered
-	})
-	if unhindered == 0 {
-		t.Error("there is always something that hinders")
 	}
+	rapid.Check(t, check)
+	for range 50 { // in a few of a hundred orders nothing hinders, so that a hundred may have none
+		if unhindered > 0 {
+			return
+		}
+		rapid.Check(t, check)
+	}
+	t.Error("there is always something that hinders")
 }
 
 // outcome is what must not depend on the order.
