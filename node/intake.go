@@ -138,7 +138,7 @@ func (sh *shell) intake(ctx context.Context, tx *utxo.Tx, origin Origin, signed 
 	return sh.intakeNew(ctx, tx, origin, signed)
 }
 
-// intakeNew is intake of a transaction that has hardly a flight: where it has one, a place is taken and given back.
+// intakeNew is intake of a transaction that most likely has no flight: where it has one, a place is taken and given back.
 func (sh *shell) intakeNew(ctx context.Context, tx *utxo.Tx, origin Origin, signed bool) (*flight, error) {
 	f, w, err := sh.arriveNew(tx, origin, signed)
 	if w == nil {
