@@ -73,21 +73,29 @@ func TestTimeLocks(t *testing.T) {
 	}
 }
 
-// TestHoldBounds: what waits is bounded in time and number, and what was given up can be sent again.
+// TestHoldBounds: what waits is bounded in time and number, and what was given up can be sent again. The
+// children spend an output each, for those that came later are held longer.
 func TestHoldBounds(t *testing.T) {
 	n := start(t, 4, setup{node: func(c *node.Config) {
 		c.HoldPatience, c.MaxHeld, c.MaxHeldPerOrigin = 300*time.Millisecond, 8, 3
 	}})
-	parent := n.pay(bob, 0, 0)
+	const count = 4
+	split := n.spend(n.coin(0))
+	for range count {
+		split.Pay(addressOf(bob), utxo.Product{}, coinValue/count)
+	}
+	parent := n.sign(split, alice)
 	var children []*utxo.Tx
-	for i := range 5 {
-		children = append(children, n.sign(n.spend(utxo.Outpoint{Tx: parent.ID}).
-			Pay(addressOf(carol), utxo.Product{}, coinValue).Salt([]byte{byte(i)}), bob))
+	for i := range count {
+		children = append(children, n.sign(n.spend(utxo.Outpoint{Tx: parent.ID, Index: uint32(i)}).
+			Pay(addressOf(carol), utxo.Product{}, coinValue/count), bob))
 	}
 	v := n.nodes[0]
 	for _, c := range children[:3] {
-		v.mustSubmit(t, c, waitNone)
-		eventually(t, "it to be held", func() bool { return v.status(t, c.ID).GetState() == stateHeld })
+		eventually(t, "it to be held", func() bool {
+			v.mustSubmit(t, c, waitNone) // again, where it was given up before it was seen
+			return v.status(t, c.ID).GetState() == stateHeld
+		})
 	}
 	_, err := v.submit(t, children[3].Raw, waitFinal)
 	wantReason(t, err, notaryv1.Reason_REASON_WAIT_EXPIRED)
