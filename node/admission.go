@@ -13,7 +13,7 @@ import (
 // admission counts what is on its way, by who brought it, and says when to take no more. While there is room
 // anybody may have half of it; once half is taken, nobody more than a share, so that one flooding client or
 // neighbour leaves the others theirs. What the network has voted on and this node had to ask for may go an eighth
-// beyond what others may fill.
+// beyond what others may fill. A large transaction takes several places, so that their bytes are bounded with their number.
 //
 // Of clients' transactions no more are on their way than the pace says. The next ones wait for a place in turns, each
 // client's after one of every other's, and not for long: where too many wait, one of the longest line is refused. What
@@ -21,16 +21,21 @@ import (
 // it later at a higher price. The way to relieve a network is to take less in at its doors.
 type admission struct {
 	inFlight atomic.Int64
-	most     int64
+	most     int64         // places
 	patience time.Duration // the longest that a client waits for a place
 
 	mu       sync.Mutex
-	draining bool // no place is given any more
-	byOrigin map[string]int64
-	clients  int64 // of inFlight, those that clients brought
+	draining bool             // no place is given any more
+	places   int64            // taken
+	byOrigin map[string]int64 // of places
+	clients  int64            // of inFlight, those that clients brought
 	pace     *pace
 	lobby    *lobby
 }
+
+// placeBytes is how many bytes a transaction may have for its place, and for each further one: 328 MB where 20,000 may be
+// on their way.
+const placeBytes = 16 << 10
 
 // crowdShare is the part of the room that one origin may have when half of it is taken.
 const crowdShare = 8
@@ -46,36 +51,42 @@ func newAdmission(most int, busy time.Duration) *admission {
 	}
 }
 
-// admit takes a place, or says why there is none. It waits for one where a client brings what is to be taken in, until
-// ctx ends at the latest.
-func (a *admission) admit(ctx context.Context, o Origin) error {
-	w, err := a.enter(o)
+// placesOf is how many places a transaction of so many bytes takes: never more than one origin has in a crowd.
+func (a *admission) placesOf(bytes int) int64 {
+	return min(1+int64(bytes/placeBytes), max(a.most/crowdShare, 1))
+}
+
+// admit takes places for so many bytes, or says why there are none. It waits for them where a client brings what is to be
+// taken in, until ctx ends at the latest.
+func (a *admission) admit(ctx context.Context, o Origin, bytes int) error {
+	w, err := a.enter(o, bytes)
 	if w == nil {
 		return err
 	}
 	return a.wait(ctx, w)
 }
 
-// enter takes a place, or one in the line for places (then there is a guest, who must wait), or says why there is neither.
-func (a *admission) enter(o Origin) (*guest, error) {
-	if o.kind == fromStore { // it had its place in an earlier life
-		a.inFlight.Add(1)
-		return nil, nil
-	}
+// enter takes places, or joins the line for them (then there is a guest, who must wait), or says why it can do neither.
+func (a *admission) enter(o Origin, bytes int) (*guest, error) {
+	places := a.placesOf(bytes)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if o.kind == fromStore { // it had its place in an earlier life
+		a.take(o, places)
+		return nil, nil
+	}
 	if a.draining {
 		return nil, shuttingDown()
 	}
-	if err := a.room(o); err != nil {
+	if err := a.room(o, places); err != nil {
 		return nil, err
 	}
 	if o.kind != fromAPI || a.clients < a.pace.limit && a.lobby.n == 0 {
-		a.take(o)
+		a.take(o, places)
 		return nil, nil
 	}
-	w := a.lobby.join(o)
-	if int64(a.lobby.n) > a.pace.room() {
+	w := a.lobby.join(o, places)
+	for int64(a.lobby.n) > a.pace.room() || a.lobby.places > a.most {
 		longest := a.lobby.longest()
 		a.lobby.drop(longest)
 		if longest == w {
@@ -93,27 +104,31 @@ func (a *admission) full(o Origin) error {
 	if a.draining {
 		return shuttingDown()
 	}
-	return a.room(o)
+	return a.room(o, 1)
 }
 
 // room says why there is none for what an origin brings, whatever the pace.
-func (a *admission) room(o Origin) error {
-	all, own, most := a.inFlight.Load(), a.byOrigin[o.key()], a.most
+func (a *admission) room(o Origin, places int64) error {
+	own, most := a.byOrigin[o.key()], a.most
 	if o.kind == fromPull {
 		most += a.most / 8
-	} else if all >= most/2 && own >= max(most/crowdShare, 1) {
+	} else if a.places >= most/2 && own+places > max(most/crowdShare, 1) {
 		return tooMany(own)
 	}
-	if all >= most {
-		return overloaded(all)
+	if a.places+places > most {
+		return overloaded(a.inFlight.Load())
 	}
 	return nil
 }
 
-// take gives a place.
-func (a *admission) take(o Origin) {
+// take gives places. What is from the store has none of the share of an origin.
+func (a *admission) take(o Origin, places int64) {
 	a.inFlight.Add(1)
-	a.byOrigin[o.key()]++
+	a.places += places
+	if o.kind == fromStore {
+		return
+	}
+	a.byOrigin[o.key()] += places
 	if o.kind == fromAPI {
 		a.clients++
 	}
@@ -135,7 +150,7 @@ func (a *admission) wait(ctx context.Context, w *guest) error {
 	case !w.placed:
 		return overloaded(a.clients)
 	case a.draining:
-		a.give(w.origin, false)
+		a.give(w.origin, w.places, false)
 		return shuttingDown()
 	}
 	return nil
@@ -151,14 +166,16 @@ func (a *admission) quit(w *guest) {
 	}
 }
 
-// pass gives the places that are free to those who wait.
+// pass gives the places that are free to those who wait. A large one waits until there are enough for it, and those behind
+// it with it, or small ones would keep it out for ever.
 func (a *admission) pass() {
-	for a.clients < a.pace.limit && a.inFlight.Load() < a.most {
-		w := a.lobby.next()
-		if w == nil {
+	for a.clients < a.pace.limit {
+		w := a.lobby.first()
+		if w == nil || a.places+w.places > a.most {
 			return
 		}
-		a.take(w.origin)
+		a.lobby.turn()
+		a.take(w.origin, w.places)
 		w.placed = true
 		close(w.told)
 	}
@@ -187,15 +204,11 @@ func (a *admission) aside(o Origin) {
 	a.pass()
 }
 
-// leave gives a place back; aside says that it stood aside.
-func (a *admission) leave(o Origin, aside bool) {
+// leave gives the places for so many bytes back; aside says that their transaction stood aside.
+func (a *admission) leave(o Origin, bytes int, aside bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o.kind == fromStore {
-		a.inFlight.Add(-1)
-	} else {
-		a.give(o, aside)
-	}
+	a.give(o, a.placesOf(bytes), aside)
 	a.pass()
 }
 
@@ -206,10 +219,14 @@ func (a *admission) drain() {
 	a.draining = true
 }
 
-// give takes a place back.
-func (a *admission) give(o Origin, aside bool) {
+// give takes places back.
+func (a *admission) give(o Origin, places int64, aside bool) {
 	a.inFlight.Add(-1)
-	if a.byOrigin[o.key()]--; a.byOrigin[o.key()] == 0 {
+	a.places -= places
+	if o.kind == fromStore {
+		return
+	}
+	if a.byOrigin[o.key()] -= places; a.byOrigin[o.key()] == 0 {
 		delete(a.byOrigin, o.key())
 	}
 	if o.kind == fromAPI && !aside {
@@ -234,7 +251,7 @@ func overloaded(inFlight int64) error {
 }
 
 func tooMany(own int64) error {
-	return &retryError{refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "%d transactions from here are on their way, and others want room too", own), 250 * time.Millisecond}
+	return &retryError{refusal.New(notaryv1.Reason_REASON_OVERLOADED, "", "transactions from here have %d places, and others want room too", own), 250 * time.Millisecond}
 }
 
 func shuttingDown() error {

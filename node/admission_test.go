@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,30 +27,30 @@ func TestAdmission(t *testing.T) {
 	a := newAdmission(2, time.Second)
 	client, other, stored := Origin{kind: fromAPI, name: "a"}, Origin{kind: fromAPI, name: "b"}, Origin{kind: fromStore}
 	for i, o := range []Origin{client, other} {
-		if err := a.admit(impatient(), o); err != nil {
+		if err := a.admit(impatient(), o, 0); err != nil {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
 	for _, o := range []Origin{client, {kind: fromAPI, name: "c"}, {kind: fromGossip, name: "d"}} {
-		if got := refusal.ReasonOf(a.admit(impatient(), o)); got != notaryv1.Reason_REASON_OVERLOADED {
+		if got := refusal.ReasonOf(a.admit(impatient(), o, 0)); got != notaryv1.Reason_REASON_OVERLOADED {
 			t.Errorf("%v: %v", o, got)
 		}
 	}
-	if a.admit(impatient(), stored) != nil || a.inFlight.Load() != 3 {
+	if a.admit(impatient(), stored, 0) != nil || a.inFlight.Load() != 3 {
 		t.Errorf("%d on their way", a.inFlight.Load())
 	}
-	a.leave(client, false)
-	a.leave(other, false)
-	if a.admit(impatient(), client) != nil {
+	a.leave(client, 0, false)
+	a.leave(other, 0, false)
+	if a.admit(impatient(), client, 0) != nil {
 		t.Error("no room after two have left")
 	}
 	a.drain()
-	err := a.admit(impatient(), client)
+	err := a.admit(impatient(), client, 0)
 	var retry interface{ RetryAfter() time.Duration }
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN || !errors.As(err, &retry) || retry.RetryAfter() <= 0 {
 		t.Errorf("draining: %v", err)
 	}
-	if a.admit(impatient(), stored) != nil {
+	if a.admit(impatient(), stored, 0) != nil {
 		t.Error("what an earlier life left is refused")
 	}
 }
@@ -62,11 +63,11 @@ func TestHeldStandAside(t *testing.T) {
 	client, other := Origin{kind: fromAPI, name: "a"}, Origin{kind: fromAPI, name: "b"}
 	for range 3 {
 		for range 10 {
-			if err := a.admit(impatient(), client); err != nil {
+			if err := a.admit(impatient(), client, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if a.admit(impatient(), client) == nil {
+		if a.admit(impatient(), client, 0) == nil {
 			t.Fatal("more than the pace leaves")
 		}
 		for range 10 {
@@ -74,18 +75,18 @@ func TestHeldStandAside(t *testing.T) {
 		}
 	}
 	for i := range 10 {
-		if err := a.admit(impatient(), Origin{kind: fromAPI, name: string(rune('c' + i))}); err != nil {
+		if err := a.admit(impatient(), Origin{kind: fromAPI, name: string(rune('c' + i))}, 0); err != nil {
 			t.Fatalf("client %d: %v", i, err)
 		}
 	}
-	if a.admit(impatient(), other) == nil {
+	if a.admit(impatient(), other, 0) == nil {
 		t.Error("more than the pace leaves")
 	}
 	for range 30 {
-		a.leave(client, true)
+		a.leave(client, 0, true)
 	}
 	for i := range 10 {
-		a.leave(Origin{kind: fromAPI, name: string(rune('c' + i))}, false)
+		a.leave(Origin{kind: fromAPI, name: string(rune('c' + i))}, 0, false)
 	}
 	if a.clients != 0 || a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {
 		t.Errorf("%d clients', %d on their way, %d origins", a.clients, a.inFlight.Load(), len(a.byOrigin))
@@ -102,7 +103,7 @@ func TestClientsTakeTurns(t *testing.T) {
 		results := make(chan Origin, 1000)
 		ask := func(o Origin) {
 			go func() {
-				if a.admit(t.Context(), o) == nil {
+				if a.admit(t.Context(), o, 0) == nil {
 					results <- o
 				} else {
 					results <- Origin{name: "refused " + o.name}
@@ -127,7 +128,7 @@ func TestClientsTakeTurns(t *testing.T) {
 			t.Fatalf("%v gives way", o)
 		}
 		for _, want := range []Origin{flood, honest, flood, flood} {
-			a.leave(flood, false)
+			a.leave(flood, 0, false)
 			if o := <-results; o != want {
 				t.Fatalf("%v has its turn, want %v", o, want)
 			}
@@ -139,7 +140,7 @@ func TestClientsTakeTurns(t *testing.T) {
 				t.Fatalf("%v, of those that waited too long", o)
 			}
 		}
-		a.leave(flood, false)
+		a.leave(flood, 0, false)
 		if a.lobby.n != 0 || len(a.lobby.lines) != 0 || len(a.lobby.order) != 0 || a.clients != 0 {
 			t.Errorf("%d wait in %d lines, %d on their way", a.lobby.n, len(a.lobby.lines), a.clients)
 		}
@@ -152,14 +153,14 @@ func TestDrainRefusesWhoWaits(t *testing.T) {
 		a := newAdmission(1000, time.Second)
 		a.pace.limit = 1
 		o := Origin{kind: fromAPI, name: "a"}
-		if err := a.admit(impatient(), o); err != nil {
+		if err := a.admit(impatient(), o, 0); err != nil {
 			t.Fatal(err)
 		}
 		refused := make(chan error)
-		go func() { refused <- a.admit(t.Context(), o) }()
+		go func() { refused <- a.admit(t.Context(), o, 0) }()
 		synctest.Wait()
 		a.drain()
-		a.leave(o, false)
+		a.leave(o, 0, false)
 		if err := <-refused; refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN {
 			t.Errorf("%v", err)
 		}
@@ -185,13 +186,13 @@ func TestAdmissionIsFair(t *testing.T) {
 			o := rapid.SampledFrom(origins).Draw(t, "origin")
 			if rapid.IntRange(0, 3).Draw(t, "act") == 0 {
 				if have[o] > 0 {
-					a.leave(o, false)
+					a.leave(o, 0, false)
 					have[o]--
 					total--
 				}
 				continue
 			}
-			err := a.admit(impatient(), o)
+			err := a.admit(impatient(), o, 0)
 			full := total >= most
 			if o.kind == fromPull {
 				full = total >= most+most/8
@@ -207,7 +208,7 @@ func TestAdmissionIsFair(t *testing.T) {
 		}
 		for o, n := range have {
 			for range n {
-				a.leave(o, false)
+				a.leave(o, 0, false)
 			}
 		}
 		if a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {
@@ -221,22 +222,85 @@ func TestEarlierLifePassesOn(t *testing.T) {
 	a := newAdmission(2, time.Minute)
 	a.pace.limit = 1
 	stored := Origin{kind: fromStore}
-	if err := a.admit(impatient(), client("a")); err != nil {
+	if err := a.admit(impatient(), client("a"), 0); err != nil {
 		t.Fatal(err)
 	}
-	w, err := a.enter(client("b"))
+	w, err := a.enter(client("b"), 0)
 	if w == nil || err != nil {
 		t.Fatalf("%v %v", w, err)
 	}
 	for range 2 {
-		if err := a.admit(impatient(), stored); err != nil {
+		if err := a.admit(impatient(), stored, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a.leave(client("a"), false) // no room yet
-	a.leave(stored, false)
-	a.leave(stored, false)
+	a.leave(client("a"), 0, false) // no room yet
+	a.leave(stored, 0, false)
+	a.leave(stored, 0, false)
 	if !w.placed || a.inFlight.Load() != 1 || a.clients != 1 {
 		t.Errorf("placed %v, %d on their way, %d of clients", w.placed, a.inFlight.Load(), a.clients)
 	}
+}
+
+// TestLargeTakeSeveralPlaces: what is on its way is bounded in bytes with its number, whoever brought it, and all places come
+// back.
+func TestLargeTakeSeveralPlaces(t *testing.T) {
+	const most, large = 1600, 16 * placeBytes
+	for _, kind := range []originKind{fromAPI, fromGossip} {
+		a := newAdmission(most, time.Second)
+		a.pace.limit = most
+		var in []Origin
+		for {
+			o := Origin{kind: kind, name: fmt.Sprint(len(in))}
+			if a.admit(impatient(), o, large) != nil {
+				break
+			}
+			in = append(in, o)
+		}
+		if bytes := len(in) * large; bytes > most*placeBytes || bytes < most*placeBytes*9/10 {
+			t.Errorf("kind %v: %d bytes on their way, with room for %d", kind, bytes, most*placeBytes)
+		}
+		for _, o := range in {
+			a.leave(o, large, false)
+		}
+		if a.places != 0 || a.clients != 0 || a.inFlight.Load() != 0 || len(a.byOrigin) != 0 {
+			t.Errorf("%d places, %d clients', %d on their way, %d origins", a.places, a.clients, a.inFlight.Load(), len(a.byOrigin))
+		}
+	}
+}
+
+// TestLargeWaitForSeveralPlaces: what waits is bounded in bytes, too, and comes in once there are places enough.
+func TestLargeWaitForSeveralPlaces(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const most, large = 320, 16 * placeBytes
+		a := newAdmission(most, time.Second)
+		first := Origin{kind: fromAPI, name: "first"}
+		if err := a.admit(impatient(), first, 0); err != nil {
+			t.Fatal(err)
+		}
+		a.pace.limit = 1
+		answers := make(chan error, most)
+		for i := range most {
+			go func() { answers <- a.admit(t.Context(), Origin{kind: fromAPI, name: fmt.Sprint(i)}, large) }()
+			synctest.Wait()
+			if a.lobby.places > most {
+				t.Fatalf("%d places are waited for, of %d", a.lobby.places, most)
+			}
+		}
+		waiting := a.lobby.n
+		a.pace.limit = most
+		a.leave(first, 0, false)
+		in := 0
+		for range most {
+			if <-answers == nil {
+				in++
+			}
+		}
+		if want := most / int(a.placesOf(large)); in != want || waiting != want {
+			t.Errorf("%d waited and %d came in, want %d", waiting, in, want)
+		}
+		if a.lobby.n != 0 || a.lobby.places != 0 {
+			t.Errorf("%d wait, for %d places", a.lobby.n, a.lobby.places)
+		}
+	})
 }

@@ -27,7 +27,8 @@ type Config struct {
 	Heartbeat time.Duration
 	// MaxLeaves is the number of votes that fill an observation.
 	MaxLeaves int
-	// MaxInFlight bounds the transactions on their way; beyond it new ones are refused with OVERLOADED.
+	// MaxInFlight bounds the transactions on their way, one of more than 16 KiB counting as several; beyond it new ones are
+	// refused with OVERLOADED.
 	MaxInFlight int
 	// BusyAfter is how long transactions should take to become final, waiting for a place included. While they would take
 	// longer, clients are refused with OVERLOADED: several times what an idle network takes.

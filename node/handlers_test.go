@@ -121,7 +121,7 @@ func TestNoRoomCostsNothing(t *testing.T) {
 	n, from := v.start(0), v.signers[1].Key.Public()
 	origin := Origin{fromGossip, from.String(), from}
 	for n.sh.admission.full(origin) == nil {
-		if err := n.sh.admission.admit(t.Context(), origin); err != nil {
+		if err := n.sh.admission.admit(t.Context(), origin, 0); err != nil {
 			t.Fatal(err)
 		}
 	}

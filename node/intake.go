@@ -165,7 +165,7 @@ func (sh *shell) arriveNew(tx *utxo.Tx, origin Origin, signed bool) (*flight, *g
 	if err := sh.space.admit(); err != nil {
 		return nil, nil, err
 	}
-	if w, err := sh.admission.enter(origin); w != nil || err != nil {
+	if w, err := sh.admission.enter(origin, len(tx.Raw)); w != nil || err != nil {
 		return nil, w, err
 	}
 	return sh.board(tx, origin, signed), nil, nil
@@ -183,7 +183,7 @@ func (sh *shell) board(tx *utxo.Tx, origin Origin, signed bool) *flight {
 	}
 	there, added := sh.flights.add(f)
 	if !added {
-		sh.admission.leave(origin, false)
+		sh.admission.leave(origin, len(tx.Raw), false)
 		return there
 	}
 	sh.metrics.received[origin.kind].Inc()
@@ -310,7 +310,7 @@ func (sh *shell) landed(f *flight) {
 	if state == lifecycle.Rejected {
 		sh.reconsider(f)
 	}
-	sh.admission.leave(f.origin, f.aside)
+	sh.admission.leave(f.origin, len(f.tx.Raw), f.aside)
 	sh.metrics.inFlight.Dec()
 	f.land()
 }

@@ -317,7 +317,7 @@ func TestBoardsWhileTheNodeEnds(t *testing.T) {
 	v := newVillage(t, nil)
 	n := v.start(0)
 	o := Origin{kind: fromGossip, name: "neighbour"}
-	if w, err := n.sh.admission.enter(o); w != nil || err != nil {
+	if w, err := n.sh.admission.enter(o, 0); w != nil || err != nil {
 		t.Fatalf("%v %v", w, err)
 	}
 	n.Stop()

@@ -6,9 +6,10 @@ import "slices"
 // that whoever sends one transaction waits for one of everybody else, not for all that a flood has sent. It is not for
 // concurrent use; admission owns it.
 type lobby struct {
-	lines map[string]*line
-	order []*line // those with somebody in them, whose turn is next first
-	n     int     // waiting, in all lines
+	lines  map[string]*line
+	order  []*line // those with somebody in them, whose turn is next first
+	n      int     // waiting, in all lines
+	places int64   // that they want
 }
 
 // line is those of one origin, who came first first.
@@ -17,6 +18,7 @@ type line struct{ who []*guest }
 // guest waits for a place.
 type guest struct {
 	origin Origin
+	places int64
 	line   *line         // nil once it waits no more
 	told   chan struct{} // closed then, unless it has gone by itself
 	placed bool          // it has its place
@@ -25,29 +27,33 @@ type guest struct {
 func newLobby() *lobby { return &lobby{lines: make(map[string]*line)} }
 
 // join adds a guest to the line of an origin.
-func (b *lobby) join(o Origin) *guest {
+func (b *lobby) join(o Origin, places int64) *guest {
 	l := b.lines[o.key()]
 	if l == nil {
 		l = new(line)
 		b.lines[o.key()] = l
 		b.order = append(b.order, l)
 	}
-	w := &guest{origin: o, line: l, told: make(chan struct{})}
+	w := &guest{origin: o, places: places, line: l, told: make(chan struct{})}
 	l.who = append(l.who, w)
 	b.n++
+	b.places += places
 	return w
 }
 
-// next takes out who is next; nil where nobody waits.
-func (b *lobby) next() *guest {
+// first is who is next; nil where nobody waits.
+func (b *lobby) first() *guest {
 	if len(b.order) == 0 {
 		return nil
 	}
+	return b.order[0].who[0]
+}
+
+// turn takes out who is next, and has its line wait for all others. Somebody must wait.
+func (b *lobby) turn() {
 	l := b.order[0]
 	b.order = append(slices.Delete(b.order, 0, 1), l)
-	w := l.who[0]
-	b.drop(w)
-	return w
+	b.drop(l.who[0])
 }
 
 // longest is the newest of the longest line: who gives way when too many wait (Suter et al. 1998). Somebody must wait.
@@ -64,7 +70,8 @@ func (b *lobby) drop(w *guest) {
 	}
 	w.line = nil
 	b.n--
-	i := len(l.who) - 1 // who gives way is the newest, and next finds the first at once
+	b.places -= w.places
+	i := len(l.who) - 1 // who gives way is the newest, and turn finds the first at once
 	if l.who[i] != w {
 		i = slices.Index(l.who, w)
 	}

@@ -381,7 +381,7 @@ func TestWaitingBoundsBytes(t *testing.T) {
 		held = append(held, f)
 		bytes += len(f.tx.Raw)
 	}
-	if bytes > config.MaxHeld*heldUnit || bytes < config.MaxHeld*heldUnit/2 {
+	if bytes > config.MaxHeld*placeBytes || bytes < config.MaxHeld*placeBytes/2 {
 		t.Errorf("%d MiB are held", bytes>>20)
 	}
 	for _, f := range held {

@@ -52,11 +52,11 @@ func (n *Node) restore(ctx context.Context, u undecided) error {
 		return err
 	}
 	for _, f := range u.flights {
-		if err := sh.admission.admit(ctx, f.origin); err != nil {
+		if err := sh.admission.admit(ctx, f.origin, len(f.tx.Raw)); err != nil {
 			return err
 		}
 		if _, added := sh.flights.add(f); !added {
-			sh.admission.leave(f.origin, f.aside)
+			sh.admission.leave(f.origin, len(f.tx.Raw), f.aside)
 			continue
 		}
 		sh.join(f)

@@ -14,10 +14,6 @@ import (
 // too, and is asked for again (counting): on a node that is far behind, what waits for parents would leave these no room.
 const certifiedRoom = 2
 
-// heldUnit is how many bytes one that is held may have for its place, and for each further one: so their bytes are bounded
-// with their number, at 64 MB of what others bring where there is room for 4,096.
-const heldUnit = 16 << 10
-
 // waiting holds flights until a parent is final or a time comes, bounded in number and bytes, per origin and in
 // time.
 type waiting struct {
@@ -77,8 +73,9 @@ func post(f *flight, in lifecycle.Input) func() {
 	}
 }
 
-// placesOf is how many places a flight takes: never more than one origin has.
-func (w *waiting) placesOf(f *flight) int { return min(1+len(f.tx.Raw)/heldUnit, w.mostPerOrigin) }
+// placesOf is how many places a flight takes, as on its way: never more than one origin has. So there are 64 MB of what
+// others bring where there is room for 4,096.
+func (w *waiting) placesOf(f *flight) int { return min(1+len(f.tx.Raw)/placeBytes, w.mostPerOrigin) }
 
 func (w *waiting) register(f *flight, e lifecycle.Hold) (first, fresh, room bool) {
 	w.mu.Lock()
