@@ -264,18 +264,19 @@ func (g *Guard) Release(o utxo.Outpoint) {
 }
 
 // Settle forgets an outpoint that a final transaction has spent. Where this node has voted for a rival the records stay:
-// it may go on supporting the winner in rounds in which it voted for the rival before.
-func (g *Guard) Settle(o utxo.Outpoint, final domain.Hash) {
+// it may go on supporting the winner in rounds in which it voted for the rival before. Settle reports whether nothing stays.
+func (g *Guard) Settle(o utxo.Outpoint, final domain.Hash) bool {
 	h := g.at(o)
 	if h == nil {
-		return
+		return true
 	}
 	for i := range h.records {
 		if h.records[i].Tx != final {
-			return
+			return false
 		}
 	}
 	g.Release(o)
+	return true
 }
 
 // Lock is the transaction that an outpoint is locked on, and the certificate behind the lock.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/notarynet/notaryd/conflict"
@@ -32,9 +31,10 @@ type batcher struct {
 	// closed says that this node has ended its chain under the present link; held are the votes asked for since.
 	closed    bool
 	held      []cast
-	inherited []conflict.Record // locks that an earlier life inherited, until it runs
-	convicted bool              // this node's own key is convicted; known before anything runs
-	say       func(why string)  // why this node does not vote
+	inherited []conflict.Record               // locks that an earlier life inherited, until it runs
+	bound     map[domain.Hash][]utxo.Outpoint // what is locked by inheritance, by the transactions that it is locked on
+	convicted bool                            // this node's own key is convicted; known before anything runs
+	say       func(why string)                // why this node does not vote
 
 	// signs says whether this node votes at all. One that does not says nothing: it is no member, or its
 	// store may not sign in the epoch that counts (maySign).
@@ -124,79 +124,11 @@ func (b *batcher) saw(h observation.Head) {
 	}
 }
 
-// rejected is a transaction that is refused for good.
-type rejected struct {
-	tx  *utxo.Tx
-	err error
-}
-
-// reject releases the locks on a transaction that is refused for good.
-func (b *batcher) reject(ctx context.Context, tx *utxo.Tx, err error) {
-	put(ctx, b.lost, rejected{tx, err})
-}
-
-// lose ends what binds this node to a transaction that is refused for good: its own votes, and locks that it inherited.
-func (b *batcher) lose(ctx context.Context, r rejected) error {
-	if slices.ContainsFunc(b.batch.Transactions, func(tx *utxo.Tx) bool { return tx.ID == r.tx.ID }) {
-		if err := b.flush(ctx); err != nil { // else its votes would be written after its end
-			return err
-		}
-	}
-	stored, found, err := b.store.Transaction(r.tx.ID)
-	if err != nil {
-		return err
-	}
-	return b.free(ctx, r.tx.ID, r.tx.Spends(), r.err, found && stored.Pending)
-}
-
-// free writes down that a transaction is refused for good, where this node voted on it or is locked on it, and tells
-// the contests of the locks that go with it: they may have been refused votes for its rivals till now.
-func (b *batcher) free(ctx context.Context, tx domain.Hash, spends []utxo.Outpoint, why error, voted bool) error {
-	released := b.guard.Reject(tx, spends)
-	if !voted && len(released) == 0 {
-		return nil
-	}
-	rejection := store.Rejection{Tx: tx, Reason: refusal.ReasonOf(why), Detail: why.Error(), TimeMS: nowMS()}
-	err := b.space.write(ctx, func() error {
-		return b.store.Reject([]store.Rejected{{Rejection: rejection, Released: released}})
-	})
-	if err == nil && len(released) > 0 {
-		b.freed(conflict.Freed{Spends: spends, Records: b.records(spends)})
-	}
-	return err
-}
-
-// freeInherited frees what is locked on transactions that lost against something final before this node was bound by
-// them: nobody will tell of their rejection again.
-func (b *batcher) freeInherited(ctx context.Context, inherited []conflict.Record) error {
-	spends := make(map[domain.Hash][]utxo.Outpoint)
-	for i := range inherited {
-		spends[inherited[i].Tx] = append(spends[inherited[i].Tx], inherited[i].Outpoint)
-	}
-	for tx, outpoints := range spends {
-		for _, o := range outpoints {
-			entry, found, err := b.store.Lookup(o)
-			if err != nil {
-				return err
-			}
-			if !found || entry.SpentBy.IsZero() || entry.SpentBy == tx {
-				continue
-			}
-			why := refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "outpoint %v: %v %s", o, errSpentByRival, entry.SpentBy)
-			if err := b.free(ctx, tx, outpoints, why, false); err != nil {
-				return err
-			}
-			break
-		}
-	}
-	return nil
-}
-
 // run flushes at once when the node was idle. Under load it waits so long that signing, syncing and
 // publishing take at most a quarter of the time, up to the flush interval or a full batch, and that those who
 // receive its observations are not kept busy by their number (rhythm).
 func (b *batcher) run(ctx context.Context) {
-	if err := b.freeInherited(ctx, b.inherited); err != nil {
+	if err := b.bind(ctx, b.inherited); err != nil {
 		b.fail(err)
 		return
 	}
@@ -222,7 +154,10 @@ func (b *batcher) run(ctx context.Context) {
 			b.proven = append(b.proven, hash)
 		case finals := <-b.released:
 			for _, tx := range finals {
-				b.forget(tx)
+				if err := b.settle(ctx, tx); err != nil {
+					b.fail(err)
+					return
+				}
 			}
 		case r := <-b.lost:
 			if err := b.lose(ctx, r); err != nil {
@@ -326,14 +261,6 @@ func (b *batcher) records(spends []utxo.Outpoint) []conflict.Record {
 		own = append(own, b.guard.Records(o)...)
 	}
 	return own
-}
-
-// forget drops the guard's records of what a final transaction spends, as the store has done: rivals are refused from
-// now on by looking at the live set.
-func (b *batcher) forget(final *utxo.Tx) {
-	for _, o := range final.Spends() {
-		b.guard.Settle(o, final.ID)
-	}
 }
 
 // flush signs and saves the votes that the guard has let through since the last time, and what was seen of peers.

@@ -190,7 +190,7 @@ func (b *batcher) enterEpoch(ctx context.Context, e conflict.Enter) error {
 		return errors.New("votes of an epoch are left that another one follows")
 	}
 	b.guard.Restore(e.Records)
-	if err := b.freeInherited(ctx, e.Records); err != nil {
+	if err := b.bind(ctx, e.Records); err != nil {
 		return err
 	}
 	b.group, b.closed = e.Group, false

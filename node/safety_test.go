@@ -177,7 +177,9 @@ func TestNothingConvictsAfterRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.commit(t, winner)
-			s.forget(winner)
+			if err := s.settle(t.Context(), winner); err != nil {
+				t.Fatal(err)
+			}
 			answers = nil
 			s.ask(t, rival, observation.Pending, 2, &answers)
 			s.ask(t, winner, observation.Accepted, 0, &answers)
@@ -195,24 +197,28 @@ func TestNothingConvictsAfterRelease(t *testing.T) {
 }
 
 // What a node inherited binds it to a transaction, until that has lost on another outpoint: then its other outpoints are
-// free again, whether it was rejected before the node was bound, while it was, or in an earlier life; and the contests
-// are told.
+// free again, whether it was rejected before the node was bound, while it was, or in an earlier life, or lost without being
+// on its way here; and the contests are told.
 func TestInheritedLocksEnd(t *testing.T) {
 	lost := func(s *signerAt, tx *utxo.Tx) error { return s.lose(t.Context(), rejected{tx, errSpentByRival}) }
-	for name, bind := range map[string]func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error{
-		"rejected before": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error {
+	for name, bind := range map[string]func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error{
+		"rejected before": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error {
 			winner()
 			return s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks})
 		},
-		"rejected while bound": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error {
+		"rejected while bound": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error {
 			err := s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks})
 			winner()
 			return errors.Join(err, lost(s, a))
 		},
-		"in an earlier life": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func()) error {
+		"in an earlier life": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error {
 			winner()
 			s.guard.Restore(locks)
-			return s.freeInherited(t.Context(), locks)
+			return s.bind(t.Context(), locks)
+		},
+		"not on its way": func(s *signerAt, locks []conflict.Record, _ *utxo.Tx, winner func() *utxo.Tx) error {
+			s.guard.Restore(locks)
+			return errors.Join(s.bind(t.Context(), locks), s.settle(t.Context(), winner()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +241,7 @@ func TestInheritedLocksEnd(t *testing.T) {
 			if err := s.store.EnterEpoch(store.Entered{Epoch: 1, Link: s.group.Link()}, locks); err != nil {
 				t.Fatal(err)
 			}
-			if err := bind(s, locks, a, func() { s.commit(t, b) }); err != nil {
+			if err := bind(s, locks, a, func() *utxo.Tx { s.commit(t, b); return b }); err != nil {
 				t.Fatal(err)
 			}
 			var answers []error
