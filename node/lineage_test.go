@@ -134,9 +134,6 @@ func TestLineageOfARealLink(t *testing.T) {
 	nodes[0].label(t, v.peer(1), 900)
 	next := linked(t, nodes, 1)
 	l := nodes[1].sh.lineage
-	if next.Epoch() > 1 {
-		t.Fatalf("epoch %d", next.Epoch())
-	}
 	item := observation.Item{ID: domain.Hash{7}}
 	for i := range 3 {
 		s := &kit.Signer{Key: kit.Key(i), Head: observation.Head{Key: kit.Key(i).Public()}}

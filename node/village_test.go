@@ -35,8 +35,12 @@ type village struct {
 	// dir is where stores are on disk; empty for in memory. cache is for their blocks.
 	dir   string
 	cache int64
-	// still has them propose no links: groups stay.
+	// still has them propose no links: groups stay. last is the last epoch to which they propose a link, where it is not 0: trust goes
+	// on flowing for many epochs, and how many there have been by now is a question of time.
 	still bool
+	last  uint64
+	// patience is how long who joins asks for a snapshot.
+	patience time.Duration
 }
 
 type villager struct {
@@ -59,7 +63,7 @@ func newVillageOf(t testing.TB, coins int, tune func(*Config)) *village {
 // newVillageFor is one of so many equal voters.
 func newVillageFor(t testing.TB, voters, coins int, tune func(*Config)) *village {
 	t.Helper()
-	v := &village{t: t, tune: tune, cache: 1 << 20}
+	v := &village{t: t, tune: tune, cache: 1 << 20, patience: villagePatience}
 	doc := &notaryv1.Genesis{
 		Name: "village", AddressPrefix: "test", TimeMs: uint64(time.Now().UnixMilli()),
 		Rewards: &notaryv1.RewardSchedule{Epochs: 1, UnitsPerEpoch: 1},
@@ -146,8 +150,12 @@ func (v *village) start(i int) *villager {
 	if err != nil {
 		t.Fatal(errors.Join(err, st.Close()))
 	}
-	if v.still {
-		n.sh.keeper.propose = func(context.Context, *utxo.Tx) error { return nil }
+	propose := n.sh.keeper.propose
+	n.sh.keeper.propose = func(ctx context.Context, tx *utxo.Tx) error {
+		if v.still || v.last > 0 && tx.Link.Epoch() > v.last {
+			return nil
+		}
+		return propose(ctx, tx)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
