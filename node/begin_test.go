@@ -104,8 +104,11 @@ func TestBeginSheds(t *testing.T) {
 		a.pass()
 	}
 	const places = 3
+	a.mu.Lock()
+	a.patience = time.Hour // nobody is refused for waiting too long
 	a.pace.limit = places
 	room := int(a.pace.room())
+	a.mu.Unlock()
 	others(places)
 	type waiter struct {
 		Pending
