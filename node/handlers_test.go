@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/notarynet/notaryd/node/gossip"
 	"github.com/notarynet/notaryd/observation"
@@ -196,6 +197,7 @@ func TestPossessionsAreRationed(t *testing.T) {
 	const keys = 32
 	v := newVillage(t, nil)
 	n, costly := v.start(0), v.metadata(t, keys)
+	n.sh.possessions = newTurnstile(possessionBurst, time.Hour) // to verify so many may take longer than their window
 	affordable := possessionBurst / keys
 	validate := func(from int, txs ...*utxo.Tx) gossip.Verdict {
 		var raws [][]byte
