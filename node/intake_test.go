@@ -327,10 +327,11 @@ func TestBoardsWhileTheNodeEnds(t *testing.T) {
 		n.sh.hands.mu.Unlock()
 	}
 	f := n.sh.board(v.pay(0, ""), o, true)
-	if f.mu.Lock(); !f.landed {
-		t.Error("it goes on")
-	}
-	f.mu.Unlock()
+	eventually(t, "it ends, by who boards it or by who ends the node", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.landed
+	})
 	n.sh.landed(f)
 	if left := n.sh.admission.inFlight.Load(); left != 0 || n.sh.flights.get(f.tx.ID) != nil {
 		t.Errorf("%d places are taken", left)
