@@ -203,37 +203,45 @@ func TestPullBeyondSilentLanes(t *testing.T) { pulledPast(t, maxParallel+1) }
 
 // A peer that answers in time is not blamed for what waited here for its turn.
 func TestPullWaitsAtItsOwnExpense(t *testing.T) {
-	steady := newStore()
-	steady.wait = make(chan struct{})
-	id := steady.put([]byte("tx"))
-	n, keys, _ := pullers(t, func(c *Config) { c.PullsPerPeer, c.PullTimeout, c.PullHedge = 1, time.Second, 900*time.Millisecond }, steady)
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		for {
-			time.Sleep(600 * time.Millisecond) // each answer
-			select {
-			case steady.wait <- struct{}{}:
-			case <-stop:
-				return
+	simulated(t, 2, time.Millisecond, func(t *testing.T, world *sim) { // a machine that stood still would be late with an answer
+		shape := func(c *Config) {
+			c.PullsPerPeer, c.PullTimeout, c.PullHedge = 1, time.Second, 900*time.Millisecond
+		}
+		n, server := world.start(t, 0, shape), world.start(t, 1, shape)
+		steady := newStore()
+		steady.wait = make(chan struct{})
+		id := steady.put([]byte("tx"))
+		server.Serve(t.Context(), steady, nil)
+		awaitNeighbours(t, n, 1)
+		stop, ended := make(chan struct{}), make(chan struct{})
+		defer func() { close(stop); <-ended }()
+		go func() {
+			defer close(ended)
+			for {
+				time.Sleep(600 * time.Millisecond) // each answer, by the fake clock
+				select {
+				case steady.wait <- struct{}{}:
+				case <-stop:
+					return
+				}
+			}
+		}()
+		done := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := n.PullTransactions(t.Context(), []domain.PublicKey{server.Key()}, []domain.Hash{id}, false, checkID)
+				done <- err
+			}()
+		}
+		for range 2 {
+			if err := receive(t, done); err != nil {
+				t.Error(err)
 			}
 		}
-	}()
-	done := make(chan error, 2)
-	for range 2 {
-		go func() {
-			_, err := n.PullTransactions(t.Context(), keys, []domain.Hash{id}, false, checkID)
-			done <- err
-		}()
-	}
-	for range 2 {
-		if err := receive(t, done); err != nil {
-			t.Error(err)
+		if p := n.ledger.points(server.Key(), time.Now()); p != 0 {
+			t.Errorf("%v points", p)
 		}
-	}
-	if p := n.ledger.points(keys[0], time.Now()); p != 0 {
-		t.Errorf("%v points", p)
-	}
+	})
 }
 
 // Whoever has a lot to fetch from one peer keeps to what that serves, and is not taken for a flood.
