@@ -61,15 +61,19 @@ func TestRESTTakesTheTokenFirst(t *testing.T) {
 // and what is refused before.
 func TestRESTBodiesThatNobodyReads(t *testing.T) {
 	config := quick()
-	config.Limits.HTTPTimeout = 200 * time.Millisecond
+	config.Limits.HTTPTimeout = time.Second // what comes must have come by then on a machine that is held up as well
 	config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 1
 	n := serve(t, config, &script{})
 	n.rest("GET", "/v1/network", "")
+	conns := map[string]net.Conn{}
 	for _, path := range []string{"/livez", "/readyz", "/v1/network"} {
 		conn := must(net.Dial("tcp", n.address))
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(10 * time.Second))
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", path)
+		conns[path] = conn
+	}
+	for path, conn := range conns {
 		var all strings.Builder
 		if _, err := bufio.NewReader(conn).WriteTo(&all); err != nil { // until the server closes
 			t.Errorf("%s: %v after %q", path, err, all.String())
@@ -80,12 +84,12 @@ func TestRESTBodiesThatNobodyReads(t *testing.T) {
 // TestRESTStreamsOutlastTheTimeout: the time for a request is over when it is here; the answer may take longer.
 func TestRESTStreamsOutlastTheTimeout(t *testing.T) {
 	config := quick()
-	config.Limits.HTTPTimeout = 100 * time.Millisecond
+	config.Limits.HTTPTimeout = time.Second // in which the request must come
 	n := serve(t, config, &script{
 		watchTransaction: func(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error] {
 			return func(yield func(*notaryv1.TransactionStatus, error) bool) {
 				select {
-				case <-time.After(500 * time.Millisecond):
+				case <-time.After(1500 * time.Millisecond):
 					yield(statusOf(id, stateFinal), nil)
 				case <-ctx.Done():
 					yield(nil, ctx.Err())
@@ -171,24 +175,28 @@ func (r *rawCall) end() *status.Status {
 // TestRequestsThatDoNotArrive: a request of which a part comes, or all but its end, is refused in time and with a reason; it has
 // held one of its client's calls until then, and gives it back.
 func TestRequestsThatDoNotArrive(t *testing.T) {
+	bodies := map[string][]byte{"nothing": nil, "half a head": {0, 0}, "half a message": {0, 0, 0, 0, 40, 10}, "no end": {0, 0, 0, 0, 0}}
+	methods := []string{notaryv1.NotaryService_GetNetwork_FullMethodName, notaryv1.NotaryService_WatchAcceptances_FullMethodName}
 	config := quick()
-	config.Limits.ReceiveTimeout = 200 * time.Millisecond
-	config.Limits.CallsPerClient, config.Limits.OpenStreamsPerClient = 3, 3
+	config.Limits.ReceiveTimeout = time.Second // for the call that does arrive as well
+	config.Limits.CallsPerClient = len(bodies) * len(methods)
+	config.Limits.OpenStreamsPerClient = config.Limits.CallsPerClient
 	n := serve(t, config, &script{})
-	for name, body := range map[string][]byte{
-		"nothing": nil, "half a head": {0, 0}, "half a message": {0, 0, 0, 0, 40, 10}, "no end": {0, 0, 0, 0, 0},
-	} {
-		for _, method := range []string{notaryv1.NotaryService_GetNetwork_FullMethodName, notaryv1.NotaryService_WatchAcceptances_FullMethodName} {
-			raw := rawClient(t, n.address)
-			for range config.Limits.CallsPerClient {
+	for range 2 { // the second time, in the places that were given back
+		var raws []*rawCall
+		var names []string
+		for name, body := range bodies {
+			for _, method := range methods {
+				raw := rawClient(t, n.address)
 				raw.open(method, body)
+				raws, names = append(raws, raw), append(names, method+", "+name)
 			}
-			for range config.Limits.CallsPerClient {
-				st := raw.end()
-				wantReason(t, st.Err(), notaryv1.Reason_REASON_INVALID_ARGUMENT)
-				if !strings.Contains(st.Message(), "arrive") {
-					t.Errorf("%s, %s: %v", method, name, st)
-				}
+		}
+		for i, raw := range raws {
+			st := raw.end()
+			wantReason(t, st.Err(), notaryv1.Reason_REASON_INVALID_ARGUMENT)
+			if !strings.Contains(st.Message(), "arrive") {
+				t.Errorf("%s: %v", names[i], st)
 			}
 			raw.conn.Close()
 		}

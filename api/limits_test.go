@@ -251,8 +251,8 @@ func TestGarbageMessages(t *testing.T) {
 // TestSamePort: one port, three kinds of clients and some that are none.
 func TestSamePort(t *testing.T) {
 	config := quick()
-	config.Limits.SniffTimeout = 100 * time.Millisecond
-	config.Limits.HTTPTimeout = 100 * time.Millisecond
+	config.Limits.SniffTimeout = time.Second // an honest client, too, must have sent its first bytes and its request by then
+	config.Limits.HTTPTimeout = time.Second
 	n := serve(t, config, &script{})
 	conn := func() net.Conn {
 		c := must(net.Dial("tcp", n.address))
@@ -267,20 +267,23 @@ func TestSamePort(t *testing.T) {
 		fmt.Fprint(c, start)
 		half = append(half, c)
 	}
-	for _, garbage := range []string{"\x16\x03\x01\x02\x00\x01", "SSH-2.0-x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "PRI * HTTP/1.1\r\n\r\n", strings.Repeat("\x00", 100)} {
-		c := conn()
-		fmt.Fprint(c, garbage)
-		var b bytes.Buffer
-		b.ReadFrom(c) // ends: the connection is closed
-		if got := b.String(); got != "" && !strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 5") {
-			t.Errorf("%q is answered with %q", garbage, got)
-		}
+	garbage := map[string]net.Conn{}
+	for _, text := range []string{"\x16\x03\x01\x02\x00\x01", "SSH-2.0-x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "PRI * HTTP/1.1\r\n\r\n", strings.Repeat("\x00", 100)} {
+		garbage[text] = conn()
+		fmt.Fprint(garbage[text], text)
 	}
 	if _, err := n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{}); err != nil {
 		t.Error(err)
 	}
 	if r := n.rest("GET", "/v1/network", ""); r.code != http.StatusOK {
 		t.Error(r.code)
+	}
+	for text, c := range garbage {
+		var b bytes.Buffer
+		b.ReadFrom(c) // ends: the connection is closed
+		if got := b.String(); got != "" && !strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 5") {
+			t.Errorf("%q is answered with %q", text, got)
+		}
 	}
 	for i, c := range append(half, silent) { // closed by the server, in its own time
 		var timeout net.Error

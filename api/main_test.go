@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -274,6 +275,32 @@ func quick() Config {
 // serve starts a server with a script and stops it when the test ends.
 func serve(t *testing.T, config Config, s *script) *node {
 	t.Helper()
+	public, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	admin, err := ListenAdmin(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := serveOn(t, config, s, Listeners{Public: []net.Listener{public}, Admin: admin})
+	n.address, n.socket = public.Addr().String(), socket
+	n.connect(n.dial("passthrough:///" + n.address))
+	return n
+}
+
+// serveInMemory is serve in a bubble, where time stands still while there is anything to do. It has no address.
+func serveInMemory(t *testing.T, config Config, s *script) *node {
+	t.Helper()
+	pipe := bufconn.Listen(1 << 20)
+	n := serveOn(t, config, s, Listeners{Public: []net.Listener{pipe}})
+	n.connect(n.dial("passthrough:///memory", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) })))
+	return n
+}
+
+func serveOn(t *testing.T, config Config, s *script, listeners Listeners) *node {
+	t.Helper()
 	n := &node{script: s, t: t, logs: &logs{}, stopped: make(chan error, 1)}
 	metrics, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -284,23 +311,16 @@ func serve(t *testing.T, config Config, s *script) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.socket = filepath.Join(t.TempDir(), "admin.sock")
-	admin, err := ListenAdmin(n.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.address = public.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
-	go func() { n.stopped <- n.server.Serve(ctx, Listeners{Public: []net.Listener{public}, Admin: admin}) }()
-	n.conn = n.dial("passthrough:///" + n.address)
-	n.client = notaryv1.NewNotaryServiceClient(n.conn)
+	go func() { n.stopped <- n.server.Serve(ctx, listeners) }()
 	t.Cleanup(func() { n.end() })
 	return n
+}
+
+// connect has the node's own calls go that way.
+func (n *node) connect(conn *grpc.ClientConn) {
+	n.conn, n.client = conn, notaryv1.NewNotaryServiceClient(conn)
 }
 
 // end stops the server and returns what Serve returned.
@@ -313,9 +333,9 @@ func (n *node) end() error {
 	return err
 }
 
-func (n *node) dial(target string) *grpc.ClientConn {
+func (n *node) dial(target string, options ...grpc.DialOption) *grpc.ClientConn {
 	n.t.Helper()
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(target, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		n.t.Fatal(err)
 	}

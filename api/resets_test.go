@@ -22,7 +22,7 @@ func TestRapidResets(t *testing.T) {
 	config.Limits.CallsPerClient = 1 << 20 // so that it is the streams that bound them
 	config.Limits.StreamsPerConnection = 8
 	var running, most atomic.Int64
-	release := make(chan struct{})
+	entered, release := make(chan struct{}, 1), make(chan struct{})
 	n := serve(t, config, &script{submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
 		for now := running.Add(1); ; {
 			if old := most.Load(); old >= now || most.CompareAndSwap(old, now) {
@@ -30,6 +30,10 @@ func TestRapidResets(t *testing.T) {
 			}
 		}
 		defer running.Add(-1)
+		select {
+		case entered <- struct{}{}:
+		default:
+		}
 		<-release // deaf to its context, as a handler in the middle of something is
 		return statusOf(hash(1), stateFinal), nil
 	}})
@@ -68,11 +72,14 @@ func TestRapidResets(t *testing.T) {
 		if err == nil {
 			err = framer.WriteData(id, true, body)
 		}
-		if err == nil && i > 0 { // the first stays, so that there is one whoever is faster
+		if err == nil && i > 0 { // the first stays: it runs already, whoever is faster from now on
 			err = framer.WriteRSTStream(id, http2.ErrCodeCancel)
 		}
 		if err != nil {
 			break // the server has had enough of this connection
+		}
+		if i == 0 {
+			<-entered
 		}
 		if i == 2000 {
 			must(n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{}))
