@@ -171,6 +171,11 @@ func TestCloseWithConnectionsOpen(t *testing.T) {
 	inner := newPipes()
 	s, events := start(t, inner, time.Hour, 10, 10)
 	unknown, known, unclaimed := inner.dial(), inner.dial(), inner.dial()
+	for held := 0; held < 3; time.Sleep(time.Millisecond) { // the last may be accepted and not looked at yet
+		s.mu.Lock()
+		held = s.open
+		s.mu.Unlock()
+	}
 	go known.Write([]byte("GET"))
 	served, err := s.HTTP1().Accept()
 	if err != nil || <-events != "http1" {
