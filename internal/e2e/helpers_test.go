@@ -118,12 +118,25 @@ func (v *notary) final(t testing.TB, id domain.Hash) bool {
 	return final
 }
 
-// allFinal waits until every running node holds transactions final.
+// saysFinal reports whether a node calls a transaction final to whoever asks, which it does a moment after its store holds it so.
+func (v *notary) saysFinal(t testing.TB, id domain.Hash) bool {
+	t.Helper()
+	if !v.final(t, id) {
+		return false
+	}
+	s, _, err := v.running.node.Transaction(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.GetState() == stateFinal
+}
+
+// allFinal waits until every running node holds transactions final, and says so.
 func (n *network) allFinal(t testing.TB, txs ...*utxo.Tx) {
 	t.Helper()
 	for _, v := range n.up() {
 		for _, tx := range txs {
-			eventually(t, fmt.Sprintf("%s to be final on node %d", tx.ID, v.index), func() bool { return v.final(t, tx.ID) })
+			eventually(t, fmt.Sprintf("%s to be final on node %d", tx.ID, v.index), func() bool { return v.saysFinal(t, tx.ID) })
 		}
 	}
 }

@@ -35,8 +35,10 @@ const (
 	coin = utxo.UnitsPerCoin
 	// coinValue is what each of alice's genesis outputs is worth.
 	coinValue = 1000 * coin
-	// patience is how long a test waits for what must come.
+	// patience is how long a call may take.
 	patience = 20 * time.Second
+	// longest is how long a test waits for what must come: ten times what it takes on a busy machine under the race detector.
+	longest = time.Minute
 )
 
 // alice owns the coins of every test network; bob and carol are those she deals with.
@@ -379,7 +381,7 @@ func logLevel() slog.Level {
 // eventually waits until a condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(longest)
 	defer deadline.Stop()
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
@@ -387,7 +389,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited %v for %s", patience, what)
+			t.Fatalf("waited %v for %s", longest, what)
 		}
 	}
 }
