@@ -122,9 +122,13 @@ func TestExplainHeld(t *testing.T) {
 
 // TestExplainContest: a double spend can be followed from both sides, and the contest as a whole.
 func TestExplainContest(t *testing.T) {
-	n := start(t, 4, setup{})
+	n := start(t, 4, setup{down: []int{2, 3}}) // so that neither is final before the other comes
 	a, b := n.pay(bob, 0, 0), n.pay(carol, 1, 0)
 	n.race(t, a, b)
+	n.each(t, "both rivals to be known", func(v *notary) bool { return v.status(t, a.ID) != nil && v.status(t, b.ID) != nil })
+	n.nodes[2].start(t)
+	n.nodes[3].start(t)
+	n.meet(t)
 	winner := n.winner(t, a, b)
 	loser := a
 	if winner == a {
@@ -139,12 +143,10 @@ func TestExplainContest(t *testing.T) {
 		says(t, e.Account, "It is rejected for good: transaction "+winner.ID.String(), "output "+n.coin(0).String(), "none of its outputs exists")
 		says(t, v.explain(t, winner.ID).Account, "It is final since")
 	}
-	met := 0
-	for _, v := range n.nodes {
-		met += n.checkContest(t, v, winner, loser)
-	}
-	if met == 0 {
-		t.Error("no node was in the contest")
+	for i, v := range n.nodes {
+		if met := n.checkContest(t, v, winner, loser); !met && i < 2 {
+			t.Errorf("node %d was not in the contest", i)
+		}
 	}
 	lone := n.pay(bob, 9, 5)
 	n.nodes[0].mustSubmit(t, lone, waitFinal)
@@ -152,8 +154,8 @@ func TestExplainContest(t *testing.T) {
 	wantReason(t, err, notaryv1.Reason_REASON_NOT_FOUND)
 }
 
-// checkContest is 1 where the node was in the contest, and holds what it tells against the rules.
-func (n *network) checkContest(t *testing.T, v *notary, winner, loser *utxo.Tx) int {
+// checkContest reports whether the node was in the contest, and holds what it tells against the rules.
+func (n *network) checkContest(t *testing.T, v *notary, winner, loser *utxo.Tx) bool {
 	t.Helper()
 	list, err := v.explorer().ListContests(t.Context(), &notaryv1.ListContestsRequest{})
 	if err != nil {
@@ -161,7 +163,7 @@ func (n *network) checkContest(t *testing.T, v *notary, winner, loser *utxo.Tx) 
 	}
 	i := slices.IndexFunc(list.Contests, func(c *notaryv1.ContestSummary) bool { return len(c.TransactionIds) == 2 })
 	if i < 0 {
-		return 0
+		return false
 	}
 	got, err := v.explorer().GetContest(t.Context(), &notaryv1.GetContestRequest{TransactionId: loser.ID[:]})
 	if err != nil {
@@ -187,7 +189,7 @@ func (n *network) checkContest(t *testing.T, v *notary, winner, loser *utxo.Tx) 
 		t.Errorf("node %d shows no round in which the winner became final: %v", v.index, got.Rounds)
 	}
 	says(t, got.Account, "2 transactions spend output "+n.coin(0).String()+": one of them can become final", "which made it final", winner.ID.String()[:12]+"… became final in round", "its rival is rejected: "+loser.ID.String()[:12])
-	return 1
+	return true
 }
 
 // TestExplore: lists page through everything, newest first, and REST says the same.
