@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -36,26 +38,38 @@ func TestChildrenFirst(t *testing.T) {
 }
 
 // TestTimeLocks: outputs that are locked for a while, by the clock or by age, and a window that opens
-// later: held, then final.
+// later: final then, not before; and held, where that takes an hour.
 func TestTimeLocks(t *testing.T) {
-	opens := nowMS() + 1500
-	mine := addressOf(alice)
-	n := start(t, 4, setup{coins: 2, extra: []*utxo.Output{
-		{Address: mine, Amount: coinValue, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, NotBeforeMS: opens},
+	const hour = 3_600_000
+	began := nowMS()
+	opens := began + 1500
+	mine, payment := addressOf(alice), notaryv1.OutputKind_OUTPUT_KIND_PAYMENT
+	n := start(t, 4, setup{coins: 3, extra: []*utxo.Output{
+		{Address: mine, Amount: coinValue, Kind: payment, NotBeforeMS: opens},
+		{Address: mine, Amount: coinValue, Kind: payment, NotBeforeMS: began + hour},
 	}})
 	aged := n.sign(n.spend(n.coin(0)).Output(utxo.Output{
-		Address: mine, Amount: coinValue, Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, MinAgeMS: 700,
-	}), alice)
+		Address: mine, Amount: coinValue / 2, Kind: payment, MinAgeMS: 700,
+	}).Output(utxo.Output{Address: mine, Amount: coinValue / 2, Kind: payment, MinAgeMS: hour}), alice)
 	n.nodes[0].mustSubmit(t, aged, waitFinal)
 	n.allFinal(t, aged)
-	later := n.pay(bob, 0, 2)
-	young := n.sign(n.spend(utxo.Outpoint{Tx: aged.ID}).Pay(addressOf(bob), utxo.Product{}, coinValue), alice)
-	window := n.sign(n.spend(n.coin(1)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(nowMS()+600, 0), alice)
+	young := func(index uint32) *utxo.Tx {
+		return n.sign(n.spend(utxo.Outpoint{Tx: aged.ID, Index: index}).Pay(addressOf(bob), utxo.Product{}, coinValue/2), alice)
+	}
+	windowed := func(coin int, from uint64) *utxo.Tx {
+		return n.sign(n.spend(n.coin(coin)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(from, 0), alice)
+	}
+	starts := nowMS() + 600
+	soon := []*utxo.Tx{n.pay(bob, 0, 3), young(0), windowed(1, starts)}
+	for i, tx := range soon {
+		n.nodes[i].mustSubmit(t, tx, waitNone)
+	}
 	for i, c := range []struct {
 		tx     *utxo.Tx
 		reason notaryv1.Reason
 	}{
-		{later, notaryv1.Reason_REASON_LOCK_NOT_OPEN}, {young, notaryv1.Reason_REASON_LOCK_NOT_OPEN}, {window, notaryv1.Reason_REASON_WINDOW_NOT_OPEN},
+		{n.pay(bob, 0, 4), notaryv1.Reason_REASON_LOCK_NOT_OPEN}, {young(1), notaryv1.Reason_REASON_LOCK_NOT_OPEN},
+		{windowed(2, began+hour), notaryv1.Reason_REASON_WINDOW_NOT_OPEN},
 	} {
 		v := n.nodes[i]
 		v.mustSubmit(t, c.tx, waitNone)
@@ -64,11 +78,17 @@ func TestTimeLocks(t *testing.T) {
 			t.Errorf("held for %v, want %v", got, c.reason)
 		}
 	}
-	n.allFinal(t, later, young, window)
+	n.allFinal(t, soon...)
 	n.equalLedgers(t)
+	ripe := uint64(math.MaxUint64) // where it became final first
 	for _, v := range n.nodes {
-		if s := v.status(t, later.ID); s.FinalMs < opens {
-			t.Errorf("node %d: final at %d, locked until %d", v.index, s.FinalMs, opens)
+		ripe = min(ripe, v.status(t, aged.ID).FinalMs+700)
+	}
+	for _, v := range n.nodes {
+		for i, from := range []uint64{opens, ripe, starts} {
+			if s := v.status(t, soon[i].ID); s.FinalMs < from {
+				t.Errorf("node %d: final at %d, locked until %d", v.index, s.FinalMs, from)
+			}
 		}
 	}
 }
@@ -129,9 +149,23 @@ func TestWindowClosed(t *testing.T) {
 func TestWindowMissed(t *testing.T) {
 	n := start(t, 4, setup{})
 	n.nodes[3].kill(t)
-	until := nowMS() + 400
-	tx := n.sign(n.spend(n.coin(0)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(0, until), alice)
-	n.nodes[0].mustSubmit(t, tx, waitFinal)
+	// Windows are as short as this machine leaves the three time to vote in.
+	var tx *utxo.Tx
+	var until uint64
+	for coin, lasts := 0, 400*time.Millisecond; ; coin, lasts = coin+1, 2*lasts {
+		until = nowMS() + uint64(lasts.Milliseconds())
+		tx = n.sign(n.spend(n.coin(coin)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(0, until), alice)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*lasts)
+		_, err := n.nodes[0].running.SubmitTransaction(ctx, &notaryv1.SubmitTransactionRequest{Transaction: tx.Raw, WaitFor: waitFinal})
+		cancel()
+		if err == nil {
+			break
+		}
+		if lasts > patience {
+			t.Fatal(err)
+		}
+	}
+	n.allFinal(t, tx)
 	eventually(t, "the window to close", func() bool { return nowMS() > until })
 	n.nodes[3].start(t)
 	n.meet(t)
