@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -71,15 +72,13 @@ func TestFullDisk(t *testing.T) {
 	n.allFinal(t, first)
 
 	fill(t, disk, "some", reserve-4<<20)
-	at := 1
-	eventually(t, "the node to see that there is too little room", func() bool {
-		at++
-		_, err := v.submit(t, n.pay(bob, 0, at).Raw, waitNone)
-		return reasonOf(err) == notaryv1.Reason_REASON_STORE_FULL
+	v.mustSubmit(t, n.pay(bob, 0, 1), waitNone) // it has no room for its vote
+	eventually(t, "the node to see that there is too little room, and nothing else in its way", func() bool {
+		problems, _ := v.running.node.Ready()
+		return len(problems) == 1 && strings.HasPrefix(problems[0], "no room on disk")
 	})
-	if problems, _ := v.running.node.Ready(); len(problems) != 1 {
-		t.Errorf("a node without room is ready but for %q", problems)
-	}
+	_, err := v.submit(t, n.pay(bob, 0, 2).Raw, waitNone)
+	wantReason(t, err, notaryv1.Reason_REASON_STORE_FULL)
 	own := observation.ChainID{Key: v.key.Public()}
 	height := v.running.store.Head(own).Height
 	during := n.nodes[0].pays(t, carol, 0, 20) // the others go on
@@ -99,7 +98,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := v.running.node.Prune(t.Context(), 3_600_000, []string{text(n, addressOf(bob))}); err != nil {
 		t.Errorf("pruning on a full disk: %v", err)
 	}
-	_, err := v.submit(t, n.pay(bob, 0, 21).Raw, waitNone)
+	_, err = v.submit(t, n.pay(bob, 0, 21).Raw, waitNone)
 	wantReason(t, err, notaryv1.Reason_REASON_STORE_FULL)
 
 	if err := errors.Join(os.Remove(filepath.Join(disk, "some")), os.Remove(filepath.Join(disk, "all"))); err != nil {
