@@ -245,8 +245,15 @@ func TestSendFailures(t *testing.T) {
 	}
 	n.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
 	n.Set(clienttest.Faults{Stuck: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	submitted := n.Calls("SubmitTransaction")
+	go func() { // give up once it was submitted
+		for n.Calls("SubmitTransaction") == submitted && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	receipt, err := c.Send(ctx, ann, client.Terms{}, pay)
 	if err == nil || client.Refused(err) || receipt == nil {
 		t.Fatalf("stuck: %v", err)

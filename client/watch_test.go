@@ -29,7 +29,7 @@ func TestBrokenBeforeTheFirstElement(t *testing.T) {
 			return nil
 		},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		ended := make(chan error, 1)
 		go func() { ended <- follow(ctx) }()
 		for n.Idling() == 0 && ctx.Err() == nil {

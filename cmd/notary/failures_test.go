@@ -319,8 +319,8 @@ func TestOutputLost(t *testing.T) {
 func TestBusy(t *testing.T) {
 	w := newWorld(t).withWallet()
 	for path, args := range map[string][]string{
-		"home/pending/main.lock": {"send", w.bob(), "1", "--timeout", "100ms"},
-		"faucet.key.lock":        {"faucet", "--timeout", "100ms"},
+		"home/pending/main.lock": {"send", w.bob(), "1", "--timeout", "1s"},
+		"faucet.key.lock":        {"faucet", "--timeout", "1s"},
 	} {
 		unlock, err := wallet.LockFile(t.Context(), filepath.Join(w.dir, path))
 		if err != nil {
