@@ -41,7 +41,7 @@ func (v *notary) counted(t *testing.T, of *notary, tx *utxo.Tx) uint64 {
 // TestVotesUnderLinks: the fifth node votes once it has weight, and its votes count; who is convicted is out of
 // what quorums are counted in; proofs made under three groups and more verify from genesis alone.
 func TestVotesUnderLinks(t *testing.T) {
-	n := start(t, 4, setup{coins: 4000, speak: true}) // some are paid until a vote comes in time
+	n := start(t, 4, setup{coins: 400, speak: true})  // some are paid until a vote comes in time
 	paid := []*utxo.Tx{n.nodes[0].pays(t, bob, 0, 0)} // epoch 0
 	for _, v := range n.nodes {
 		for _, other := range n.nodes {
@@ -55,6 +55,10 @@ func TestVotesUnderLinks(t *testing.T) {
 	n.nodes[0].label(t, fifth, group.MaxScore)
 	n.nodes[1].label(t, fifth, group.MaxScore)
 	n.each(t, "the fifth node to carry weight", func(v *notary) bool { return v.weight(t, fifth) > uint64(group.Total)/100 })
+	eventually(t, "the fifth node to vote with it", func() bool {
+		info, err := fifth.running.GetNetwork(t.Context(), &notaryv1.GetNetworkRequest{})
+		return err == nil && info.NodeWeight > 0
+	})
 	coins := 1
 	next := func(v *notary) *utxo.Tx {
 		tx := v.pays(t, bob, 0, coins)
