@@ -65,6 +65,7 @@ type crashes struct {
 	fs    *vfs.MemFS
 	rng   *rand.Rand
 	every int
+	whole bool // all that was not synced is lost, or none of it
 	n     int
 	// started and returned count the steps; synced is how many had returned when the last synced one did.
 	started, synced int
@@ -86,6 +87,9 @@ func (c *crashes) MaybeError(op errorfs.Op) error {
 	defer c.mu.Unlock()
 	if c.n++; c.started > 0 && c.n%c.every == 0 {
 		percent := c.rng.IntN(3) * 50
+		if c.whole {
+			percent = c.rng.IntN(2) * 100
+		}
 		c.taken = append(c.taken, crash{
 			fs:      c.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}),
 			started: c.started, synced: c.synced, op: fmt.Sprintf("%d %s", op.Kind, op.Path),
