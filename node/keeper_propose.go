@@ -10,8 +10,6 @@ import (
 	"github.com/notarynet/notaryd/node/lifecycle"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
-	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
-	"github.com/notarynet/notaryd/proto/refusal"
 	"github.com/notarynet/notaryd/utxo"
 )
 
@@ -55,10 +53,6 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 		fresh = k.fresh()
 	}
 	next, err := k.state.Next(fresh, acted)
-	if refusal.ReasonOf(err) == notaryv1.Reason_REASON_LIMIT_EXCEEDED { // more names than anybody can compute with
-		fresh = k.state.Fitting(fresh)
-		next, err = k.state.Next(fresh, acted)
-	}
 	if err != nil {
 		k.log.Warn("the next group cannot be computed", "epoch", present.Epoch()+1, "err", err)
 		k.need = need{}

@@ -96,8 +96,11 @@ func idBytes(ids []domain.Hash) [][]byte {
 // own is what this node's peer trusts by labels of its own, by peer; nil where it has labelled nobody, and so
 // has no view to hold the group against.
 func (t *trusted) ownBy(self domain.Hash) (map[domain.Hash]group.Weight, error) {
-	network, err := t.network()
-	if err != nil || self.IsZero() {
+	if self.IsZero() {
+		return nil, nil
+	}
+	network, err := t.state.NetworkOf(self, t.fresh)
+	if err != nil {
 		return nil, err
 	}
 	i, known := network.Graph().Find(self)

@@ -21,7 +21,9 @@ import (
 // whoever asks first.
 type trusted struct {
 	state *epoch.State
-	// network is the graph of all labels, those that no link has read yet among them.
+	// fresh is metadata that no link has read yet, and that counts here all the same.
+	fresh []*group.Peer
+	// network is what the next link would be judged by.
 	network func() (*trust.Network, error)
 	// aggregate is where the weights of the present group are going, and harm what could be done to them.
 	aggregate func() (*trust.Aggregate, error)
@@ -45,7 +47,7 @@ const (
 )
 
 func newTrusted(state *epoch.State, fresh []*group.Peer, self domain.Hash, log *slog.Logger) *trusted {
-	t := &trusted{state: state}
+	t := &trusted{state: state, fresh: fresh}
 	t.network = sync.OnceValues(func() (*trust.Network, error) { return state.Network(fresh) })
 	t.aggregate = sync.OnceValues(func() (*trust.Aggregate, error) {
 		n, err := t.network()
@@ -75,13 +77,9 @@ func newTrusted(state *epoch.State, fresh []*group.Peer, self domain.Hash, log *
 	return t
 }
 
-// weights are what a viewer trusts: its relative vector, or, where it has labelled nobody and nobody it, the
+// weights are what a viewer trusts by its network: its relative vector, or, where it has labelled nobody and nobody it, the
 // seeds.
-func (t *trusted) weights(viewer domain.Hash) ([]trust.Share, error) {
-	n, err := t.network()
-	if err != nil {
-		return nil, err
-	}
+func (t *trusted) weights(n *trust.Network, viewer domain.Hash) ([]trust.Share, error) {
 	v, err := n.Relative(viewer)
 	switch {
 	case refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND, errors.Is(err, trust.ErrNoTrust):
@@ -90,6 +88,18 @@ func (t *trusted) weights(viewer domain.Hash) ([]trust.Share, error) {
 		return nil, err
 	}
 	return v.Weights(), nil
+}
+
+// labels are what a peer says of others, by the newest of its metadata that counts here.
+func (t *trusted) labels(peer domain.Hash) []group.Label {
+	p := t.state.Read(peer)
+	if at := slices.IndexFunc(t.fresh, func(p *group.Peer) bool { return p.ID == peer }); at >= 0 {
+		p = t.fresh[at]
+	}
+	if p == nil {
+		return nil
+	}
+	return p.Labels
 }
 
 // self is this node's peer; zero for none.
@@ -105,11 +115,11 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv
 	if viewer.IsZero() {
 		viewer = own
 	}
-	network, err := t.network()
+	network, err := t.state.NetworkOf(viewer, t.fresh)
 	if err != nil {
 		return nil, err
 	}
-	weights, err := t.weights(viewer)
+	weights, err := t.weights(network, viewer)
 	if err != nil {
 		return nil, err
 	}
@@ -126,12 +136,8 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv
 	for _, m := range t.state.Group().Members() {
 		score(m.PeerID).Group = uint64(m.Weight)
 	}
-	graph := network.Graph()
-	if i, known := graph.Find(viewer); known {
-		ratees, labels := graph.Said(i)
-		for k, to := range ratees {
-			score(graph.ID(int(to))).Label = int32(labels[k])
-		}
+	for _, l := range t.labels(viewer) {
+		score(l.Peer).Label = l.Score
 	}
 	out := &notaryv1.GetTrustResponse{Distance: uint64(trust.Distance(weights, t.state.Shares()))}
 	if !viewer.IsZero() {
@@ -155,7 +161,7 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv
 func account(n *trust.Network, viewer, peer domain.Hash) ([]string, error) {
 	e, err := n.Explain(viewer, peer)
 	if errors.Is(err, trust.ErrNoTrust) || refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND {
-		return []string{"Nobody has labelled it, and it has labelled nobody: there is nothing to explain."}, nil
+		return []string{"Nobody whose labels count for this view has labelled it, or it has published no metadata: there is nothing to explain."}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -222,7 +228,12 @@ func (n *Node) Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, er
 	}
 	t := n.sh.keeper.seen.Load()
 	m := trust.MarginOf(t.state.Shares())
-	weights, err := t.weights(n.self())
+	self := n.self()
+	network, err := t.state.NetworkOf(self, t.fresh)
+	if err != nil {
+		return nil, err
+	}
+	weights, err := t.weights(network, self)
 	if err != nil {
 		return nil, err
 	}

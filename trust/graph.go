@@ -102,8 +102,14 @@ func FromRows(ids []domain.Hash, start, ratee []uint32, score []int16) (*Graph, 
 // finish derives the matrix of positive labels, raters by ratee, by counting.
 func (g *Graph) finish() (*Graph, error) {
 	n := len(g.ids)
-	if n > MaxPeers {
-		return nil, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "ids", "%d peers, at most %d", n, MaxPeers)
+	raters := 0
+	for i := range n {
+		if g.start[i] < g.start[i+1] {
+			raters++
+		}
+	}
+	if raters > MaxRaters {
+		return nil, refusal.New(notaryv1.Reason_REASON_LIMIT_EXCEEDED, "labels", "%d raters, at most %d", raters, MaxRaters)
 	}
 	start := make([]uint32, n+1)
 	for k, to := range g.ratee {

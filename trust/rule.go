@@ -80,8 +80,8 @@ func (r Rule) value(score int16) float64 {
 // the order in which labels are added up, and neither does who is in and who is out.
 const unit = 1 << 40
 
-// MaxPeers bounds a graph, so that the sums of a view fit 64 bits.
-const MaxPeers = 1 << 21
+// MaxRaters bounds the peers of a graph that label others, so that the sums of a view fit 64 bits.
+const MaxRaters = 1 << 21
 
 // scale is, by score + MaxScore, the value of a label times its weight, and the weight of a label that is
 // not negative and of one that is; all in units.

@@ -98,11 +98,12 @@ func (s *State) presentKeys(peer domain.Hash) []group.NodeKey {
 
 // aggregate is the average of the members' views; nil where nobody trusts anybody.
 func (s *State) aggregate(cut map[domain.Hash]*group.Peer) (*trust.Aggregate, error) {
-	n, err := s.network(cut)
+	members := s.Shares()
+	n, err := s.network(cut, members)
 	if err != nil {
 		return nil, err
 	}
-	a, err := n.Aggregate(sharesOf(s.group))
+	a, err := n.Aggregate(members)
 	if errors.Is(err, trust.ErrNoTrust) {
 		return nil, nil
 	}
@@ -119,32 +120,32 @@ func (s *State) target(a *trust.Aggregate, keys keyring) []trust.Share {
 	return trust.Elect(a.Weights(), may, group.MaxMembers)
 }
 
-// Network is the graph of all labels that a cut would bring, under the setting by which links are judged:
-// for vectors, margins and explanations.
+// Network is what a link that reads some metadata is judged by: the labels that are heard for the present members, under the setting of all
+// links. For margins and simulations.
 func (s *State) Network(read []*group.Peer) (*trust.Network, error) {
 	cut, err := s.overlaid(read)
 	if err != nil {
 		return nil, err
 	}
-	return s.network(cut)
+	return s.network(cut, s.Shares())
 }
 
-func (s *State) network(cut map[domain.Hash]*group.Peer) (*trust.Network, error) {
-	var labels []trust.Label
-	extra := make([]domain.Hash, 0, len(cut)+len(s.seeds)+len(s.group.Members()))
-	for id, p := range cut { // NewGraph sorts
-		extra = append(extra, id)
-		for _, l := range p.Labels {
-			labels = append(labels, trust.Label{Rater: id, Ratee: l.Peer, Score: l.Score})
-		}
+// NetworkOf is the same for one peer, as if it were the only member: for its own vector, and what that rests on. A peer that is no seed
+// and has published nothing is not in it.
+func (s *State) NetworkOf(peer domain.Hash, read []*group.Peer) (*trust.Network, error) {
+	cut, err := s.overlaid(read)
+	if err != nil {
+		return nil, err
 	}
-	for _, seed := range s.seeds {
-		extra = append(extra, seed.Peer)
+	var members []trust.Share
+	if cut[peer] != nil {
+		members = []trust.Share{{Peer: peer, Weight: group.Total}}
 	}
-	for _, m := range s.group.Members() {
-		extra = append(extra, m.PeerID)
-	}
-	g, err := trust.NewGraph(labels, extra)
+	return s.network(cut, members)
+}
+
+func (s *State) network(cut map[domain.Hash]*group.Peer, members []trust.Share) (*trust.Network, error) {
+	g, err := s.hear(cut, members).graph()
 	if err != nil {
 		return nil, err
 	}
