@@ -22,6 +22,7 @@ type Aggregate struct {
 	asked   []Share
 	members []member
 	classes []class
+	reached []bool // by number
 	// Vector is the aggregate; Iterations are those of all classes together.
 	Vector
 }
@@ -80,7 +81,7 @@ func (n *Network) aggregate(members []Share, solve func(*class) solution) (*Aggr
 	for i := range a.members {
 		a.members[i].weight /= total
 	}
-	a.Vector = Vector{graph: n.graph, share: make([]float64, n.graph.Len())}
+	a.Vector, a.reached = Vector{graph: n.graph, share: make([]float64, n.graph.Len())}, make([]bool, n.graph.Len())
 	for c := range a.classes {
 		if err := a.run(c, solve); err != nil {
 			return nil, err
@@ -104,15 +105,19 @@ func (a *Aggregate) run(c int, solve func(*class) solution) error {
 			visits = k.walk.visits(n.graph)
 		}
 	}
+	reach := n.reachWithin(mask)
 	for _, m := range a.members {
 		if m.class == c {
 			clear(own)
-			if err := n.addPreference(own, 1, n.View(m.peer), mask); err != nil {
+			view := n.View(m.peer)
+			if err := n.addPreference(own, 1, view, mask); err != nil {
 				return err
 			}
 			addScaled(k.p, m.weight/k.mass/dot(visits, own), own)
+			reach.from(view)
 		}
 	}
+	reach.follow(a.reached)
 	total := 0.0
 	for _, x := range k.p {
 		total += x
@@ -189,6 +194,12 @@ func (a *Aggregate) Network() *Network { return a.network }
 
 // Classes is the number of different filters among the members.
 func (a *Aggregate) Classes() int { return len(a.classes) }
+
+// Trusts reports whether a peer has a share, however small: whether labels lead to it, which no rounding of shares can change.
+func (a *Aggregate) Trusts(id domain.Hash) bool {
+	i, ok := a.graph.Find(id)
+	return ok && a.reached[i]
+}
 
 // Members are the peers whose voices were heard, by ascending id.
 func (a *Aggregate) Members() []domain.Hash {

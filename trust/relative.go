@@ -19,12 +19,6 @@ type Vector struct {
 // Share of a peer by number, 0 to 1.
 func (v *Vector) Share(i int) float64 { return v.share[i] }
 
-// Trusts reports whether a peer has a share, however small.
-func (v *Vector) Trusts(id domain.Hash) bool {
-	i, ok := v.graph.Find(id)
-	return ok && v.share[i] > 0
-}
-
 // Weights are the shares in integers that sum to exactly 1e9, by ascending id, without zeros.
 func (v *Vector) Weights() []Share { return quantise(v.graph.ids, v.share) }
 
