@@ -37,8 +37,8 @@ func (a *Account) Tie(outpoints ...utxo.Outpoint) {
 	}
 }
 
-// Release lets outpoints be chosen again. Release the inputs of a transaction that was refused and can
-// never become final; of any other that would be an attempt to spend twice.
+// Release lets outpoints be chosen again. Release the inputs of a transaction that is Dead; of any other that
+// would be an attempt to spend twice.
 func (a *Account) Release(outpoints ...utxo.Outpoint) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -60,7 +60,7 @@ func (e *Error) Temporary() bool {
 	return e.Code == codes.Unavailable || e.Code == codes.ResourceExhausted
 }
 
-// RejectedError says that a transaction was rejected: it will never be final.
+// RejectedError says that a node calls a transaction rejected: it will never be final, if the node is right.
 type RejectedError struct {
 	ID     domain.Hash
 	Reason notaryv1.Reason

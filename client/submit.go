@@ -33,7 +33,8 @@ type Receipt struct {
 
 // Submit hands in the exact bytes of a transaction and waits until it has reached a level at the node
 // or ctx ends; it may be called again with the same bytes whatever happened. A transaction that will never
-// be final gives an error: *Error where the node refused it, *RejectedError where the network did.
+// be final, as the node says, gives an error: *Error where it refused it, *RejectedError where the network did. That is
+// one node's word, which ProveDead checks.
 func (c *Client) Submit(ctx context.Context, raw []byte, level notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
 	answer, err := c.submit(ctx, &notaryv1.SubmitTransactionRequest{Transaction: raw, WaitFor: level})
 	return answer.GetStatus(), err
@@ -46,7 +47,7 @@ func (c *Client) submit(ctx context.Context, req *notaryv1.SubmitTransactionRequ
 		var e *Error
 		if !errors.As(err, &e) || e.Reason != notaryv1.Reason_REASON_WAIT_EXPIRED {
 			if err == nil {
-				err = rejected(answer.GetStatus())
+				err = Rejected(answer.GetStatus())
 			}
 			return answer, err
 		}
@@ -56,11 +57,12 @@ func (c *Client) submit(ctx context.Context, req *notaryv1.SubmitTransactionRequ
 	}
 }
 
-// SubmitFinal submits, waits for finality, and verifies the proof that comes in the same answer.
+// SubmitFinal submits, waits for finality, and verifies the proof that comes in the same answer. What the node says
+// against the transaction is checked as ProveDead does.
 func (c *Client) SubmitFinal(ctx context.Context, tx *Transaction) (*Receipt, error) {
 	answer, err := c.submit(ctx, &notaryv1.SubmitTransactionRequest{Transaction: tx.Raw, WaitFor: WaitFinal, WithProof: true})
 	if err != nil {
-		return nil, err
+		return nil, c.ProveDead(ctx, tx.Tx, err)
 	}
 	proof, verdict, err := c.Verify(tx.ID, answer.GetProof())
 	if err != nil {
@@ -70,7 +72,7 @@ func (c *Client) SubmitFinal(ctx context.Context, tx *Transaction) (*Receipt, er
 }
 
 // Send pays, waits for finality and returns the verified proof. Where it fails without the transaction
-// being refused, the payment may still become final: the coins stay tied, and only the same transaction
+// being Dead, the payment may still become final: the coins stay tied, and only the same transaction
 // may be submitted again. The transaction is returned for that beside the error.
 func (c *Client) Send(ctx context.Context, from *Account, terms Terms, payments ...Payment) (*Receipt, error) {
 	tx, err := c.BuildPayments(ctx, from, terms, payments...)
@@ -78,7 +80,7 @@ func (c *Client) Send(ctx context.Context, from *Account, terms Terms, payments 
 		return nil, err
 	}
 	receipt, err := c.SubmitFinal(ctx, tx)
-	if err == nil || Refused(err) || Lapsed(err) {
+	if err == nil || Dead(err) {
 		from.Release(tx.Spends()...)
 	}
 	if err != nil {
@@ -87,13 +89,9 @@ func (c *Client) Send(ctx context.Context, from *Account, terms Terms, payments 
 	return receipt, nil
 }
 
-// Refused reports whether an error of Submit means that the transaction is dead: what it would have
-// spent may be spent otherwise. Everything else leaves the outcome open, Lapsed too where the transaction was
-// submitted before.
+// Refused reports whether an error says that a transaction will never be final: the word of a node, which Dead tells
+// from what was checked.
 func Refused(err error) bool {
-	if Lapsed(err) {
-		return false
-	}
 	var dead *RejectedError
 	if errors.As(err, &dead) {
 		return true
@@ -110,14 +108,8 @@ func Refused(err error) bool {
 	return e.Reason != notaryv1.Reason_REASON_UNSPECIFIED && e.Reason < notaryv1.Reason_REASON_INVALID_ARGUMENT
 }
 
-// Lapsed reports whether an error of Submit says that the validity window of the transaction is closed. The
-// window gates first votes alone: a transaction that is submitted for the first time is dead then. One that was
-// submitted before may be final where somebody voted for it in time, which a node that is behind does not know.
-func Lapsed(err error) bool {
-	return errors.Is(err, refusal.Because(notaryv1.Reason_REASON_WINDOW_CLOSED))
-}
-
-func rejected(s *notaryv1.TransactionStatus) error {
+// Rejected is what a status says against its transaction: nil, or *RejectedError where it is REJECTED.
+func Rejected(s *notaryv1.TransactionStatus) error {
 	if s.GetState() != notaryv1.TransactionState_TRANSACTION_STATE_REJECTED {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // DefaultValidity is how long notaries may begin to vote for a transaction. A transaction that got no
-// vote by then never will, and its coins can be spent anew.
+// vote by then never will; that none did is what no single node can show.
 const DefaultValidity = 10 * time.Minute
 
 // Terms are what all transactions may state besides their outputs. The zero value suits most.
@@ -217,6 +217,10 @@ func (c *Client) assemble(from *Account, terms Terms, coins []Coin, outputs []ut
 	}
 	tx, err := draft.Sign(from.key).Finish()
 	if err != nil {
+		return nil, err
+	}
+	// What the network narrows is found here, before anybody has seen the transaction.
+	if _, err := utxo.Decode(tx.Raw, utxo.RulesOf(c.genesis)); err != nil {
 		return nil, err
 	}
 	return &Transaction{Tx: tx, Change: coinsFrom(tx, len(outputs))}, nil

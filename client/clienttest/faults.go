@@ -24,8 +24,11 @@ type Faults struct {
 	Stuck bool
 	// Silent nodes do not vote; with two of four, proofs are too weak.
 	Silent int
-	// Reject rejects every transaction that is waited for or watched, for this reason.
+	// Reject rejects every transaction that is waited for or watched, for this reason, which is a lie: no rival is
+	// final, and none is shown.
 	Reject notaryv1.Reason
+	// Explain changes the answer of ExplainTransaction.
+	Explain func(*notaryv1.ExplainTransactionResponse)
 	// OwnWeight and OwnThreshold are the node's own trust behind what becomes final, and what it should be: a
 	// transaction is held where it is less.
 	OwnWeight, OwnThreshold uint64

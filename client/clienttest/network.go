@@ -35,6 +35,7 @@ type Network struct {
 	now     func() uint64
 	set     utxo.Set
 	records map[domain.Hash]*record
+	refused map[domain.Hash]*record // never taken over
 	claims  map[utxo.Outpoint]domain.Hash
 	infos   map[utxo.Product]*notaryv1.ProductInfo
 	heads   []observation.Head
@@ -68,6 +69,7 @@ func New(name string, grants ...Grant) (*Network, error) {
 	n := &Network{
 		now:     func() uint64 { return uint64(time.Now().UnixMilli()) },
 		records: map[domain.Hash]*record{},
+		refused: map[domain.Hash]*record{},
 		claims:  map[utxo.Outpoint]domain.Hash{},
 		infos:   map[utxo.Product]*notaryv1.ProductInfo{},
 		calls:   map[string]int{},

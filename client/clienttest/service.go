@@ -58,15 +58,17 @@ func (n *Network) take(raw []byte) (*record, error) {
 		QuorumWeight:  uint64(group.QuorumWeight),
 		ReceivedMs:    n.now(),
 	}
+	r := &record{tx: tx, status: status}
 	if _, err := utxo.ValidateSigned(tx, &n.set, utxo.Moment{NowMS: n.now()}); err != nil {
+		n.refused[tx.ID] = r
 		return nil, refuse(err, status)
 	}
 	for _, o := range tx.Spends() {
 		if rival, taken := n.claims[o]; taken {
+			n.refused[tx.ID] = r
 			return nil, refuse(refusal.New(notaryv1.Reason_REASON_DOUBLE_SPEND, "inputs", "%s spends %s", rival, o), status)
 		}
 	}
-	r := &record{tx: tx, status: status}
 	n.records[tx.ID] = r
 	for _, o := range tx.Spends() {
 		n.claims[o] = tx.ID
@@ -251,6 +253,29 @@ func (n *Network) GetTransaction(_ context.Context, req *notaryv1.GetTransaction
 	answer := &notaryv1.GetTransactionResponse{Status: proto.CloneOf(r.status), Transaction: r.tx.Raw, Body: &body}
 	if n.faults.Transaction != nil {
 		n.faults.Transaction(answer)
+	}
+	return answer, nil
+}
+
+// ExplainTransaction names the final transaction that one lost to.
+func (n *Network) ExplainTransaction(_ context.Context, req *notaryv1.ExplainTransactionRequest) (*notaryv1.ExplainTransactionResponse, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id, err := domain.HashFrom(req.GetTransactionId())
+	r, known := n.refused[id]
+	if err != nil || !known {
+		if r, err = n.find(req.GetTransactionId()); err != nil {
+			return nil, err
+		}
+	}
+	answer := &notaryv1.ExplainTransactionResponse{Status: proto.CloneOf(r.status)}
+	for _, o := range r.tx.Spends() {
+		if e, known := n.set.Lookup(o); known && !e.SpentBy.IsZero() && e.SpentBy != r.tx.ID {
+			answer.Winner = e.SpentBy[:]
+		}
+	}
+	if n.faults.Explain != nil {
+		n.faults.Explain(answer)
 	}
 	return answer, nil
 }

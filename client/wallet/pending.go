@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
@@ -18,7 +19,7 @@ type Pending struct {
 	Raw     []byte
 	Spends  []utxo.Outpoint
 	// UntilMS is when its validity window closes, Unix milliseconds: unless notaries have begun to vote
-	// for it by then, they never will.
+	// for it by then, they never will. That they have not is nothing that one of them can show.
 	UntilMS uint64
 }
 
@@ -83,16 +84,28 @@ func (s *Store) AddPending(name string, p Pending) error {
 	return s.savePending(name, append(list, p))
 }
 
-// RemovePending forgets one that is final or dead; one that is not there is no error.
+// RemovePending forgets one; one that is not there is no error.
 func (s *Store) RemovePending(name string, id domain.Hash) error {
+	return s.removePending(name, func(p *Pending) bool { return p.ID == id })
+}
+
+// SettlePending forgets those of a network that spend one of these outpoints, which a final transaction has spent: it
+// is one of them itself, or none of them will ever be final.
+func (s *Store) SettlePending(name string, network domain.Hash, spent []utxo.Outpoint) error {
+	return s.removePending(name, func(p *Pending) bool {
+		return p.Network == network && slices.ContainsFunc(p.Spends, func(o utxo.Outpoint) bool { return slices.Contains(spent, o) })
+	})
+}
+
+func (s *Store) removePending(name string, over func(*Pending) bool) error {
 	list, err := s.Pending(name)
 	if err != nil {
 		return err
 	}
 	kept := list[:0]
-	for _, p := range list {
-		if p.ID != id {
-			kept = append(kept, p)
+	for i := range list {
+		if !over(&list[i]) {
+			kept = append(kept, list[i])
 		}
 	}
 	return s.savePending(name, kept)

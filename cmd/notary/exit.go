@@ -44,8 +44,9 @@ const exitCodesText = `Exit codes are stable; scripts may rely on them.
    6  wrong network: the node, address or proof belongs to another one
    7  the wallet is missing, damaged or locked: see the reason
    8  not enough funds
-   9  not there yet: time ran out, or something failed on the way; a transaction may still become final
-  10  refused by the node or rejected by the network: it will never be final
+   9  not there yet: time ran out, something failed on the way, or a node refused it and proved nothing; a transaction
+      may still become final
+  10  proven: it will never be final, for another transaction has spent one of its coins; or the node refuses the request
 
 Every error is one line on standard error and ends with its reason in brackets, such as
 [DOUBLE_SPEND]; with --json it is a JSON object with the keys reason, field, message, hint and exit_code.
@@ -145,7 +146,7 @@ func explainFunds(err error) *failure {
 	hint := "receive some first (on a devnet: notary faucet)"
 	switch {
 	case short.Tied > 0:
-		hint = "wait until the payments under way are final (notary tx pending)"
+		hint = "wait until the payments under way are final (notary tx pending), or have their coins back with notary tx cancel"
 	case short.Scattered > 0:
 		hint = "send a part of it to yourself first, which joins small coins"
 	}
@@ -225,9 +226,13 @@ func explainInput(err error) *failure {
 
 // explainNode speaks of what a node or the network answered.
 func explainNode(err error) *failure {
-	var dead *client.RejectedError
+	var dead *client.DeadError
 	if errors.As(err, &dead) {
-		return &failure{exit: exitRefused, reason: refusal.Name(dead.Reason), hint: "nothing was paid; see notary tx why " + dead.ID.String()}
+		return &failure{exit: exitRefused, reason: name(err), hint: hintForDead(dead)}
+	}
+	var unproven *client.UnprovenError
+	if errors.As(err, &unproven) {
+		return &failure{exit: exitOpen, reason: name(err), hint: hintForUnproven(unproven)}
 	}
 	reason := refusal.ReasonOf(err)
 	var e *client.Error
@@ -246,8 +251,8 @@ func explainNode(err error) *failure {
 		return &failure{exit: exitUnreachable, reason: name(err), hint: "try again in a moment"}
 	case reason == notaryv1.Reason_REASON_NOT_FINAL:
 		return &failure{exit: exitOpen, reason: name(err), hint: "follow it with notary tx watch"}
-	case remote && (client.Refused(err) || client.Lapsed(err)):
-		return &failure{exit: exitRefused, reason: name(err), hint: hintFor(reason)}
+	case remote && client.Refused(err):
+		return &failure{exit: exitRefused, reason: name(err)}
 	case remote && reason == notaryv1.Reason_REASON_UNSPECIFIED:
 		return &failure{exit: exitFailed, reason: strings.ToUpper(e.Code.String()), hint: hintForCode(e.Code)}
 	case reason != notaryv1.Reason_REASON_UNSPECIFIED && !remote:
@@ -260,16 +265,20 @@ func explainNode(err error) *failure {
 
 func name(err error) string { return refusal.Name(refusal.ReasonOf(err)) }
 
-func hintFor(reason notaryv1.Reason) string {
-	switch reason {
-	case notaryv1.Reason_REASON_OUTPOINT_SPENT, notaryv1.Reason_REASON_DOUBLE_SPEND:
-		return "a coin was spent elsewhere, perhaps by a copy of this wallet; see notary utxos and try again"
-	case notaryv1.Reason_REASON_FEE_TOO_LOW:
-		return "offer more with --fee"
-	case notaryv1.Reason_REASON_WINDOW_CLOSED:
-		return "check this machine's clock"
+func hintForDead(dead *client.DeadError) string {
+	if dead.Rival.IsZero() {
+		return "nothing was paid"
 	}
-	return "nothing was paid"
+	return "nothing was paid: a coin was spent elsewhere, perhaps by a copy of this wallet; see notary tx get " + dead.Rival.String()
+}
+
+func hintForUnproven(unproven *client.UnprovenError) string {
+	id := unproven.ID.String()
+	hint := "ask another node with notary tx resubmit " + id + " --node HOST:PORT, or have its coins back with notary tx cancel " + id + ", before you pay anew"
+	if refusal.ReasonOf(unproven.Said) == notaryv1.Reason_REASON_WINDOW_CLOSED {
+		hint += "; check this machine's clock, too"
+	}
+	return hint
 }
 
 func hintForCode(code codes.Code) string {

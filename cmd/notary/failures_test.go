@@ -40,6 +40,8 @@ func TestUsage(t *testing.T) {
 		{"tx", "watch", "1"},
 		{"tx", "why", "1"},
 		{"tx", "resubmit", "1"},
+		{"tx", "cancel", "1"},
+		{"tx", "forget", "1"},
 		{"network", "forget", "1"},
 		{"network", "trust", "none.bin"},
 		{"wallet", "restore", "x", "--words-file", "none.txt"},
@@ -121,20 +123,6 @@ func TestLostSubmission(t *testing.T) {
 	}
 	w.refused(exitFailed, "NOT_FOUND", "tx", "resubmit", id)
 	w.want(exitOK, "tx", "get", id)
-}
-
-// A payment that was never seen by the network gives its coins back when its window has closed.
-func TestAbandonedSubmission(t *testing.T) {
-	w := newWorld(t).withWallet()
-	w.net.Set(clienttest.Faults{Failures: []error{nil, nil, clienttest.Down(), clienttest.Down(), clienttest.Down()}})
-	w.refused(exitUnreachable, "UNREACHABLE", "send", w.bob(), "50")
-	w.refused(exitFunds, "INSUFFICIENT_FUNDS", "send", w.bob(), "50")
-	w.around.now = func() time.Time { return noon.Add(11 * time.Minute) }
-	w.net.SetNow(func() uint64 { return uint64(noon.Add(11 * time.Minute).UnixMilli()) })
-	w.want(exitOK, "send", w.bob(), "50")
-	if out := w.want(exitOK, "tx", "pending"); out != "nothing under way\n" {
-		t.Errorf("left: %s", out)
-	}
 }
 
 func TestWrongNetwork(t *testing.T) {
@@ -248,11 +236,10 @@ func TestNewWalletShowsItsWords(t *testing.T) {
 func TestTransactionFailures(t *testing.T) {
 	w := newWorld(t).withWallet()
 	nobody := strings.Repeat("00", 32)
-	for _, command := range []string{"get", "watch"} {
+	for _, command := range []string{"get", "watch", "why"} {
 		w.refused(exitFailed, "NOT_FOUND", "tx", command, nobody)
 	}
 	w.refused(exitFailed, "NOT_FOUND", "proof", "get", nobody)
-	w.refused(exitFailed, "UNIMPLEMENTED", "tx", "why", nobody)
 	id := idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json"))
 	w.refused(exitOpen, "NOT_FINAL", "proof", "get", id)
 	w.net.Set(clienttest.Faults{Stuck: true})
@@ -262,8 +249,10 @@ func TestTransactionFailures(t *testing.T) {
 	w.net.Set(clienttest.Faults{})
 	w.want(exitOK, "tx", "resubmit", id)
 	w.around.now = func() time.Time { return noon.Add(-time.Hour) } // a clock that is slow
-	w.refused(exitRefused, "WINDOW_CLOSED", "send", w.bob(), "1")
+	w.refused(exitOpen, "WINDOW_CLOSED", "send", w.bob(), "1")
+	late := strings.Fields(w.want(exitOK, "tx", "pending"))[0]
 	w.around.now = func() time.Time { return noon }
+	w.want(exitOK, "tx", "cancel", late)
 	w.refused(exitFunds, "INSUFFICIENT_FUNDS", "send", w.bob(), "1", "--product", "Tea")
 	w.refused(exitFunds, "INSUFFICIENT_FUNDS", "send", w.bob(), "1", "--product", nobody[:62]+"01")
 	w.want(exitOK, "issue", "5", "--name", "Tea")

@@ -12,6 +12,7 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // outcome is what became of a submitted transaction, in JSON too.
@@ -62,8 +63,7 @@ func (a *app) build(ctx context.Context, c *client.Client, do func(context.Conte
 	return tx, store.AddPending(w.Name, wallet.Pending{Network: c.Genesis().ID, ID: tx.ID, Raw: tx.Raw, Spends: tx.Spends(), UntilMS: tx.ValidUntilMS})
 }
 
-// tie keeps the coins of transactions under way out of the choice, and forgets those that are decided
-// or that the network never heard of before their window closed.
+// tie keeps the coins of transactions under way out of the choice, and forgets those that are proven to be over.
 func (a *app) tie(ctx context.Context, c *client.Client, store *wallet.Store, name string, account *client.Account) error {
 	list, err := store.Pending(name)
 	if err != nil {
@@ -73,48 +73,69 @@ func (a *app) tie(ctx context.Context, c *client.Client, store *wallet.Store, na
 		if p.Network != c.Genesis().ID {
 			continue
 		}
-		over, err := a.over(ctx, c, p)
+		spent, err := a.over(ctx, c, p)
+		if err == nil && len(spent) > 0 {
+			err = store.SettlePending(name, p.Network, spent)
+		}
 		if err != nil {
 			return err
 		}
-		if !over {
+	}
+	if list, err = store.Pending(name); err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.Network == c.Genesis().ID {
 			account.Tie(p.Spends...)
-			continue
-		}
-		if err := store.RemovePending(name, p.ID); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// over reports whether a transaction under way is over, one way or the other.
-func (a *app) over(ctx context.Context, c *client.Client, p wallet.Pending) (bool, error) {
+// over finds out whether a transaction under way is over, one way or the other, and returns what the final one of it
+// and its rivals spends; nothing where the node does not prove it. That a node has not heard of it, or finds its
+// window closed, says nothing of the others.
+func (a *app) over(ctx context.Context, c *client.Client, p wallet.Pending) ([]utxo.Outpoint, error) {
 	answer, err := c.Transaction(ctx, p.ID)
-	switch {
-	case errors.Is(err, refusal.Because(notaryv1.Reason_REASON_NOT_FOUND)):
-		return uint64(a.now().UnixMilli()) > p.UntilMS, nil
-	case err != nil:
-		return false, err
+	if errors.Is(err, refusal.Because(notaryv1.Reason_REASON_NOT_FOUND)) {
+		return nil, nil
 	}
-	s := answer.GetStatus()
-	if s.GetRejection().GetReason() == notaryv1.Reason_REASON_WINDOW_CLOSED {
-		return uint64(a.now().UnixMilli()) > p.UntilMS, nil // this node came too late, by its clock
+	if err != nil {
+		return nil, err
 	}
-	return client.Decided(s), nil
+	switch s := answer.GetStatus(); s.GetState() {
+	case notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
+		if _, _, err = c.ShortProof(ctx, p.ID); err == nil {
+			return p.Spends, nil
+		}
+	case notaryv1.TransactionState_TRANSACTION_STATE_REJECTED:
+		var dead *client.DeadError
+		if err = a.refuted(ctx, c, p.Raw, client.Rejected(s)); errors.As(err, &dead) && dead.Proof != nil {
+			return rivalSpends(dead)
+		}
+	}
+	return nil, ctx.Err() // unproven: resubmitting it tells why
 }
 
-// settled forgets a transaction of the wallet that is final or dead.
-func (a *app) settled(ctx context.Context, id domain.Hash) error {
-	store, w, err := a.current()
-	if err != nil {
-		return err
+// refuted is what becomes of a node's word against a transaction: proven or not.
+func (a *app) refuted(ctx context.Context, c *client.Client, raw []byte, said error) error {
+	if !client.Refused(said) {
+		return said
 	}
-	unlock, err := store.Lock(ctx, w.Name)
+	tx, err := utxo.Decode(raw, utxo.Rules{Network: c.Genesis().ID})
 	if err != nil {
-		return err
+		return errors.Join(said, err) // built here, or checked when it was read: it decodes
 	}
-	return errors.Join(store.RemovePending(w.Name, id), unlock())
+	return c.ProveDead(ctx, tx, said)
+}
+
+// rivalSpends are the outpoints that the final rival of a dead transaction has spent.
+func rivalSpends(dead *client.DeadError) ([]utxo.Outpoint, error) {
+	rival, err := client.Proven(dead.Proof, dead.Rival)
+	if err != nil {
+		return nil, err
+	}
+	return rival.Spends(), nil
 }
 
 // follow submits a transaction and waits, showing its weight, until it has reached a level. A final one
@@ -132,7 +153,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, id domain.Hash, raw 
 		status, err = a.watch(ctx, c, id)
 	}
 	if err != nil {
-		return nil, a.undecided(ctx, id, err)
+		return nil, a.undecided(ctx, id, a.refuted(ctx, c, raw, err))
 	}
 	out := &outcome{ID: id.String(), State: stateName(status.GetState()), Weight: status.GetAcceptedWeight()}
 	if status.GetState() == notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
@@ -164,40 +185,60 @@ func unproven(id domain.Hash, err error) error {
 	return f
 }
 
-// finish is follow for a new transaction of the wallet, which is forgotten as soon as it is decided.
+// finish is follow for a transaction of the wallet, which is forgotten as soon as it is proven to be final or dead.
 func (a *app) finish(ctx context.Context, c *client.Client, id domain.Hash, raw []byte, level notaryv1.WaitLevel) (*outcome, error) {
 	out, err := a.follow(ctx, c, id, raw, level)
-	if err == nil && out.proof != nil || out == nil && (client.Refused(err) || client.Lapsed(err)) {
-		a.forget(ctx, id)
-	}
-	return out, err
-}
-
-// resume is finish for a transaction that was perhaps submitted before: whoever has not heard of it cannot tell
-// that nobody has.
-func (a *app) resume(ctx context.Context, c *client.Client, id domain.Hash, raw []byte) (*outcome, error) {
-	out, err := a.follow(ctx, c, id, raw, client.WaitFinal)
+	var dead *client.DeadError
+	var over error
 	switch {
-	case err == nil || out == nil && client.Refused(err):
-		a.forget(ctx, id)
-	case out == nil && client.Lapsed(err):
-		return nil, &failure{exitOpen, name(err), "ask another node with --node before you pay anew",
-			fmt.Errorf("the window of transaction %s is closed and this node has heard of no vote for it; where others have, it may be final: %w", id, err)}
+	case err == nil && out.proof != nil:
+		over = a.settle(ctx, c, func() ([]utxo.Outpoint, error) {
+			tx, err := utxo.Decode(raw, utxo.Rules{Network: c.Genesis().ID})
+			if err != nil {
+				return nil, err
+			}
+			return tx.Spends(), nil
+		})
+	case errors.As(err, &dead) && dead.Proof != nil:
+		over = a.settle(ctx, c, func() ([]utxo.Outpoint, error) { return rivalSpends(dead) })
+	case dead != nil:
+		over = a.pendingChange(ctx, func(store *wallet.Store, name string) error { return store.RemovePending(name, id) })
+	}
+	if over != nil {
+		// The next transaction finds out for itself; what this one came to is more important.
+		a.tell("notary: %v", over)
 	}
 	return out, err
 }
 
-// forget is settled for a transaction whose outcome is about to be told.
-func (a *app) forget(ctx context.Context, id domain.Hash) {
-	if err := a.settled(ctx, id); err != nil {
-		// The next transaction finds out for itself; what this one came to is more important.
-		a.tell("notary: %v", err)
+// settle forgets what spends an outpoint that a transaction has spent which is proven to be final.
+func (a *app) settle(ctx context.Context, c *client.Client, spends func() ([]utxo.Outpoint, error)) error {
+	spent, err := spends()
+	if err != nil {
+		return err
 	}
+	return a.pendingChange(ctx, func(store *wallet.Store, name string) error {
+		return store.SettlePending(name, c.Genesis().ID, spent)
+	})
+}
+
+// pendingChange changes the list of the wallet's transactions under way.
+func (a *app) pendingChange(ctx context.Context, change func(*wallet.Store, string) error) error {
+	store, w, err := a.current()
+	if err != nil {
+		return err
+	}
+	unlock, err := store.Lock(ctx, w.Name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(change(store, w.Name), unlock())
 }
 
 // undecided says what to do when it is not known what will become of a transaction.
 func (a *app) undecided(ctx context.Context, id domain.Hash, err error) error {
-	if client.Refused(err) || client.Lapsed(err) {
+	var unproven *client.UnprovenError
+	if client.Dead(err) || errors.As(err, &unproven) {
 		return err
 	}
 	f := explain(err)
@@ -239,8 +280,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, id domain.Hash) (*not
 		case notaryv1.TransactionState_TRANSACTION_STATE_FINAL:
 			return s, nil
 		case notaryv1.TransactionState_TRANSACTION_STATE_REJECTED:
-			r := s.GetRejection()
-			return nil, &client.RejectedError{ID: id, Reason: r.GetReason(), Field: r.GetField(), Detail: r.GetDetail()}
+			return nil, client.Rejected(s)
 		}
 	}
 	return nil, fmt.Errorf("the node stopped telling about %s", id)

@@ -119,8 +119,12 @@ func TestFailureTranscript(t *testing.T) {
 	w.refused(exitUsage, "INVALID_ARGUMENT", "send", "ntest1qqqq", "1")
 	w.refused(exitNetwork, "WRONG_NETWORK", "send", utxo.FormatAddress("other", utxo.Address{1}), "1")
 	w.net.Set(clienttest.Faults{Reject: notaryv1.Reason_REASON_DOUBLE_SPEND})
-	w.refused(exitRefused, "DOUBLE_SPEND", "send", w.bob(), "1")
+	w.refused(exitOpen, "DOUBLE_SPEND", "send", w.bob(), "1")
 	w.run("send", w.bob(), "1", "--json")
+	w.net.Set(clienttest.Faults{})
+	for _, id := range w.underWay() {
+		w.want(exitOK, "tx", "cancel", id)
+	}
 	w.net.Set(clienttest.Faults{Silent: 2})
 	w.refused(exitWeight, "NOT_ENOUGH_WEIGHT", "send", w.bob(), "2")
 	w.env["NOTARY_PASSPHRASE"] = "wrong"

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/notarynet/notaryd/client"
+	"github.com/notarynet/notaryd/client/wallet"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -23,7 +24,7 @@ func (a *app) txCommand() *cobra.Command {
 		Use: "tx", GroupID: "money", Short: "Look at transactions and follow them", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.txGet(), a.txWatch(), a.txWhy(), a.txPending(), a.txResubmit())
+	c.AddCommand(a.txGet(), a.txWatch(), a.txWhy(), a.txPending(), a.txResubmit(), a.txCancel(), a.txForget())
 	return c
 }
 
@@ -201,7 +202,7 @@ func (a *app) txWatch() *cobra.Command {
 			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
 				s, err := a.watch(ctx, c, id)
 				if err != nil {
-					return a.undecidedWatch(ctx, id, err)
+					return a.undecidedWatch(ctx, id, a.refutedAt(ctx, c, id, err))
 				}
 				if _, _, err := c.ShortProof(ctx, id); err != nil {
 					return unproven(id, err)
@@ -219,12 +220,48 @@ func (a *app) txWatch() *cobra.Command {
 	}
 }
 
+// refutedAt is refuted for a transaction that is known by its id: the wallet has its bytes, or the node.
+func (a *app) refutedAt(ctx context.Context, c *client.Client, id domain.Hash, said error) error {
+	if !client.Refused(said) {
+		return said
+	}
+	if p, err := a.pending(id); err == nil {
+		return a.refuted(ctx, c, p.Raw, said)
+	}
+	answer, err := c.Transaction(ctx, id)
+	if err == nil && len(answer.GetTransaction()) == 0 {
+		err = errors.New("its bytes are not there")
+	}
+	if err != nil {
+		return &client.UnprovenError{ID: id, Said: said, Why: err}
+	}
+	return a.refuted(ctx, c, answer.GetTransaction(), said)
+}
+
 // undecidedWatch is undecided for a transaction that may never have been submitted.
 func (a *app) undecidedWatch(ctx context.Context, id domain.Hash, err error) error {
 	if ctx.Err() != nil {
 		return a.undecided(ctx, id, err)
 	}
 	return err
+}
+
+// pending is a transaction of the wallet that is under way.
+func (a *app) pending(id domain.Hash) (*wallet.Pending, error) {
+	store, w, err := a.current()
+	if err != nil {
+		return nil, err
+	}
+	list, err := store.Pending(w.Name)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].ID == id {
+			return &list[i], nil
+		}
+	}
+	return nil, &failure{exitFailed, "NOT_FOUND", "see notary tx pending", errors.New("the wallet has no such transaction under way")}
 }
 
 // pendingView is a transaction of the wallet that is under way, in JSON.
@@ -237,8 +274,9 @@ type pendingView struct {
 func (a *app) txPending() *cobra.Command {
 	return &cobra.Command{
 		Use: "pending", Short: "List the wallet's transactions under way", Args: cobra.NoArgs,
-		Long: "Lists what the wallet has built and not yet seen decided. Their coins are left alone until they are\n" +
-			"final or rejected, or until their window has closed without a vote.",
+		Long: "Lists what the wallet has built and not yet seen decided. Their coins are left alone until a proof shows that\n" +
+			"they are final, or that another transaction has spent one of their coins. tx resubmit asks for such a proof,\n" +
+			"at any node; tx cancel makes one.",
 		RunE: func(*cobra.Command, []string) error {
 			store, w, err := a.current()
 			if err != nil {
@@ -254,7 +292,11 @@ func (a *app) txPending() *cobra.Command {
 			}
 			return a.print(views, func(w io.Writer) {
 				for _, v := range views {
-					fmt.Fprintf(w, "%s  window until %s\n", v.ID, instant(v.UntilMS))
+					fmt.Fprintf(w, "%s  window until %s", v.ID, instant(v.UntilMS))
+					if uint64(a.now().UnixMilli()) > v.UntilMS {
+						fmt.Fprintf(w, ", closed: notary tx resubmit, or notary tx cancel to have its coins back")
+					}
+					fmt.Fprintln(w)
 				}
 				if len(views) == 0 {
 					fmt.Fprintln(w, "nothing under way")
@@ -274,30 +316,20 @@ func (a *app) txResubmit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			store, w, err := a.current()
+			p, err := a.pending(id)
 			if err != nil {
 				return err
 			}
-			list, err := store.Pending(w.Name)
-			if err != nil {
-				return err
-			}
-			for _, p := range list {
-				if p.ID != id {
-					continue
+			return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
+				out, err := a.finish(ctx, c, p.ID, p.Raw, client.WaitFinal)
+				if err != nil {
+					return err
 				}
-				return a.session(c.Context(), func(ctx context.Context, c *client.Client) error {
-					out, err := a.resume(ctx, c, p.ID, p.Raw)
-					if err != nil {
-						return err
-					}
-					if err := a.keepProof(out, path); err != nil {
-						return err
-					}
-					return a.print(out, func(w io.Writer) { fmt.Fprintf(w, "%s\nproof: %s\n", out, out.ProofFile) })
-				})
-			}
-			return &failure{exitFailed, "NOT_FOUND", "see notary tx pending", errors.New("the wallet has no such transaction under way")}
+				if err := a.keepProof(out, path); err != nil {
+					return err
+				}
+				return a.print(out, func(w io.Writer) { fmt.Fprintf(w, "%s\nproof: %s\n", out, out.ProofFile) })
+			})
 		},
 	}
 	c.Flags().StringVarP(&path, "output", "o", "", "write the proof to this `file` (default: the id's first 16 digits with .notary)")
