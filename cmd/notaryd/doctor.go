@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // How bad a finding is, and the exit code of the worst.
@@ -53,7 +54,7 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor DIR|FILE",
 		Short: "What is wrong with a node, and how to mend it",
 		Long: `doctor looks at the configuration, key, store, disk and machine of a node, and asks the node itself where it runs.
-It changes nothing.
+It changes nothing: the store is read where it lies, also after a crash, and left alone where another process has it open.
 
 Exit codes: 0 all well, 1 the doctor failed, 3 warnings, 4 problems.`,
 		Args: cobra.ExactArgs(1),
@@ -138,7 +139,7 @@ func checkKeyFile(config Config) finding {
 	return f
 }
 
-// checkStore opens the store of a node that does not run, and says whether it may sign.
+// checkStore looks into the store of a node that does not run, which it leaves as it is, and says whether it may sign.
 func checkStore(config Config, up bool) finding {
 	f := finding{Check: "store"}
 	if up {
@@ -150,14 +151,9 @@ func checkStore(config Config, up bool) finding {
 		f.State, f.Detail = skipped, "without a key"
 		return f
 	}
-	st, err := openStore(config, g, key, false, slog.New(slog.DiscardHandler))
+	signing, err := store.Look(config.Data, optionsOf(config, g, key, utxo.Delta{}, false, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		f.State, f.Detail, f.Fix = problem, err.Error(), storeFix(err)
-		return f
-	}
-	signing := st.Signing()
-	if err := st.Close(); err != nil {
-		f.State, f.Detail = problem, err.Error()
 		return f
 	}
 	switch {
@@ -179,7 +175,7 @@ func checkStore(config Config, up bool) finding {
 func storeFix(err error) string {
 	switch {
 	case errors.Is(err, store.ErrLocked):
-		return "another process has it open: is a node running with another api.admin?"
+		return "another process has it open, so nothing was read: is a node running with another api.admin, or a backup being restored?"
 	case errors.Is(err, store.ErrNoVotes):
 		return "this key's votes are missing, and without them it may contradict itself: restore a backup (notaryd restore --from), or begin anew (--lost)"
 	case errors.Is(err, store.ErrOtherKey):

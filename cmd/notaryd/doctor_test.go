@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +25,22 @@ func found(t *testing.T, list []finding, check string) finding {
 	}
 	t.Fatalf("no finding about %s in %+v", check, list)
 	return finding{}
+}
+
+// files are the size and the time of the last change of all files below a directory, and of the directories.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil {
+			all[path] = fmt.Sprint(info.Size(), info.Mode(), info.ModTime().UnixNano())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // What is wrong with a node that does not run is named, with its fix; nothing of it is changed.
@@ -80,7 +98,11 @@ func TestDoctor(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.harm(t, dir, config)
+			before := files(t, dir)
 			list := examine(t.Context(), configPath(dir))
+			if after := files(t, dir); !maps.Equal(before, after) {
+				t.Errorf("it changed the node:\n%v\n%v", before, after)
+			}
 			f := found(t, list, c.check)
 			if f.State != c.state || !strings.Contains(f.Detail, c.says) || !strings.Contains(f.Fix, c.fix) || c.fix == "" && f.Fix != "" {
 				t.Errorf("%+v", f)

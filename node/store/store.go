@@ -69,6 +69,15 @@ func Open(dir string, options Options) (*Store, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	s := newStore(dir, options)
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// newStore is a store that is not open yet.
+func newStore(dir string, options Options) *Store {
 	s := &Store{
 		dir:     dir,
 		options: options.withDefaults(),
@@ -84,10 +93,7 @@ func Open(dir string, options Options) (*Store, error) {
 	s.index.reset(0)
 	s.recent = newRecent(s.options.CacheBytes / recentShare)
 	s.log = &logger{log: s.options.Logger, exit: s.options.Exit, fail: s.fail}
-	if err := s.open(); err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	return s, nil
+	return s
 }
 
 func (s *Store) open() error {
