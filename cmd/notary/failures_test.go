@@ -214,6 +214,26 @@ func TestRestore(t *testing.T) {
 	w.refused(exitWallet, "DAMAGED_FILE", "wallet", "list")
 }
 
+// Words that a person types are not shown on the terminal, nor read from where it would show them.
+func TestRestoreHidesTheWords(t *testing.T) {
+	w := newWorld(t)
+	w.around.in = strings.NewReader(bobWords)
+	var asked []string
+	lines := []string{"zoo zoo zoo zoo zoo zoo zoo zoo", "zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo vote", "zoo", ""}
+	w.around.secret = func(prompt string) (string, error) {
+		asked = append(asked, prompt)
+		line := lines[0]
+		lines = lines[1:]
+		return line, nil
+	}
+	w.want(exitOK, "wallet", "restore")
+	w.want(exitOK, "wallet", "restore", "copy", "--words-file", "words.txt")
+	if a, b := w.want(exitOK, "address"), w.want(exitOK, "address", "--wallet", "copy"); a != b || len(asked) != 2 || !strings.Contains(asked[1], "8 of 24") {
+		t.Errorf("%s typed, %s from a file; asked %q", a, b, asked)
+	}
+	w.refused(exitWallet, "INVALID_WORDS", "wallet", "restore", "less")
+}
+
 func TestNewWalletShowsItsWords(t *testing.T) {
 	w := newWorld(t)
 	var v walletView

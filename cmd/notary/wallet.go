@@ -104,7 +104,7 @@ func (a *app) walletRestore() *cobra.Command {
 	return c
 }
 
-// readWords takes the words from a file or from standard input, up to the end or to 24 words.
+// readWords takes the words from a file, from a person, or from standard input, up to the end or to 24 words.
 func (a *app) readWords(file string) (string, error) {
 	in := a.in
 	if file != "" {
@@ -115,7 +115,7 @@ func (a *app) readWords(file string) (string, error) {
 		defer f.Close()
 		in = f
 	} else if a.secret != nil {
-		a.tell("Type the 24 words, then Enter:")
+		return a.askWords()
 	}
 	var words []string
 	scan := bufio.NewScanner(io.LimitReader(in, 1<<16))
@@ -123,6 +123,26 @@ func (a *app) readWords(file string) (string, error) {
 		words = append(words, strings.Fields(scan.Text())...)
 	}
 	return strings.Join(words, " "), scan.Err()
+}
+
+// askWords takes the words from a person, on one or several lines, which the terminal does not show: it may keep what it
+// shows, and others may see it. An empty line ends them.
+func (a *app) askWords() (string, error) {
+	var words []string
+	prompt := "The 24 words, which are not shown: "
+	for len(words) < wallet.WordCount {
+		line, err := a.secret(prompt)
+		if err != nil {
+			return "", fmt.Errorf("ask for the words: %w", err)
+		}
+		more := strings.Fields(line)
+		if len(more) == 0 {
+			break
+		}
+		words = append(words, more...)
+		prompt = fmt.Sprintf("%d of 24 words, go on: ", len(words))
+	}
+	return strings.Join(words, " "), nil
 }
 
 // create makes a wallet under a passphrase that is asked for twice.
