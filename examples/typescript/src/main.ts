@@ -49,10 +49,13 @@ async function meet(service: Service, runtime: Runtime): Promise<Network> {
   return network;
 }
 
+/** How many pages are looked through: a node may make a list that never ends. */
+const maxPages = 100;
+
 /** The first output of an address that its owner can spend now and that holds more than a coin. */
 async function findCoin(service: Service, address: string): Promise<Unspent> {
   let pageToken = "";
-  do {
+  for (let pages = 0; pages < maxPages; pages++) {
     const page = await service.call<{ outputs: Unspent[]; next_page_token: string }>(
       "ListUnspent", { address, page_size: 1000, page_token: pageToken }, 10);
     const found = page.outputs.find(({ output: o }) =>
@@ -60,8 +63,10 @@ async function findCoin(service: Service, address: string): Promise<Unspent> {
       o.not_before_ms === "0" && o.min_age_ms === "0" && BigInt(o.amount) > coin);
     if (found) return found;
     pageToken = page.next_page_token;
-  } while (pageToken !== "");
-  throw new Error(`${address} has no output of more than a coin`);
+    if (pageToken === "") throw new Error(`${address} has no output of more than a coin`);
+    if (page.outputs.length === 0) throw new Error("the node's list goes on with nothing in it");
+  }
+  throw new Error(`no output of more than a coin is among the first ${maxPages} pages of ${address}`);
 }
 
 async function main(): Promise<void> {
