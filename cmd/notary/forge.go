@@ -70,7 +70,7 @@ func (a *app) forge(path, genesisFile string) (*forgeView, error) {
 	if p.compact != nil {
 		return nil, usage("demo forge: %s is a compact proof; this forges the parts of an ordinary one", path)
 	}
-	_, root, _, err := a.trustRoot(p, genesisFile)
+	_, root, _, err := a.trustRoot(p, checking{genesis: genesisFile})
 	if err != nil {
 		return nil, err
 	}

@@ -14,14 +14,17 @@ import (
 
 // checking is what a proof is held against, by flags.
 type checking struct {
-	// genesis is a file to trust instead of the networks trusted here, own one of the user's own trust.
-	genesis, own string
+	// genesis is a file to trust instead of the networks trusted here, network the one of these that the proof has to be
+	// of, own a file of the user's own trust.
+	genesis, network, own string
 	// share of it that should stand behind a proof, in percent.
 	share uint
 }
 
 func (k *checking) flags(c *cobra.Command) {
 	c.Flags().StringVar(&k.genesis, "genesis", "", "trust this genesis `file` instead of the networks trusted here")
+	c.Flags().StringVar(&k.network, "network", "", "the `network` trusted here that the proof has to be of, by id; needed where there are several, unless it is the node's")
+	c.MarkFlagsMutuallyExclusive("genesis", "network")
 	c.Flags().StringVar(&k.own, "trust", "", "tell what of your own trust stands behind the proof: a `file` as notary trust list --json writes it")
 	c.Flags().UintVar(&k.share, "trust-share", 50, "`percent` of it that you want there; the conclusion and the exit code do not depend on it")
 }

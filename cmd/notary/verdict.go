@@ -8,6 +8,7 @@ import (
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/wallet"
 	"github.com/notarynet/notaryd/observation"
+	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -60,7 +61,7 @@ func (j *judgement) invalid(err error) {
 // judge verifies a proof without any node, against the genesis file given or the networks trusted here.
 func (a *app) judge(p *proofFile, k checking) (*judgement, error) {
 	j := &judgement{Network: p.Network.String()}
-	root, g, remember, err := a.trustRoot(p, k.genesis)
+	root, g, remember, err := a.trustRoot(p, k)
 	if errors.Is(err, wallet.ErrUnknownNetwork) {
 		j.Conclusion, j.Reason = observation.NoTrustRoot, "NO_TRUST_ROOT"
 		j.Message = "the genesis document of network " + j.Network + " is not known here"
@@ -93,9 +94,9 @@ func (a *app) judge(p *proofFile, k checking) (*judgement, error) {
 
 // trustRoot is a genesis file, or a network trusted here with the groups known of it, and what keeps the
 // groups that the proof leads to.
-func (a *app) trustRoot(p *proofFile, genesisFile string) (root observation.Root, g *group.Genesis, remember func([]observation.Anchor) error, err error) {
-	if genesisFile != "" {
-		if g, err = readGenesis(genesisFile); err != nil {
+func (a *app) trustRoot(p *proofFile, k checking) (root observation.Root, g *group.Genesis, remember func([]observation.Anchor) error, err error) {
+	if k.genesis != "" {
+		if g, err = readGenesis(k.genesis); err != nil {
 			return root, nil, nil, err
 		}
 		return client.Root(g), g, func([]observation.Anchor) error { return nil }, nil
@@ -105,7 +106,11 @@ func (a *app) trustRoot(p *proofFile, genesisFile string) (root observation.Root
 		return root, nil, nil, err
 	}
 	known := store.Networks()
-	if g, err = known.Get(p.Network); err != nil {
+	id, err := a.chosen(p, k, known)
+	if err != nil {
+		return root, nil, nil, err
+	}
+	if g, err = known.Get(id); err != nil {
 		return root, nil, nil, err
 	}
 	anchors, err := known.Anchors(g.ID)
@@ -120,6 +125,34 @@ func (a *app) trustRoot(p *proofFile, genesisFile string) (root observation.Root
 	}, nil
 }
 
+// chosen is the network that a proof has to be of: the one that is named; else the only one trusted here, or, of several,
+// that of the node that is talked to. Which of several a proof is of is not for whoever made it to choose: a network comes
+// to be trusted here by one look at one of its nodes.
+func (a *app) chosen(p *proofFile, k checking, known *wallet.Networks) (domain.Hash, error) {
+	if k.network != "" {
+		id, err := domain.ParseHash(k.network)
+		if err != nil {
+			return id, usage("--network: %q is not a network id of 64 hexadecimal digits", k.network)
+		}
+		return id, nil
+	}
+	all, err := known.List()
+	if err != nil || len(all) < 2 {
+		return p.Network, err
+	}
+	if _, nodes, err := a.targets(known); err == nil && nodes == p.Network {
+		return nodes, nil
+	}
+	name := "one that is not"
+	for _, g := range all {
+		if g.ID == p.Network {
+			name = printable(g.Doc.GetName())
+		}
+	}
+	return domain.Hash{}, &failure{exitUsage, "NETWORK_NOT_CHOSEN", "say with --network ID or --genesis FILE of which one it has to be",
+		fmt.Errorf("%d networks are trusted here, and the proof is of %s (%s)", len(all), name, p.Network)}
+}
+
 // exit is nil for a valid proof, else an error that only carries the code.
 func (j *judgement) exit() error {
 	if j.Conclusion == observation.Valid {
@@ -132,7 +165,7 @@ func (j *judgement) exit() error {
 func (j *judgement) write(w io.Writer, what string) {
 	switch j.Conclusion {
 	case observation.Valid:
-		fmt.Fprintf(w, "valid: %s\n", what)
+		fmt.Fprintf(w, "valid on network %s (%s): %s\n", printable(j.NetworkName), j.Network, what)
 	case observation.NoTrustRoot:
 		hint := "get its genesis file from a source you trust and run notary network trust FILE"
 		if j.NetworkName != "" {
