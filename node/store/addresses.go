@@ -20,12 +20,14 @@ type Unspent struct {
 	Output   utxo.Output
 	// FinalMS is when its transaction became final here, Unix milliseconds.
 	FinalMS uint64
+	// Read is how many bytes were read for it.
+	Read int
 }
 
 // maxPage ends a page whose outputs have so many bytes of data: anybody may give anybody outputs of 200 kB.
 const maxPage = 1 << 20
 
-// Unspent lists the live outputs of an address by product and outpoint, at most limit of them or 1 MiB of data and one more, after
+// Unspent lists the live outputs of an address by product and outpoint, at most limit of them, or 1 MiB of data, or of transactions read for them, and one more, after
 // the one that a token names; nil starts at the beginning. next is nil on the last page.
 func (s *Store) Unspent(a utxo.Address, token []byte, limit int) (list []Unspent, next []byte, err error) {
 	if err := s.enter(); err != nil {
@@ -44,15 +46,15 @@ func (s *Store) Unspent(a utxo.Address, token []byte, limit int) (list []Unspent
 		}
 		lower = append(last, 0) // the least key after it
 	}
-	snapshot := s.db.NewSnapshot()
-	list, next, err = s.unspent(snapshot, lower, after(prefix), limit)
-	if e := snapshot.Close(); e != nil && err == nil {
+	page := s.newPage()
+	list, next, err = s.unspent(page, lower, after(prefix), limit)
+	if e := page.Close(); e != nil && err == nil {
 		return nil, nil, s.fail(e)
 	}
 	return list, next, err
 }
 
-func (s *Store) unspent(r *pebble.Snapshot, lower, upper []byte, limit int) (list []Unspent, next []byte, err error) {
+func (s *Store) unspent(r *page, lower, upper []byte, limit int) (list []Unspent, next []byte, err error) {
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, nil, s.fail(err)
@@ -63,9 +65,9 @@ func (s *Store) unspent(r *pebble.Snapshot, lower, upper []byte, limit int) (lis
 		}
 	}()
 	var last []byte
-	size := 0
+	size, mark := 0, 0
 	for valid := it.First(); valid; valid = it.Next() {
-		if len(list) >= limit || size >= maxPage {
+		if len(list) >= limit || size >= maxPage || r.read >= maxPageRead {
 			return list, last, nil
 		}
 		k, err := parseAddressKey(it.Key())
@@ -79,8 +81,9 @@ func (s *Store) unspent(r *pebble.Snapshot, lower, upper []byte, limit int) (lis
 		if !ok || !e.SpentBy.IsZero() {
 			return nil, nil, s.fail(corrupt("the address index names %s, which is not live", k.Outpoint))
 		}
-		list = append(list, Unspent{k.Outpoint, e.Output, e.FinalMS})
-		size += dataBytes(&e.Output)
+		data := dataBytes(&e.Output)
+		list = append(list, Unspent{k.Outpoint, e.Output, e.FinalMS, max(data, r.took(&mark))})
+		size += data
 		last = append(last[:0], it.Key()[1+domain.Size:]...)
 	}
 	return list, nil, nil
@@ -93,8 +96,12 @@ type Balance struct {
 	Amount, Outputs uint64
 }
 
-// Balance sums the live outputs of an address, by ascending product, the native coin first. It reads
-// the index alone. read is told how many bytes of it were read, every thousand outputs and at the end; an error from it ends the sum.
+// balanceAtOnce is how many outputs are summed before whoever asked is told.
+const balanceAtOnce = 1000
+
+// Balance sums the live outputs of an address, by ascending product, the native coin first, as they are at one instant. It reads
+// the index alone. read is told how many bytes of it were read, every thousand outputs and at the end, and may take its time; an error from
+// it ends the sum. Meanwhile a snapshot is held, which keeps the store from dropping what is overwritten, and nothing else.
 func (s *Store) Balance(a utxo.Address, read func(bytes int) error) (list []Balance, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -104,44 +111,81 @@ func (s *Store) Balance(a utxo.Address, read func(bytes int) error) (list []Bala
 		return nil, err
 	}
 	prefix := appendAddressPrefix(nil, a)
-	type item struct {
-		product utxo.Product
-		amount  uint64
-		bytes   int
-	}
-	unread, bytes := 1000, 0
-	for x, err := range scan(s, prefix, after(prefix), func(key, value []byte) (item, error) {
-		k, err := parseAddressKey(key)
-		if err != nil {
-			return item{}, s.fail(err)
+	sum := balanceSum{s: s, r: s.db.NewSnapshot(), lower: prefix, upper: after(prefix)}
+	defer func() {
+		if e := sum.r.Close(); e != nil && err == nil {
+			list, err = nil, s.fail(e)
 		}
-		amount, err := decodeAmount(value)
-		if err != nil {
-			return item{}, s.fail(err)
+	}()
+	for more := true; more; {
+		var bytes int
+		if bytes, more, err = sum.next(); err == nil {
+			err = read(bytes)
 		}
-		return item{k.Product, amount, len(key) + len(value)}, nil
-	}) {
 		if err != nil {
 			return nil, err
 		}
-		bytes += x.bytes
-		if unread--; unread == 0 {
-			if err := read(bytes); err != nil {
-				return nil, err
-			}
-			unread, bytes = 1000, 0
-		}
-		if n := len(list); n == 0 || list[n-1].Product != x.product {
-			list = append(list, Balance{Product: x.product})
-		}
-		b := &list[len(list)-1]
-		var carry uint64
-		if b.Amount, carry = bits.Add64(b.Amount, x.amount, 0); carry != 0 {
-			return nil, s.fail(corrupt("the outputs of product %s sum above 64 bits", x.product))
-		}
-		b.Outputs++
 	}
-	return list, read(bytes)
+	return sum.list, nil
+}
+
+// balanceSum is a sum that has come as far as lower.
+type balanceSum struct {
+	s            *Store
+	r            *pebble.Snapshot
+	lower, upper []byte
+	list         []Balance
+}
+
+// next adds some outputs, and says how many bytes that were and whether there are more.
+func (b *balanceSum) next() (bytes int, more bool, err error) {
+	it, err := b.r.NewIter(&pebble.IterOptions{LowerBound: b.lower, UpperBound: b.upper})
+	if err != nil {
+		return 0, false, b.s.fail(err)
+	}
+	defer func() {
+		if e := it.Close(); e != nil && err == nil {
+			err = b.s.fail(e)
+		}
+	}()
+	n := 0
+	for valid := it.First(); valid; valid = it.Next() {
+		if n == balanceAtOnce {
+			b.lower = append([]byte(nil), it.Key()...)
+			return bytes, true, nil
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return 0, false, b.s.fail(err)
+		}
+		if err := b.add(it.Key(), value); err != nil {
+			return 0, false, b.s.fail(err)
+		}
+		n, bytes = n+1, bytes+len(it.Key())+len(value)
+	}
+	return bytes, false, nil
+}
+
+// add adds one output.
+func (b *balanceSum) add(key, value []byte) error {
+	k, err := parseAddressKey(key)
+	if err != nil {
+		return err
+	}
+	amount, err := decodeAmount(value)
+	if err != nil {
+		return err
+	}
+	if n := len(b.list); n == 0 || b.list[n-1].Product != k.Product {
+		b.list = append(b.list, Balance{Product: k.Product})
+	}
+	last := &b.list[len(b.list)-1]
+	sum, carry := bits.Add64(last.Amount, amount, 0)
+	if carry != 0 {
+		return corrupt("the outputs of product %s sum above 64 bits", k.Product)
+	}
+	last.Amount, last.Outputs = sum, last.Outputs+1
+	return nil
 }
 
 // ProductInfo is what the issuer of a product calls it. ok is false where nothing was said.

@@ -11,6 +11,8 @@ import (
 type LogEntry struct {
 	Seq uint64
 	Tx  domain.Hash
+	// Read is how many bytes were read for it.
+	Read int
 }
 
 // LastSeq is the newest place in the final log that is on disk; 0 where nothing is final yet.
@@ -32,6 +34,7 @@ func (s *Store) FinalLog(fromSeq uint64, limit int) ([]LogEntry, error) {
 		if e.Tx, err = ledgerID(value); err != nil {
 			return e, s.fail(err)
 		}
+		e.Read = len(value)
 		return e, nil
 	}) {
 		if err != nil {
@@ -55,6 +58,8 @@ type AddressEvent struct {
 	Output   utxo.Output
 	// FinalMS is when the transaction that created the output became final here, Unix milliseconds.
 	FinalMS uint64
+	// Read is how many bytes were read for it.
+	Read int
 }
 
 // cursorBits of a cursor count the events of one transaction, first what it spends and then what it
@@ -72,7 +77,7 @@ func CursorAfter(seq uint64) uint64 { return cursor(seq+1, 0) }
 const maxLogPage = 1 << 16
 
 // AddressLog lists the outputs of an address that were created or spent, in final order, at most limit
-// events, or 64 KiB of data and one more, from a cursor on; 0 is the beginning. more says that the page ended before the
+// events, or 64 KiB of data, or 1 MiB of transactions read for them, and one more, from a cursor on; 0 is the beginning. more says that the page ended before the
 // log did. What is not yet on disk is left out.
 func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []AddressEvent, more bool, err error) {
 	if err := s.enter(); err != nil {
@@ -86,13 +91,13 @@ func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []Addre
 	if err := s.bringUpFor(a); err != nil {
 		return nil, false, err
 	}
-	snapshot := s.db.NewSnapshot()
+	page := s.newPage()
 	defer func() {
-		if e := snapshot.Close(); e != nil && err == nil {
+		if e := page.Close(); e != nil && err == nil {
 			list, more, err = nil, false, s.fail(e)
 		}
 	}()
-	it, err := snapshot.NewIter(&pebble.IterOptions{
+	it, err := page.NewIter(&pebble.IterOptions{
 		LowerBound: appendAddressLogKey(nil, a, from), UpperBound: appendAddressLogKey(nil, a, end),
 	})
 	if err != nil {
@@ -103,22 +108,24 @@ func (s *Store) AddressLog(a utxo.Address, from uint64, limit int) (list []Addre
 			list, more, err = nil, false, s.fail(e)
 		}
 	}()
-	size := 0
+	size, mark := 0, 0
 	for valid := it.First(); valid; valid = it.Next() {
-		if len(list) >= limit || size >= maxLogPage {
+		if len(list) >= limit || size >= maxLogPage || page.read >= maxPageRead {
 			return list, true, nil
 		}
-		e, err := s.addressEvent(snapshot, it)
+		e, err := s.addressEvent(page, it)
 		if err != nil {
 			return nil, false, err
 		}
+		data := dataBytes(&e.Output)
+		e.Read = max(data, page.took(&mark))
 		list = append(list, e)
-		size += dataBytes(&e.Output)
+		size += data
 	}
 	return list, false, nil
 }
 
-func (s *Store) addressEvent(r *pebble.Snapshot, it *pebble.Iterator) (e AddressEvent, err error) {
+func (s *Store) addressEvent(r *page, it *pebble.Iterator) (e AddressEvent, err error) {
 	if _, e.Cursor, err = parseAddressLogKey(it.Key()); err != nil {
 		return e, s.fail(err)
 	}

@@ -245,14 +245,6 @@ func (s *Store) finalTx(r pebble.Reader, id domain.Hash) (*utxo.Tx, error) {
 	return s.decodeTx(f)
 }
 
-func (s *Store) decodeTx(f *ledgerValue) (*utxo.Tx, error) {
-	tx, err := utxo.Decode(f.Raw, s.rules())
-	if err != nil {
-		return nil, s.fail(corrupt("transaction %s: %v", f.Tx, err))
-	}
-	return tx, nil
-}
-
 // placeOf is the place of a final transaction.
 func (s *Store) placeOf(r pebble.Reader, id domain.Hash) (seq uint64, ok bool, err error) {
 	if now, is := r.(indexedReader); is {
@@ -285,6 +277,12 @@ func (s *Store) final(r pebble.Reader, id domain.Hash) (*ledgerValue, bool, erro
 
 // finalAt reads the final transaction at a place, which must be there.
 func (s *Store) finalAt(r pebble.Reader, seq uint64) (*ledgerValue, error) {
+	page, paged := r.(*page)
+	if paged {
+		if f := page.at(seq); f != nil {
+			return f, nil
+		}
+	}
 	key := appendSequenceKey(nil, ClassLedger, seq)
 	value, ok, err := s.get(r, key)
 	if _, is := r.(indexedReader); is && !ok && err == nil {
@@ -301,6 +299,9 @@ func (s *Store) finalAt(r pebble.Reader, seq uint64) (*ledgerValue, error) {
 	f, err := decodeLedger(seq, value, &s.interned)
 	if err != nil {
 		return nil, s.fail(err)
+	}
+	if paged {
+		page.open(f)
 	}
 	return f, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // EdgeRef places one ACCEPTED leaf: an observation by its chain and height, and the leaf in it.
@@ -35,6 +36,8 @@ type ledgerValue struct {
 	FinalInfo
 	// Raw are the exact bytes of the transaction; none where it was final before this store began.
 	Raw []byte
+
+	tx *utxo.Tx // Raw taken apart, once somebody has asked for it
 }
 
 // append writes version 1 | id 32 | time 8 | uv round | uv epoch | uv link | uv number of edges | edges | bytes. With interned
