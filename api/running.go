@@ -43,13 +43,13 @@ func (s *Server) start(listeners Listeners) (*running, error) {
 	}
 	r.http = s.httpServer(handler)
 	r.goServe(func() error { return s.gateway.Serve(r.pipe) })
+	places := split.NewPlaces(s.config.Limits.Connections, s.config.Limits.ConnectionsPerClient)
 	for _, public := range listeners.Public {
 		sp := split.New(public, split.Config{
-			Timeout:     s.config.Limits.SniffTimeout,
-			Connections: s.config.Limits.Connections,
-			PerHost:     s.config.Limits.ConnectionsPerClient,
-			Host:        throttle.Client,
-			Event:       s.metrics.connection,
+			Timeout: s.config.Limits.SniffTimeout,
+			Places:  places,
+			Host:    throttle.Client,
+			Event:   s.metrics.connection,
 		})
 		r.splitters = append(r.splitters, sp)
 		r.goServe(sp.Run)

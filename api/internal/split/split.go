@@ -19,10 +19,10 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 type Config struct {
 	// Timeout is how long a connection may take until its protocol is known.
 	Timeout time.Duration
-	// Connections and PerHost bound the open connections, in all and of one host; what is above them is
-	// closed at once. Hosts are told apart by Host.
-	Connections, PerHost int
-	Host                 func(net.Addr) string
+	// Places bound the open connections, of all splitters that share them; what is above them is closed at once. Hosts are told apart
+	// by Host.
+	Places *Places
+	Host   func(net.Addr) string
 	// Event is told of every connection: "http2", "http1", "silent" (no protocol in time, or closed
 	// before), "too_many".
 	Event func(what string)
@@ -37,8 +37,6 @@ type Splitter struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   int
-	hosts  map[string]int
 	unread map[net.Conn]struct{} // whose protocol is not known yet
 	wait   sync.WaitGroup
 }
@@ -48,7 +46,7 @@ func New(inner net.Listener, config Config) *Splitter {
 	return &Splitter{
 		config: config, inner: inner,
 		http2: newBranch(inner.Addr()), http1: newBranch(inner.Addr()),
-		hosts: map[string]int{}, unread: map[net.Conn]struct{}{},
+		unread: map[net.Conn]struct{}{},
 	}
 }
 
@@ -126,32 +124,25 @@ func (s *Splitter) isClosed() bool {
 // take admits a connection and starts to look at it.
 func (s *Splitter) take(raw net.Conn) {
 	host := s.config.Host(raw.RemoteAddr())
-	c := &conn{Conn: raw}
-	s.mu.Lock()
-	if s.closed || s.open >= s.config.Connections || s.hosts[host] >= s.config.PerHost {
-		full := !s.closed
-		s.mu.Unlock()
+	if !s.config.Places.take(host) {
 		raw.Close()
-		if full {
+		if !s.isClosed() {
 			s.config.Event("too_many")
 		}
 		return
 	}
-	s.open++
-	s.hosts[host]++
-	s.unread[c] = struct{}{}
-	c.closed = func() { s.forget(host) }
-	s.mu.Unlock()
-	s.wait.Go(func() { s.route(c) })
-}
-
-func (s *Splitter) forget(host string) {
+	c := &conn{Conn: raw, closed: func() { s.config.Places.leave(host) }}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open--
-	if s.hosts[host]--; s.hosts[host] == 0 {
-		delete(s.hosts, host)
+	closed := s.closed
+	if !closed {
+		s.unread[c] = struct{}{}
 	}
+	s.mu.Unlock()
+	if closed {
+		c.Close()
+		return
+	}
+	s.wait.Go(func() { s.route(c) })
 }
 
 // route finds out the protocol of a connection and hands it to its branch.

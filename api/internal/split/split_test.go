@@ -48,7 +48,7 @@ func start(t interface {
 }, inner net.Listener, timeout time.Duration, connections, perHost int) (*Splitter, chan string) {
 	events := make(chan string, 1000)
 	s := New(inner, Config{
-		Timeout: timeout, Connections: connections, PerHost: perHost,
+		Timeout: timeout, Places: NewPlaces(connections, perHost),
 		Host:  func(net.Addr) string { return "host" },
 		Event: func(what string) { events <- what },
 	})
