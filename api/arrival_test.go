@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -202,6 +203,55 @@ func TestRequestsThatDoNotArrive(t *testing.T) {
 		}
 	}
 	must(n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{}))
+}
+
+// TestStreamsOnWhichNothingComes: a stream of messages on which none comes whole, and nothing is under way, ends in time and with a
+// reason, and its place is free.
+func TestStreamsOnWhichNothingComes(t *testing.T) {
+	config := quick()
+	config.Limits.IdleTimeout = 200 * time.Millisecond
+	config.Limits.CallsPerClient, config.Limits.OpenStreamsPerClient = 3, 3
+	n := serve(t, config, &script{})
+	for name, body := range map[string][]byte{"nothing": nil, "half a head": {0, 0}, "half a message": {0, 0, 0, 0, 40, 10}} {
+		for _, method := range []string{notaryv1.NotaryService_SubmitTransactions_FullMethodName, reflectionv1.ServerReflection_ServerReflectionInfo_FullMethodName} {
+			raw := rawClient(t, n.address)
+			for range config.Limits.OpenStreamsPerClient {
+				raw.open(method, body)
+			}
+			for range config.Limits.OpenStreamsPerClient {
+				st := raw.end()
+				wantReason(t, st.Err(), notaryv1.Reason_REASON_WAIT_EXPIRED)
+				if !strings.Contains(st.Message(), "no message has come") {
+					t.Errorf("%s, %s: %v", method, name, st)
+				}
+			}
+			raw.conn.Close()
+		}
+	}
+	must(n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{}))
+}
+
+// TestStreamsThatWaitAreNotIdle: a stream whose client is silent because it waits for an answer lasts until that has come, and for as long
+// as a stream may be idle after it.
+func TestStreamsThatWaitAreNotIdle(t *testing.T) {
+	config := quick()
+	config.Limits.IdleTimeout = 1500 * time.Millisecond
+	n := serve(t, config, &script{submit: func(ctx context.Context, _ string, _ []byte, _ notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+		select {
+		case <-time.After(2 * config.Limits.IdleTimeout):
+		case <-ctx.Done():
+		}
+		return statusOf(hash(1), stateFinal), ctx.Err()
+	}})
+	stream := must(n.client.SubmitTransactions(within(t)))
+	if err := stream.Send(&notaryv1.SubmitTransactionsRequest{Transaction: []byte("tx"), WaitFor: levelFinal}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := stream.Recv(); err != nil || r.GetStatus().GetState() != stateFinal {
+		t.Fatalf("%v, %v", r, err)
+	}
+	_, err := stream.Recv()
+	wantReason(t, err, notaryv1.Reason_REASON_WAIT_EXPIRED)
 }
 
 // greedy is a raw client that sends as much as it may on streams, and makes the server believe that the connection carries it

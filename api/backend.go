@@ -16,6 +16,9 @@ import (
 // wrapped); an error that also implements RetryAfter() time.Duration sets the RetryInfo; a context's
 // error stands for itself; any other error is INTERNAL, its text goes to the log and never to the
 // client. Every call returns soon after its context ends. All methods are called concurrently.
+//
+// A method that is given a Pay tells it what is read for the client, in bytes, of each record or of some, or before much is computed a number
+// that stands for it: 64 KiB for a millisecond of a processor. It may wait, so nothing is locked meanwhile; an error from it is the method's.
 type Backends struct {
 	Submitter Submitter
 	Reader    Reader
@@ -58,7 +61,7 @@ type Submitter interface {
 	Begin(ctx context.Context, origin string, transaction []byte, level notaryv1.WaitLevel, shed bool, ready func()) (Pending, error)
 	// Validate checks a transaction as a vote would and changes nothing. The id is returned wherever the
 	// bytes have one, also beside a refusal; it is zero otherwise.
-	Validate(ctx context.Context, transaction []byte) (domain.Hash, error)
+	Validate(ctx context.Context, transaction []byte, pay Pay) (domain.Hash, error)
 }
 
 // Pending is a transaction that is waited for without a goroutine.
@@ -83,7 +86,7 @@ type Reader interface {
 	// CompactProof makes the canonical CompactProof of a final transaction, asking members of the group; links as
 	// in Proof. NOT_FOUND and NOT_FINAL say why there is none; NOT_ENOUGH_WEIGHT that too few of them answered,
 	// OVERLOADED that too many are being made.
-	CompactProof(ctx context.Context, id domain.Hash, withTransaction bool, knownEpoch uint64) ([]byte, error)
+	CompactProof(ctx context.Context, id domain.Hash, withTransaction bool, knownEpoch uint64, pay Pay) ([]byte, error)
 }
 
 // Accounts tells of live outputs by address. An address that cannot be read is refused with
@@ -92,10 +95,10 @@ type Reader interface {
 type Accounts interface {
 	// Unspent returns up to limit (1 to 1,000) live outputs from an opaque token on, and the token of
 	// the next page, which is empty on the last one. The first page has the empty token.
-	Unspent(ctx context.Context, address, pageToken string, limit int) ([]*notaryv1.UnspentOutput, string, error)
+	Unspent(ctx context.Context, address, pageToken string, limit int, pay Pay) ([]*notaryv1.UnspentOutput, string, error)
 	// Balance returns sums by ascending product, the native coin first. An address may have outputs without number, which anybody may
-	// give it: spend is told what is read for the sums, in bytes, now and then.
-	Balance(ctx context.Context, address string, spend func(bytes int) bool) ([]*notaryv1.ProductBalance, error)
+	// give it: they are paid for as they are summed.
+	Balance(ctx context.Context, address string, pay Pay) ([]*notaryv1.ProductBalance, error)
 }
 
 // Watcher follows changes. Its sequences are pulled: the next element is asked for when the client has
@@ -112,9 +115,9 @@ type Watcher interface {
 	WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2[*notaryv1.TransactionStatus, error]
 	// WatchAcceptances yields every transaction that becomes final here, each with a cursor to resume
 	// right after it, and with its proof where that was asked for, links as in Proof.
-	WatchAcceptances(ctx context.Context, cursor string, withProofs bool, knownEpoch uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
+	WatchAcceptances(ctx context.Context, cursor string, withProofs bool, knownEpoch uint64, pay Pay) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error]
 	// WatchAddress yields every output of an address that is created or spent.
-	WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error]
+	WatchAddress(ctx context.Context, address, cursor string, pay Pay) iter.Seq2[*notaryv1.WatchAddressResponse, error]
 }
 
 // Describer tells of the network and this node.
@@ -126,7 +129,7 @@ type Describer interface {
 type Explainer interface {
 	// Explain returns the status of a transaction with the votes on it, its rivals, who has not voted, and
 	// an account in sentences. An id that nothing is known of is refused with NOT_FOUND.
-	Explain(ctx context.Context, id domain.Hash) (*notaryv1.ExplainTransactionResponse, error)
+	Explain(ctx context.Context, id domain.Hash, pay Pay) (*notaryv1.ExplainTransactionResponse, error)
 	// Search finds what a text of 1 to 256 bytes of printable ASCII may mean; nothing found is no error.
 	Search(ctx context.Context, query string) ([]*notaryv1.SearchHit, error)
 }
@@ -137,9 +140,9 @@ type Explainer interface {
 
 // Contests tells of double spends and of how they were settled.
 type Contests interface {
-	Contests(ctx context.Context, pageToken string, limit int) ([]*notaryv1.ContestSummary, string, error)
+	Contests(ctx context.Context, pageToken string, limit int, pay Pay) ([]*notaryv1.ContestSummary, string, error)
 	// Contest is the one that a transaction is or was in; NOT_FOUND where it is known to be in none.
-	Contest(ctx context.Context, transaction domain.Hash) (*notaryv1.GetContestResponse, error)
+	Contest(ctx context.Context, transaction domain.Hash, pay Pay) (*notaryv1.GetContestResponse, error)
 }
 
 // Archive tells of what this node holds.
@@ -153,7 +156,7 @@ type Archive interface {
 	Observations(ctx context.Context, key domain.PublicKey, pageToken string, limit int, spend func(bytes int) bool) ([]*notaryv1.ObservationSummary, string, error)
 	// Observation is one of them; height 0 is the newest.
 	Observation(ctx context.Context, key domain.PublicKey, signingEpoch uint32, height uint64) (*notaryv1.GetObservationResponse, error)
-	Stats(ctx context.Context) (*notaryv1.GetStatsResponse, error)
+	Stats(ctx context.Context, pay Pay) (*notaryv1.GetStatsResponse, error)
 }
 
 // Peers tells of the members of the group.
@@ -179,9 +182,9 @@ type Omissions interface {
 type Trust interface {
 	// Trust is what a peer trusts, the most trusted first; a zero viewer is this node's. With explain, it is
 	// that peer's part alone, and an account of how it came about.
-	Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv1.GetTrustResponse, error)
+	Trust(ctx context.Context, viewer, explain domain.Hash, pay Pay) (*notaryv1.GetTrustResponse, error)
 	// Margin says how far the present group is from harm.
-	Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, error)
+	Margin(ctx context.Context, pay Pay) (*notaryv1.GetTrustMarginResponse, error)
 	// SetTrustLabel and RemoveTrustLabel return when the label, or its end, is final. NOT_FOUND where this
 	// node cannot speak for its peer.
 	SetTrustLabel(ctx context.Context, peer domain.Hash, score int32) error

@@ -29,10 +29,10 @@ type Limits struct {
 	MessageBytes int
 	// StreamsPerConnection is the number of concurrent gRPC calls on one connection.
 	StreamsPerConnection uint32
-	// Connections is the number of open connections to the public port, in all and for one client.
+	// Connections is the number of open connections to all public listeners together, in all and for one client.
 	Connections, ConnectionsPerClient int
-	// CallsPerSecond and CallBurst shape the token bucket of a client; every call takes a token, also
-	// the opening of a stream, and every transaction on a stream of submissions.
+	// CallsPerSecond and CallBurst shape the token buckets of a client. Every call takes a token from one, also the opening of a
+	// stream, and every transaction on a stream of submissions; what is read and computed takes tokens from another.
 	CallsPerSecond float64
 	CallBurst      int
 	// CallsPerClient and OpenStreamsPerClient are the numbers of calls of any kind and of streams that
@@ -51,6 +51,9 @@ type Limits struct {
 	// ReceiveTimeout is how long a gRPC client may take to send the request of a call that has one, from the call's head to its
 	// last byte. What half requests take of the memory is what clients can send in this time.
 	ReceiveTimeout time.Duration
+	// IdleTimeout is how long a gRPC client may take to send the next message on a stream of messages while nothing is under way on it:
+	// whether half of one has come nobody can tell.
+	IdleTimeout time.Duration
 	// PingInterval is the shortest interval at which a gRPC client may send keepalive pings.
 	PingInterval time.Duration
 }
@@ -75,6 +78,7 @@ func DefaultConfig() Config {
 			SniffTimeout:         5 * time.Second,
 			HTTPTimeout:          30 * time.Second,
 			ReceiveTimeout:       10 * time.Second,
+			IdleTimeout:          2 * time.Minute,
 			PingInterval:         10 * time.Second,
 		},
 	}
@@ -104,6 +108,7 @@ func (c Config) Validate() error {
 	check(l.SniffTimeout > 0, "sniff_timeout must be positive, not %v", l.SniffTimeout)
 	check(l.HTTPTimeout > 0, "http_timeout must be positive, not %v", l.HTTPTimeout)
 	check(l.ReceiveTimeout > 0, "receive_timeout must be positive, not %v", l.ReceiveTimeout)
+	check(l.IdleTimeout > 0, "idle_timeout must be positive, not %v", l.IdleTimeout)
 	check(l.PingInterval > 0, "ping_interval must be positive, not %v", l.PingInterval)
 	for _, o := range c.CORSOrigins {
 		check(o == "*" || isOrigin(o), "cors_origins: %q is not scheme://host[:port] as browsers write it: in small letters, and without the scheme's own port", o)

@@ -116,11 +116,15 @@ func (s *explorerService) ListContests(ctx context.Context, req *notaryv1.ListCo
 	if s.backends.Contests == nil {
 		return nil, notBuilt("ExplorerService/ListContests")
 	}
-	list, next, err := page(ctx, req, s.backends.Contests.Contests)
-	if err != nil {
-		return nil, err
-	}
-	return &notaryv1.ListContestsResponse{Contests: list, NextPageToken: next}, nil
+	return inTurn(ctx, s.guard, func(pay Pay) (*notaryv1.ListContestsResponse, error) {
+		list, next, err := page(ctx, req, func(ctx context.Context, token string, limit int) ([]*notaryv1.ContestSummary, string, error) {
+			return s.backends.Contests.Contests(ctx, token, limit, pay)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &notaryv1.ListContestsResponse{Contests: list, NextPageToken: next}, nil
+	})
 }
 
 // GetContest implements notaryv1.ExplorerServiceServer.
@@ -133,7 +137,9 @@ func (s *explorerService) GetContest(ctx context.Context, req *notaryv1.GetConte
 		return nil, err
 	}
 	note(ctx, slog.String("transaction", id.String()))
-	return s.backends.Contests.Contest(ctx, id)
+	return inTurn(ctx, s.guard, func(pay Pay) (*notaryv1.GetContestResponse, error) {
+		return s.backends.Contests.Contest(ctx, id, pay)
+	})
 }
 
 // ListEvidence implements notaryv1.ExplorerServiceServer.
@@ -165,7 +171,7 @@ func (s *explorerService) GetStats(ctx context.Context, _ *notaryv1.GetStatsRequ
 	if s.backends.Archive == nil {
 		return nil, notBuilt("ExplorerService/GetStats")
 	}
-	return s.backends.Archive.Stats(ctx)
+	return inTurn(ctx, s.guard, func(pay Pay) (*notaryv1.GetStatsResponse, error) { return s.backends.Archive.Stats(ctx, pay) })
 }
 
 // ListRewardEpochs implements notaryv1.ExplorerServiceServer.

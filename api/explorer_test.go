@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -40,23 +41,23 @@ func asked[T any](s *script, token string, limit int, entry T) ([]T, string, err
 	return []T{entry}, fmt.Sprintf("%s/%d", token, limit), nil
 }
 
-func (s *script) Explain(_ context.Context, id domain.Hash) (*notaryv1.ExplainTransactionResponse, error) {
+func (s *script) Explain(_ context.Context, id domain.Hash, pay Pay) (*notaryv1.ExplainTransactionResponse, error) {
 	if s.transaction == nil {
 		return nil, errScript
 	}
-	return &notaryv1.ExplainTransactionResponse{Status: statusOf(id, stateFinal), Account: []string{"It is final."}}, s.told.err
+	return &notaryv1.ExplainTransactionResponse{Status: statusOf(id, stateFinal), Account: []string{"It is final."}}, cmp.Or(s.cost(pay), s.told.err)
 }
 
 func (s *script) Search(_ context.Context, query string) ([]*notaryv1.SearchHit, error) {
 	return []*notaryv1.SearchHit{{Kind: notaryv1.SearchHitKind_SEARCH_HIT_KIND_ADDRESS, Id: query}}, s.told.err
 }
 
-func (s *script) Contests(_ context.Context, token string, limit int) ([]*notaryv1.ContestSummary, string, error) {
+func (s *script) Contests(_ context.Context, token string, limit int, _ Pay) ([]*notaryv1.ContestSummary, string, error) {
 	return asked(s, token, limit, &notaryv1.ContestSummary{Round: 7})
 }
 
-func (s *script) Contest(_ context.Context, id domain.Hash) (*notaryv1.GetContestResponse, error) {
-	return &notaryv1.GetContestResponse{Contest: &notaryv1.ContestSummary{TransactionIds: [][]byte{id[:]}}}, s.told.err
+func (s *script) Contest(_ context.Context, id domain.Hash, pay Pay) (*notaryv1.GetContestResponse, error) {
+	return &notaryv1.GetContestResponse{Contest: &notaryv1.ContestSummary{TransactionIds: [][]byte{id[:]}}}, cmp.Or(s.cost(pay), s.told.err)
 }
 
 func (s *script) Finals(ctx context.Context, token string, limit int, spend func(int) bool) ([]*notaryv1.TransactionStatus, string, error) {
@@ -74,8 +75,8 @@ func (s *script) Observation(_ context.Context, key domain.PublicKey, epoch uint
 	return &notaryv1.GetObservationResponse{Summary: &notaryv1.ObservationSummary{NodeKey: key[:], SigningEpoch: epoch, Height: height}}, s.told.err
 }
 
-func (s *script) Stats(context.Context) (*notaryv1.GetStatsResponse, error) {
-	return &notaryv1.GetStatsResponse{OpenContests: 4, FinalP50Ms: 12.5}, s.told.err
+func (s *script) Stats(_ context.Context, pay Pay) (*notaryv1.GetStatsResponse, error) {
+	return &notaryv1.GetStatsResponse{OpenContests: 4, FinalP50Ms: 12.5}, cmp.Or(s.cost(pay), s.told.err)
 }
 
 func (s *script) Peers(_ context.Context, token string, limit int) ([]*notaryv1.PeerSummary, string, error) {
@@ -94,12 +95,12 @@ func (s *script) Omissions(context.Context) ([][]byte, error) {
 	return [][]byte{[]byte("report")}, s.told.err
 }
 
-func (s *script) Trust(_ context.Context, viewer, explain domain.Hash) (*notaryv1.GetTrustResponse, error) {
-	return &notaryv1.GetTrustResponse{Scores: []*notaryv1.TrustScore{{PeerId: viewer[:], Label: 5}}, Account: []string{explain.String()}}, s.told.err
+func (s *script) Trust(_ context.Context, viewer, explain domain.Hash, pay Pay) (*notaryv1.GetTrustResponse, error) {
+	return &notaryv1.GetTrustResponse{Scores: []*notaryv1.TrustScore{{PeerId: viewer[:], Label: 5}}, Account: []string{explain.String()}}, cmp.Or(s.cost(pay), s.told.err)
 }
 
-func (s *script) Margin(context.Context) (*notaryv1.GetTrustMarginResponse, error) {
-	return &notaryv1.GetTrustMarginResponse{Distance: 8}, s.told.err
+func (s *script) Margin(_ context.Context, pay Pay) (*notaryv1.GetTrustMarginResponse, error) {
+	return &notaryv1.GetTrustMarginResponse{Distance: 8}, cmp.Or(s.cost(pay), s.told.err)
 }
 
 func (s *script) SetTrustLabel(_ context.Context, peer domain.Hash, score int32) error {

@@ -31,6 +31,8 @@ type guard struct {
 	messageBytes int
 	// receiveTimeout is how long the request of a call may take to arrive.
 	receiveTimeout time.Duration
+	// idleTimeout is how long the next message of a stream may take while nothing is under way on it.
+	idleTimeout time.Duration
 	// soft ends when a stop is asked for, and with it the streams of events; hard ends when the grace
 	// has passed, and with it everything.
 	soft, hard context.Context
@@ -83,6 +85,7 @@ func (g *guard) unary(method string, next grpc.MethodHandler) grpc.MethodHandler
 			}, nil)
 			if err == nil {
 				c.out.Add(1)
+				g.answered(c, answer)
 			}
 			return err
 		})
@@ -131,21 +134,6 @@ func (g *guard) admit(c *call) (closed func(), over *throttle.Refusal) {
 		}
 	}
 	return g.table.Open(c.client, c.kind == "stream")
-}
-
-// What a token pays for of what is read on behalf of a client, and what each record counts as at least, in bytes: as much as is
-// read from the disk at once.
-const (
-	tokenBytes  = 64 << 10
-	recordBytes = 4 << 10
-)
-
-// spending charges the client of a call for records as they are read, whatever it has, and reports whether it has tokens left.
-func (g *guard) spending(ctx context.Context) func(bytes int) bool {
-	client := callOf(ctx).client
-	return func(bytes int) bool {
-		return g.table.Charge(client, float64(max(bytes, recordBytes))/tokenBytes)
-	}
 }
 
 // await takes a token for something on a stream: a client that is faster than it may waits for it.
@@ -252,8 +240,11 @@ func (s *guardedStream) RecvMsg(m any) error {
 	if s.single {
 		return s.guard.receive(s.ctx, s.call, func() error { return s.recv(m) })
 	}
+	if s.pays { // and ends the stream where nothing comes
+		return s.recv(m)
+	}
 	first := s.call.in.Load() == 0 // it is what the token of the call was for
-	if err := s.recv(m); err != nil || first || s.pays {
+	if err := s.guard.receiveNext(s.ctx, s.call, func() error { return s.recv(m) }); err != nil || first {
 		return err
 	}
 	return s.guard.await(s.ctx, s.call)

@@ -320,6 +320,30 @@ func TestConnectionsPerClient(t *testing.T) {
 	}
 }
 
+// TestConnectionsToAllListeners: the connections of a client are counted together, whichever address they come to.
+func TestConnectionsToAllListeners(t *testing.T) {
+	config := quick()
+	config.Limits.ConnectionsPerClient = 3
+	other := must(net.Listen("tcp", "127.0.0.1:0"))
+	n := serve(t, config, &script{}, other)
+	served := func(address string) bool {
+		c := must(net.Dial("tcp", address))
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprint(c, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, err := c.Read(make([]byte, 1))
+		return err == nil
+	}
+	for i, address := range []string{n.address, other.Addr().String(), n.address} {
+		if !served(address) {
+			t.Fatalf("connection %d is refused", i)
+		}
+	}
+	if served(other.Addr().String()) || served(n.address) {
+		t.Error("a fourth connection is served")
+	}
+}
+
 func TestConfig(t *testing.T) {
 	good := DefaultConfig()
 	good.CORSOrigins = []string{"https://shop.example", "http://127.0.0.1:8080", "http://[::1]:3000", "*"}
@@ -342,6 +366,7 @@ func TestConfig(t *testing.T) {
 		"sniff_timeout":             func(c *Config) { c.Limits.SniffTimeout = 0 },
 		"http_timeout":              func(c *Config) { c.Limits.HTTPTimeout = 0 },
 		"receive_timeout":           func(c *Config) { c.Limits.ReceiveTimeout = 0 },
+		"idle_timeout":              func(c *Config) { c.Limits.IdleTimeout = 0 },
 		"ping_interval":             func(c *Config) { c.Limits.PingInterval = 0 },
 		"cors_origins":              func(c *Config) { c.CORSOrigins = []string{"shop.example"} },
 		"\"https://Shop.example\"":  func(c *Config) { c.CORSOrigins = []string{"https://Shop.example"} },

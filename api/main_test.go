@@ -48,6 +48,7 @@ type script struct {
 	drain            func(ctx context.Context) (uint64, error)
 	stop             func()
 	told             told
+	costs            []int // what is paid for each call, and for each element of a stream, in bytes
 
 	mu       sync.Mutex
 	problems []string
@@ -110,7 +111,7 @@ func (p *scripted) Leave() bool {
 	return true
 }
 
-func (s *script) Validate(ctx context.Context, raw []byte) (domain.Hash, error) {
+func (s *script) Validate(ctx context.Context, raw []byte, _ Pay) (domain.Hash, error) {
 	if s.validate == nil {
 		return domain.Hash{}, errScript
 	}
@@ -131,23 +132,29 @@ func (s *script) Proof(ctx context.Context, id domain.Hash, with bool, known uin
 	return s.proof(ctx, id, with, known)
 }
 
-func (s *script) CompactProof(ctx context.Context, id domain.Hash, with bool, known uint64) ([]byte, error) {
+func (s *script) CompactProof(ctx context.Context, id domain.Hash, with bool, known uint64, _ Pay) ([]byte, error) {
 	if s.compact == nil {
 		return nil, errScript
 	}
 	return s.compact(ctx, id, with, known)
 }
 
-func (s *script) Unspent(ctx context.Context, address, token string, limit int) ([]*notaryv1.UnspentOutput, string, error) {
+func (s *script) Unspent(ctx context.Context, address, token string, limit int, pay Pay) ([]*notaryv1.UnspentOutput, string, error) {
 	if s.unspent == nil {
 		return nil, "", errScript
+	}
+	if err := s.cost(pay); err != nil {
+		return nil, "", err
 	}
 	return s.unspent(ctx, address, token, limit)
 }
 
-func (s *script) Balance(ctx context.Context, address string, _ func(int) bool) ([]*notaryv1.ProductBalance, error) {
+func (s *script) Balance(ctx context.Context, address string, pay Pay) ([]*notaryv1.ProductBalance, error) {
 	if s.balance == nil {
 		return nil, errScript
+	}
+	if err := s.cost(pay); err != nil {
+		return nil, err
 	}
 	return s.balance(ctx, address)
 }
@@ -159,18 +166,42 @@ func (s *script) WatchTransaction(ctx context.Context, id domain.Hash) iter.Seq2
 	return s.watchTransaction(ctx, id)
 }
 
-func (s *script) WatchAcceptances(ctx context.Context, cursor string, proofs bool, known uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+func (s *script) WatchAcceptances(ctx context.Context, cursor string, proofs bool, known uint64, pay Pay) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 	if s.watchAcceptances == nil {
 		return failing[*notaryv1.WatchAcceptancesResponse](errScript)
 	}
-	return s.watchAcceptances(ctx, cursor, proofs, known)
+	return paid(s, s.watchAcceptances(ctx, cursor, proofs, known), pay)
 }
 
-func (s *script) WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
+func (s *script) WatchAddress(ctx context.Context, address, cursor string, pay Pay) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
 	if s.watchAddress == nil {
 		return failing[*notaryv1.WatchAddressResponse](errScript)
 	}
-	return s.watchAddress(ctx, address, cursor)
+	return paid(s, s.watchAddress(ctx, address, cursor), pay)
+}
+
+// cost pays what a call costs.
+func (s *script) cost(pay Pay) error {
+	for _, bytes := range s.costs {
+		if err := pay(bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// paid pays for each element before it yields it.
+func paid[T any](s *script, all iter.Seq2[T, error], pay Pay) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v, err := range all {
+			if err == nil {
+				err = s.cost(pay)
+			}
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 func failing[T any](err error) iter.Seq2[T, error] {
@@ -272,8 +303,8 @@ func quick() Config {
 	return c
 }
 
-// serve starts a server with a script and stops it when the test ends.
-func serve(t *testing.T, config Config, s *script) *node {
+// serve starts a server with a script and stops it when the test ends. It serves on a port of loopback, and on what else is given.
+func serve(t *testing.T, config Config, s *script, more ...net.Listener) *node {
 	t.Helper()
 	public, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -284,7 +315,7 @@ func serve(t *testing.T, config Config, s *script) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := serveOn(t, config, s, Listeners{Public: []net.Listener{public}, Admin: admin})
+	n := serveOn(t, config, s, Listeners{Public: append([]net.Listener{public}, more...), Admin: admin})
 	n.address, n.socket = public.Addr().String(), socket
 	n.connect(n.dial("passthrough:///" + n.address))
 	return n

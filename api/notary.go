@@ -33,7 +33,7 @@ func (s *notaryService) ValidateTransaction(ctx context.Context, req *notaryv1.V
 	var id domain.Hash
 	err := checkTransaction(raw)
 	if err == nil {
-		id, err = s.backends.Submitter.Validate(ctx, raw)
+		id, err = s.backends.Submitter.Validate(ctx, raw, s.guard.paying(ctx, 0))
 	}
 	answer := &notaryv1.ValidateTransactionResponse{}
 	if !id.IsZero() {
@@ -92,7 +92,7 @@ func (s *notaryService) GetAcceptanceProof(ctx context.Context, req *notaryv1.Ge
 		return nil, err
 	}
 	if req.GetCompact() {
-		compact, err := s.backends.Reader.CompactProof(ctx, id, !req.GetWithoutTransaction(), req.GetKnownEpoch())
+		compact, err := s.backends.Reader.CompactProof(ctx, id, !req.GetWithoutTransaction(), req.GetKnownEpoch(), s.guard.paying(ctx, 0))
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +114,9 @@ func (s *notaryService) ExplainTransaction(ctx context.Context, req *notaryv1.Ex
 	if err != nil {
 		return nil, err
 	}
-	return s.backends.Explainer.Explain(ctx, id)
+	return inTurn(ctx, s.guard, func(pay Pay) (*notaryv1.ExplainTransactionResponse, error) {
+		return s.backends.Explainer.Explain(ctx, id, pay)
+	})
 }
 
 // ListUnspent implements notaryv1.NotaryServiceServer.
@@ -127,7 +129,7 @@ func (s *notaryService) ListUnspent(ctx context.Context, req *notaryv1.ListUnspe
 		return nil, err
 	}
 	note(ctx, slog.String("address", req.GetAddress()))
-	outputs, next, err := s.backends.Accounts.Unspent(ctx, req.GetAddress(), req.GetPageToken(), limit)
+	outputs, next, err := s.backends.Accounts.Unspent(ctx, req.GetAddress(), req.GetPageToken(), limit, s.guard.paying(ctx, entryBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +142,7 @@ func (s *notaryService) GetBalance(ctx context.Context, req *notaryv1.GetBalance
 		return nil, err
 	}
 	note(ctx, slog.String("address", req.GetAddress()))
-	balances, err := s.backends.Accounts.Balance(ctx, req.GetAddress(), s.guard.spending(ctx))
+	balances, err := s.backends.Accounts.Balance(ctx, req.GetAddress(), s.guard.paying(ctx, recordBytes))
 	if err != nil {
 		return nil, err
 	}

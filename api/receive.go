@@ -15,15 +15,32 @@ func (g *guard) receive(ctx context.Context, c *call, next func() error) error {
 	if c.via == viaREST { // it has arrived
 		return next()
 	}
+	return g.within(ctx, c, g.receiveTimeout, next, func() error {
+		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "", "the request did not arrive within %v", g.receiveTimeout)
+	})
+}
+
+// receiveNext waits for the next message of a stream on which nothing is under way.
+func (g *guard) receiveNext(ctx context.Context, c *call, next func() error) error {
+	return g.within(ctx, c, g.idleTimeout, next, g.idle)
+}
+
+// idle is why a stream ends on which nothing comes.
+func (g *guard) idle() error {
+	return refusal.New(notaryv1.Reason_REASON_WAIT_EXPIRED, "", "no message has come for %v; open the stream again to go on", g.idleTimeout)
+}
+
+// within waits for something to be received.
+func (g *guard) within(ctx context.Context, c *call, timeout time.Duration, next, tooLate func() error) error {
 	received := make(chan error, 1)
 	go func() { received <- g.protect(c, next) }()
-	late := time.NewTimer(g.receiveTimeout)
+	late := time.NewTimer(timeout)
 	defer late.Stop()
 	select {
 	case err := <-received:
 		return err
 	case <-late.C:
-		return refusal.New(notaryv1.Reason_REASON_INVALID_ARGUMENT, "", "the request did not arrive within %v", g.receiveTimeout)
+		return tooLate()
 	case <-ctx.Done():
 		if errors.Is(context.Cause(ctx), errStopping) {
 			return ctx.Err()

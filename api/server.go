@@ -62,7 +62,7 @@ func NewServer(config Config, backends Backends, metrics *Metrics, log *slog.Log
 			PerSecond: l.CallsPerSecond, Burst: l.CallBurst,
 			Calls: l.CallsPerClient, Streams: l.OpenStreamsPerClient, Clients: l.Clients,
 		}, time.Now),
-		metrics: metrics, log: log, messageBytes: l.MessageBytes, receiveTimeout: l.ReceiveTimeout, soft: soft, hard: hard, prefix: newPrefix(),
+		metrics: metrics, log: log, messageBytes: l.MessageBytes, receiveTimeout: l.ReceiveTimeout, idleTimeout: l.IdleTimeout, soft: soft, hard: hard, prefix: newPrefix(),
 		submitting: map[string]bool{Domain + ".NotaryService/SubmitTransactions": true},
 	}
 	s.register()

@@ -20,7 +20,7 @@ const (
 type Simulator interface {
 	// Simulate takes 1 to 64 changes, which are well-formed, and changes nothing. NOT_FOUND where a rater is
 	// left out and this node speaks for no peer.
-	Simulate(ctx context.Context, changes []*notaryv1.LabelChange) (*notaryv1.SimulateTrustResponse, error)
+	Simulate(ctx context.Context, changes []*notaryv1.LabelChange, pay Pay) (*notaryv1.SimulateTrustResponse, error)
 }
 
 // SimulateTrust implements notaryv1.ExplorerServiceServer.
@@ -40,7 +40,9 @@ func (s *explorerService) SimulateTrust(ctx context.Context, req *notaryv1.Simul
 			return nil, refusal.Under(fmt.Sprintf("changes[%d]", i), err)
 		}
 	}
-	return s.backends.Simulator.Simulate(ctx, req.GetChanges())
+	return inTurn(ctx, s.guard, func(pay Pay) (*notaryv1.SimulateTrustResponse, error) {
+		return s.backends.Simulator.Simulate(ctx, req.GetChanges(), pay)
+	})
 }
 
 func checkChange(c *notaryv1.LabelChange) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"net/http"
@@ -10,8 +11,8 @@ import (
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
-func (s *script) Simulate(_ context.Context, changes []*notaryv1.LabelChange) (*notaryv1.SimulateTrustResponse, error) {
-	return &notaryv1.SimulateTrustResponse{Moved: uint64(len(changes)), Movers: []*notaryv1.WeightChange{{PeerId: changes[0].GetRatee(), After: 3}}}, s.told.err
+func (s *script) Simulate(_ context.Context, changes []*notaryv1.LabelChange, pay Pay) (*notaryv1.SimulateTrustResponse, error) {
+	return &notaryv1.SimulateTrustResponse{Moved: uint64(len(changes)), Movers: []*notaryv1.WeightChange{{PeerId: changes[0].GetRatee(), After: 3}}}, cmp.Or(s.cost(pay), s.told.err)
 }
 
 // TestSimulateTrust: labels that can be meant reach the backend, others do not.

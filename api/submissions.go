@@ -25,7 +25,8 @@ type submissions struct {
 	ended   chan error          // why reading ended
 	bell    chan struct{}       // there is something to answer, or a first one to wait for
 
-	several atomic.Bool // transactions came together, so answers may
+	waiting atomic.Pointer[time.Time] // since when the reader waits for a message; nil while it has one
+	several atomic.Bool               // transactions came together, so answers may
 
 	begun sync.WaitGroup // those whose ready may still be called
 
@@ -97,7 +98,10 @@ func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitT
 // stream is no way around the rate: a client that is faster than it may is read from more slowly.
 func (w *submissions) read(ctx context.Context) {
 	for {
+		now := time.Now()
+		w.waiting.Store(&now)
 		req, err := w.stream.Recv()
+		w.waiting.Store(nil)
 		if err != nil {
 			w.ended <- err
 			return
@@ -257,19 +261,25 @@ func (w *submissions) unlist(s *submission) {
 	s.listed, s.next, s.prev = false, nil, nil
 }
 
-// run answers until there is nothing left to do.
+// run answers until there is nothing left to do, or until the stream has been idle for too long.
 func (w *submissions) run(ctx context.Context) error {
 	var result error
 	var batch []*submission
 	reading, stopping, ended := true, w.service.stopping, w.ended
 	expiry, armed := time.NewTimer(time.Hour), false
 	defer expiry.Stop()
+	idle := w.service.guard.idleTimeout
+	look, busy := time.NewTicker(max(idle/8, time.Millisecond)), time.Now() // when something was under way last
+	defer look.Stop()
 	for {
 		batch = w.take(batch)
 		if err := w.answer(ctx, batch); err != nil {
 			return err
 		}
 		until, waits, open := w.answered(len(batch))
+		if open > 0 || len(batch) > 0 {
+			busy = time.Now()
+		}
 		switch {
 		case !reading && open == 0:
 			return result
@@ -290,6 +300,10 @@ func (w *submissions) run(ctx context.Context) error {
 		case <-expiry.C:
 			armed = false
 			w.expire(ctx)
+		case <-look.C:
+			if since := w.waiting.Load(); reading && open == 0 && since != nil && time.Since(busy) >= idle && time.Since(*since) >= idle {
+				return w.service.guard.idle()
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}

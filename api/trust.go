@@ -21,7 +21,7 @@ func (s *explorerService) GetTrust(ctx context.Context, req *notaryv1.GetTrustRe
 	if err != nil {
 		return nil, err
 	}
-	return s.backends.Trust.Trust(ctx, viewer, explain)
+	return s.backends.Trust.Trust(ctx, viewer, explain, s.guard.paying(ctx, recordBytes))
 }
 
 // GetTrustMargin implements notaryv1.ExplorerServiceServer.
@@ -29,7 +29,7 @@ func (s *explorerService) GetTrustMargin(ctx context.Context, _ *notaryv1.GetTru
 	if s.backends.Trust == nil {
 		return nil, notBuilt("ExplorerService/GetTrustMargin")
 	}
-	return s.backends.Trust.Margin(ctx)
+	return s.backends.Trust.Margin(ctx, s.guard.paying(ctx, recordBytes))
 }
 
 // SetTrustLabel implements notaryv1.AdminServiceServer. The client's deadline bounds the wait for finality.

@@ -47,7 +47,7 @@ func (s *notaryService) WatchAcceptances(req *notaryv1.WatchAcceptancesRequest, 
 		return err
 	}
 	note(ctx, slog.String("cursor", req.GetCursor()))
-	if err := forward(stream, s.backends.Watcher.WatchAcceptances(ctx, req.GetCursor(), req.GetWithProofs(), req.GetKnownEpoch())); err != nil {
+	if err := forward(stream, s.backends.Watcher.WatchAcceptances(ctx, req.GetCursor(), req.GetWithProofs(), req.GetKnownEpoch(), s.guard.paying(ctx, entryBytes))); err != nil {
 		return err
 	}
 	return ctxEnded(ctx)
@@ -63,7 +63,7 @@ func (s *notaryService) WatchAddress(req *notaryv1.WatchAddressRequest, stream n
 		return err
 	}
 	note(ctx, slog.String("address", req.GetAddress()), slog.String("cursor", req.GetCursor()))
-	if err := forward(stream, s.backends.Watcher.WatchAddress(ctx, req.GetAddress(), req.GetCursor())); err != nil {
+	if err := forward(stream, s.backends.Watcher.WatchAddress(ctx, req.GetAddress(), req.GetCursor(), s.guard.paying(ctx, entryBytes))); err != nil {
 		return err
 	}
 	return ctxEnded(ctx)

@@ -157,7 +157,8 @@ func (c *Client) Transaction(ctx context.Context, id domain.Hash) (*notaryv1.Get
 }
 
 // Stream opens the service's stream of submissions, for throughput; the caller receives while it sends.
-// Nothing is repeated on a stream: what has no answer when it breaks is submitted again on a new one.
+// Nothing is repeated on a stream: what has no answer when it breaks is submitted again on a new one. The node ends one on which nothing
+// is under way and nothing has come for two minutes, with WAIT_EXPIRED.
 func (c *Client) Stream(ctx context.Context) (grpc.BidiStreamingClient[notaryv1.SubmitTransactionsRequest, notaryv1.SubmitTransactionsResponse], error) {
 	stream, err := c.api.SubmitTransactions(ctx)
 	return stream, fromStatus(ctx, err)

@@ -59,13 +59,18 @@ func newCompactor(signer *finalSigner, g func() *group.Group, log *slog.Logger) 
 // CompactProof is the canonical compact proof of a final transaction. NOT_FOUND and NOT_FINAL say why there is none;
 // NOT_ENOUGH_WEIGHT that too few members with BLS keys answered, OVERLOADED that too many are being made. Links are
 // those of Proof.
-func (n *Node) CompactProof(ctx context.Context, id domain.Hash, withTransaction bool, known uint64) ([]byte, error) {
+func (n *Node) CompactProof(ctx context.Context, id domain.Hash, withTransaction bool, known uint64, pay func(bytes int) error) ([]byte, error) {
 	t, err := n.final(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if err := n.sh.begun(ctx); err != nil {
 		return nil, err
+	}
+	if g := n.sh.group(); n.sh.compactor.known(id, g) == nil {
+		if err := pay(costOfAsking * len(g.Voters())); err != nil {
+			return nil, err
+		}
 	}
 	proof, err := n.sh.compactor.proof(ctx, id, t.Final.Round)
 	if err != nil {

@@ -59,7 +59,7 @@ func (l *live) chatter(change func(*observation.FinalSignature)) *glib {
 // compact is a compact proof by a node, verified as anybody would.
 func (l *live) compact(node int, tx *utxo.Tx) (*observation.Compact, observation.Verdict) {
 	l.t.Helper()
-	raw, err := l.nodes[node].CompactProof(l.t.Context(), tx.ID, true, 0)
+	raw, err := l.nodes[node].CompactProof(l.t.Context(), tx.ID, true, 0, unpaid)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func (l *live) final(tx *utxo.Tx) {
 func TestCompactProof(t *testing.T) {
 	l := startLive(t)
 	a := l.pay("a", 0)
-	if _, err := l.nodes[0].CompactProof(t.Context(), a.ID, false, 0); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
+	if _, err := l.nodes[0].CompactProof(t.Context(), a.ID, false, 0, unpaid); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
 		t.Errorf("of what nobody knows: %v", err)
 	}
 	l.submit(0, a)
@@ -114,7 +114,7 @@ func TestCompactProof(t *testing.T) {
 	l.final(b)
 	l.nodes[1].stop()
 	l.nodes[2].stop()
-	if _, err := l.nodes[0].CompactProof(t.Context(), b.ID, false, 0); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT {
+	if _, err := l.nodes[0].CompactProof(t.Context(), b.ID, false, 0, unpaid); refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_ENOUGH_WEIGHT {
 		t.Errorf("without a quorum: %v", err)
 	}
 }

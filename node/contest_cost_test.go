@@ -43,7 +43,7 @@ func TestContestOfManyParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	c, err := node.Contest(t.Context(), txID(0))
+	c, err := node.Contest(t.Context(), txID(0), unpaid)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ const (
 	maxVotesTold   = 16_384
 )
 
-// Contests lists the contests that this node remembers, those joined last first.
-func (n *Node) Contests(ctx context.Context, token string, limit int) (out []*notaryv1.ContestSummary, next string, err error) {
+// Contests lists the contests that this node remembers, those joined last first. pay is told what it took to find them.
+func (n *Node) Contests(ctx context.Context, token string, limit int, pay func(bytes int) error) (out []*notaryv1.ContestSummary, next string, err error) {
 	before := uint64(math.MaxUint64)
 	if at, err := readToken(token, 1); err != nil {
 		return nil, "", err
@@ -32,7 +32,11 @@ func (n *Node) Contests(ctx context.Context, token string, limit int) (out []*no
 	}
 	var views []contestView
 	var after uint64
-	if err := n.sh.ask(ctx, func(r *record) { views, after = r.list(before, limit) }); err != nil {
+	var walked int
+	if err := n.sh.ask(ctx, func(r *record) { views, after, walked = r.list(before, limit) }); err != nil {
+		return nil, "", err
+	}
+	if err := pay(costOfContender * walked); err != nil {
 		return nil, "", err
 	}
 	for i := range views {
@@ -44,8 +48,9 @@ func (n *Node) Contests(ctx context.Context, token string, limit int) (out []*no
 	return out, next, nil
 }
 
-// Contest tells of one contest: its rounds, who voted what when, and why it ended as it did.
-func (n *Node) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetContestResponse, error) {
+// Contest tells of one contest: its rounds, who voted what when, and why it ended as it did. pay is told what it took to find its
+// transactions, and what is read of each.
+func (n *Node) Contest(ctx context.Context, id domain.Hash, pay func(bytes int) error) (*notaryv1.GetContestResponse, error) {
 	sh := n.sh
 	t := contestTale{now: nowMS(), group: sh.group(), self: sh.self}
 	var found bool
@@ -59,6 +64,9 @@ func (n *Node) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetContes
 		}
 		return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "transaction_id", "%s has been in no contest since this node started", id)
 	}
+	if err := pay(costOfContender * len(t.members)); err != nil {
+		return nil, err
+	}
 	t.contestView = t.bounded()
 	if t.heard, err = sh.heard(ctx); err != nil {
 		return nil, err
@@ -71,7 +79,10 @@ func (n *Node) Contest(ctx context.Context, id domain.Hash) (*notaryv1.GetContes
 			return nil, err
 		}
 		votes = append(votes, cast...)
-		s, _, err := n.Transaction(ctx, m.tx)
+		s, raw, err := n.Transaction(ctx, m.tx)
+		if err := pay(len(raw) + costOfVote*len(cast)); err != nil {
+			return nil, err
+		}
 		if err != nil { // refused as one rival too many, and forgotten since
 			s = &notaryv1.TransactionStatus{TransactionId: m.tx[:], QuorumWeight: uint64(group.QuorumWeight)}
 		}

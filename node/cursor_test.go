@@ -15,12 +15,12 @@ func TestCursorBeyondTheLog(t *testing.T) {
 	v := newVillage(t, nil)
 	n := v.start(0)
 	address := utxo.FormatAddress(v.genesis.Doc.AddressPrefix, utxo.KeyLock(kit.Key(100).Public()).Address())
-	for r, err := range n.WatchAcceptances(t.Context(), "7", false, 0) {
+	for r, err := range n.WatchAcceptances(t.Context(), "7", false, 0, unpaid) {
 		if refusal.ReasonOf(err) != notaryv1.Reason_REASON_CURSOR_GAP {
 			t.Errorf("acceptances: %v, %v", r, err)
 		}
 	}
-	for r, err := range n.WatchAddress(t.Context(), address, "99999999") {
+	for r, err := range n.WatchAddress(t.Context(), address, "99999999", unpaid) {
 		if refusal.ReasonOf(err) != notaryv1.Reason_REASON_CURSOR_GAP {
 			t.Errorf("address: %v, %v", r, err)
 		}

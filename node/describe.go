@@ -50,8 +50,8 @@ func (sh *shell) heard(ctx context.Context) (hearing, error) {
 	}
 }
 
-// Unspent lists live outputs of an address.
-func (n *Node) Unspent(_ context.Context, address, pageToken string, limit int) ([]*notaryv1.UnspentOutput, string, error) {
+// Unspent lists live outputs of an address. pay is told what was read for each.
+func (n *Node) Unspent(_ context.Context, address, pageToken string, limit int, pay func(bytes int) error) ([]*notaryv1.UnspentOutput, string, error) {
 	addr, err := n.address(address)
 	if err != nil {
 		return nil, "", err
@@ -69,6 +69,9 @@ func (n *Node) Unspent(_ context.Context, address, pageToken string, limit int) 
 	}
 	out := make([]*notaryv1.UnspentOutput, len(page))
 	for i, u := range page {
+		if err := pay(u.Read); err != nil {
+			return nil, "", err
+		}
 		out[i] = unspent(u.Outpoint, u.Output, u.FinalMS)
 	}
 	return out, hex.EncodeToString(next), nil
@@ -84,16 +87,13 @@ func unspent(o utxo.Outpoint, out utxo.Output, finalMS uint64) *notaryv1.Unspent
 	return u
 }
 
-// Balance sums the live outputs of an address by product, the native coin first. spend is told what is read for it, in bytes.
-func (n *Node) Balance(ctx context.Context, address string, spend func(bytes int) bool) ([]*notaryv1.ProductBalance, error) {
+// Balance sums the live outputs of an address by product, the native coin first. pay is told what is read for it, in bytes.
+func (n *Node) Balance(_ context.Context, address string, pay func(bytes int) error) ([]*notaryv1.ProductBalance, error) {
 	addr, err := n.address(address)
 	if err != nil {
 		return nil, err
 	}
-	sums, err := n.sh.store.Balance(addr, func(bytes int) error {
-		spend(bytes) // a part of a sum is worth nothing: it is charged, and owed where need be
-		return ctx.Err()
-	})
+	sums, err := n.sh.store.Balance(addr, pay)
 	if err != nil {
 		return nil, err
 	}

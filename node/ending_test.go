@@ -25,8 +25,8 @@ func TestQuestionsEndWithTheNode(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), villagePatience)
 	defer cancel()
 	for what, ask := range map[string]func() error{
-		"an account": func() error { _, err := n.Explain(ctx, tx.ID); return err },
-		"a contest":  func() error { _, err := n.Contest(ctx, tx.ID); return err },
+		"an account": func() error { _, err := n.Explain(ctx, tx.ID, unpaid); return err },
+		"a contest":  func() error { _, err := n.Contest(ctx, tx.ID, unpaid); return err },
 	} {
 		began := time.Now()
 		if err := ask(); refusal.ReasonOf(err) != notaryv1.Reason_REASON_SHUTTING_DOWN {

@@ -20,9 +20,9 @@ import (
 const maxRivalsTold = 64
 
 // Explain tells why a transaction is where it is: its status, the votes on it, its rivals, who has not
-// voted, and what happens next.
-func (n *Node) Explain(ctx context.Context, id domain.Hash) (*notaryv1.ExplainTransactionResponse, error) {
-	s, err := n.story(ctx, id)
+// voted, and what happens next. pay is told what is read for it.
+func (n *Node) Explain(ctx context.Context, id domain.Hash, pay func(bytes int) error) (*notaryv1.ExplainTransactionResponse, error) {
+	s, err := n.story(ctx, id, pay)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,7 @@ type story struct {
 	now    uint64 // Unix milliseconds at this node
 	group  *group.Group
 	self   domain.PublicKey
+	pay    func(bytes int) error // for what is read for it; it was told by whoever asked
 	status *notaryv1.TransactionStatus
 	tx     *utxo.Tx // nil where its bytes are not here
 	// config and since say how long this node waits, and since when the transaction is in its state.
@@ -102,9 +103,9 @@ type missingVoter struct {
 }
 
 // story collects what there is to tell.
-func (n *Node) story(ctx context.Context, id domain.Hash) (*story, error) {
+func (n *Node) story(ctx context.Context, id domain.Hash, pay func(bytes int) error) (*story, error) {
 	sh := n.sh
-	s := &story{now: nowMS(), group: sh.group(), self: sh.self, config: sh.config, facilitator: -1}
+	s := &story{now: nowMS(), group: sh.group(), self: sh.self, config: sh.config, facilitator: -1, pay: pay}
 	raw, err := s.find(ctx, n, id)
 	if err != nil {
 		return nil, err
@@ -146,6 +147,9 @@ func (s *story) find(ctx context.Context, n *Node, id domain.Hash) (raw []byte, 
 		f.mu.Unlock()
 	}
 	s.status, raw, err = n.Transaction(ctx, id)
+	if err := s.pay(len(raw) + costOfVote*len(s.votes)); err != nil {
+		return nil, err
+	}
 	if refusal.ReasonOf(err) == notaryv1.Reason_REASON_NOT_FOUND && len(s.votes) > 0 {
 		w := weigh(s.votes)
 		s.status = &notaryv1.TransactionStatus{
@@ -167,6 +171,9 @@ func (s *story) contend(ctx context.Context, sh *shell, id domain.Hash) error {
 		point, s.contested = r.facilitated(id)
 	})
 	if err != nil || !inContest {
+		return err
+	}
+	if err := s.pay(costOfContender * len(view.members)); err != nil {
 		return err
 	}
 	var own contender
@@ -256,6 +263,9 @@ func (s *story) outcome(sh *shell, id domain.Hash) error {
 	if err != nil || !found || t.Final == nil {
 		return err
 	}
+	if err := s.pay(len(t.Raw)); err != nil {
+		return err
+	}
 	s.winning = &winnersFinality{
 		round: t.Final.Round, epoch: t.Final.GroupEpoch, finalMS: t.Final.FinalMS,
 		accepted: group.Weight(sh.statusOf(s.winner, t.Final).AcceptedWeight),
@@ -275,7 +285,7 @@ func (s *story) spends(sh *shell, id domain.Hash) []utxo.Outpoint {
 // count adds the votes that are kept with a final transaction to those of the tally, sorts all of them into
 // rounds, and finds who has not voted in the present one.
 func (s *story) count(ctx context.Context, sh *shell, id domain.Hash) error {
-	kept, err := sh.keptVotes(id)
+	kept, err := sh.keptVotes(id, s.pay)
 	if err != nil {
 		return err
 	}
@@ -291,6 +301,9 @@ func (s *story) count(ctx context.Context, sh *shell, id domain.Hash) error {
 	for _, other := range s.members {
 		votes, err := sh.votesOn(ctx, other)
 		if err != nil {
+			return err
+		}
+		if err := s.pay(costOfVote * len(votes)); err != nil {
 			return err
 		}
 		all = append(all, votes...)
@@ -326,8 +339,8 @@ func (s *story) silent() (out []missingVoter) {
 }
 
 // keptVotes are the ACCEPTED votes that are stored with a final transaction; none where it is not final or
-// its group is no longer known here.
-func (sh *shell) keptVotes(id domain.Hash) (out []conflict.Vote, err error) {
+// its group is no longer known here. pay is told of each observation that is read for them.
+func (sh *shell) keptVotes(id domain.Hash, pay func(bytes int) error) (out []conflict.Vote, err error) {
 	t, found, err := sh.store.Transaction(id)
 	if err != nil || !found || t.Final == nil {
 		return nil, err
@@ -350,6 +363,9 @@ func (sh *shell) keptVotes(id domain.Hash) (out []conflict.Vote, err error) {
 			return nil, err
 		}
 		if found { // else its time is not known any more
+			if err := pay(len(o.Raw)); err != nil {
+				return nil, err
+			}
 			v.TimeMS = o.Leaf(int(e.Leaf)).TimeMS
 		}
 		out = append(out, v)
@@ -413,7 +429,10 @@ func (s *story) waitsFor(ctx context.Context, n *Node) error {
 			continue
 		}
 		seen[o.Tx] = true
-		status, _, err := n.Transaction(ctx, o.Tx)
+		status, raw, err := n.Transaction(ctx, o.Tx)
+		if err := s.pay(len(raw)); err != nil {
+			return err
+		}
 		if err != nil && refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
 			return err
 		}

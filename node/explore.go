@@ -93,11 +93,14 @@ func after(place uint64) string {
 	return pageToken(place - 1)
 }
 
-// Stats are the figures of this node.
-func (n *Node) Stats(ctx context.Context) (*notaryv1.GetStatsResponse, error) {
+// Stats are the figures of this node. pay is told what it takes to count the contests.
+func (n *Node) Stats(ctx context.Context, pay func(bytes int) error) (*notaryv1.GetStatsResponse, error) {
 	sh := n.sh
-	var contests int
-	if err := sh.ask(ctx, func(r *record) { contests = r.contests() }); err != nil {
+	var contests, contenders int
+	if err := sh.ask(ctx, func(r *record) { contests, contenders = r.contests(), len(r.open) }); err != nil {
+		return nil, err
+	}
+	if err := pay(costOfContender * contenders); err != nil {
 		return nil, err
 	}
 	counts := sh.store.Counts()

@@ -11,6 +11,9 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
+// unpaid lets everything be done for nothing.
+func unpaid(int) error { return nil }
+
 // unbounded spends without end.
 func unbounded(int) bool { return true }
 
@@ -91,12 +94,12 @@ func TestBalanceIsReadForSomebody(t *testing.T) {
 	node := v.start(0)
 	owner := utxo.FormatAddress(v.genesis.Doc.AddressPrefix, utxo.KeyLock(kit.Key(100).Public()).Address())
 	read := 0
-	sums, err := node.Balance(t.Context(), owner, func(bytes int) bool { read += bytes; return false })
+	sums, err := node.Balance(t.Context(), owner, func(bytes int) error { read += bytes; return nil })
 	if err != nil || len(sums) != 1 || sums[0].Outputs != n || read < 64*n || read > 256*n {
 		t.Errorf("%v, %v: %d bytes were read", sums, err, read)
 	}
 	gone, cancel := context.WithCancel(t.Context())
-	if sums, err := node.Balance(gone, owner, func(int) bool { cancel(); return true }); !errors.Is(err, context.Canceled) {
+	if sums, err := node.Balance(gone, owner, func(int) error { cancel(); return gone.Err() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("after who asked has gone: %v, %v", sums, err)
 	}
 }

@@ -49,11 +49,11 @@ func TestHeld(t *testing.T) {
 	if s, _, err := nodes[1].Transaction(t.Context(), after.ID); err != nil || s.Held || s.OwnThreshold != 0 {
 		t.Errorf("who labels nobody: %v, %v", s, err)
 	}
-	told, err := nodes[0].Trust(t.Context(), domain.Hash{}, domain.Hash{})
+	told, err := nodes[0].Trust(t.Context(), domain.Hash{}, domain.Hash{}, unpaid)
 	if err != nil || domain.Hash(told.Viewer) != v.peer(0) || told.Distance == 0 { // it falls with every link
 		t.Errorf("%v, %v", told, err)
 	}
-	why, err := nodes[0].Explain(t.Context(), after.ID)
+	why, err := nodes[0].Explain(t.Context(), after.ID, unpaid)
 	if err != nil || !why.Status.Held || !slices.ContainsFunc(why.Account, func(s string) bool { return strings.Contains(s, "HELD") }) {
 		t.Errorf("%v, %v", why.GetAccount(), err)
 	}
@@ -64,7 +64,7 @@ func TestSimulate(t *testing.T) {
 	v, nodes := speakers(t, 1)
 	n := nodes[0]
 	ratee := v.peer(2)
-	got, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1000}})
+	got, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1000}}, unpaid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestSimulate(t *testing.T) {
 		t.Error("a simulation made a link")
 	}
 	for name, c := range map[string]*notaryv1.LabelChange{"a label of itself": {Ratee: idBytes([]domain.Hash{v.peer(0)})[0], Score: 5}, "too good": {Ratee: ratee[:], Score: 1001}} {
-		if got, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{c}); err == nil && got.Moved != 0 {
+		if got, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{c}, unpaid); err == nil && got.Moved != 0 {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -90,12 +90,12 @@ func TestSimulateNobody(t *testing.T) {
 	n := v.start(0) // without a master key, but its node key is a member's
 	v.start(1)
 	ratee := v.peer(1)
-	if _, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}}); err != nil {
+	if _, err := n.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}}, unpaid); err != nil {
 		t.Error(err)
 	}
 	v.signers = append(v.signers, &kit.Signer{Key: kit.Key(60), Head: observation.Head{Key: kit.Key(60).Public()}})
 	stranger := v.start(4)
-	_, err := stranger.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}})
+	_, err := stranger.Simulate(t.Context(), []*notaryv1.LabelChange{{Ratee: ratee[:], Score: 1}}, unpaid)
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_NOT_FOUND {
 		t.Errorf("a stranger: %v", err)
 	}

@@ -43,6 +43,8 @@ type keeper struct {
 	need     need
 	seen     atomic.Pointer[trusted]
 
+	simulating chan struct{} // who simulates sends
+
 	store   *store.Store
 	rules   utxo.Rules
 	self    domain.PrivateKey
@@ -60,7 +62,7 @@ type keeper struct {
 
 func newKeeper(genesis *group.Genesis, key domain.PrivateKey, s *store.Store, rules utxo.Rules, log *slog.Logger) *keeper {
 	return &keeper{
-		bell: make(chan struct{}, 1), peers: make(map[domain.Hash]struct{}), more: true,
+		bell: make(chan struct{}, 1), simulating: make(chan struct{}, 1), peers: make(map[domain.Hash]struct{}), more: true,
 		state: epoch.Start(genesis.Group), last: utxo.FirstLink(genesis), newest: make(map[domain.Hash]store.Metadata),
 		store: s, rules: rules, self: key, log: log,
 	}

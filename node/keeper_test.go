@@ -87,7 +87,7 @@ func TestLabelsMakeLinks(t *testing.T) {
 			t.Fatalf("the first link is not spent: %v", err)
 		}
 	}
-	got, err := nodes[0].Trust(t.Context(), domain.Hash{}, domain.Hash{})
+	got, err := nodes[0].Trust(t.Context(), domain.Hash{}, domain.Hash{}, unpaid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,11 +101,11 @@ func TestLabelsMakeLinks(t *testing.T) {
 	if sum != uint64(group.Total) {
 		t.Errorf("relative shares sum to %d", sum)
 	}
-	why, err := nodes[0].Trust(t.Context(), v.peer(1), v.peer(0))
+	why, err := nodes[0].Trust(t.Context(), v.peer(1), v.peer(0), unpaid)
 	if err != nil || len(why.Scores) != 1 || len(why.Account) < 3 {
 		t.Errorf("%v, %v", why, err)
 	}
-	margin, err := nodes[0].Margin(t.Context())
+	margin, err := nodes[0].Margin(t.Context(), unpaid)
 	held, least := group.Weight(0), group.Total // of the fewest that hold a third: who these are hangs on which labels the links have read
 	for _, m := range second.Members() {
 		if slices.ContainsFunc(margin.GetSafetyPeers(), func(id []byte) bool { return domain.Hash(id) == m.PeerID }) {

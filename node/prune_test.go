@@ -46,7 +46,7 @@ func TestPrune(t *testing.T) {
 			}
 			raw, err := n.Proof(t.Context(), first.ID, true, 0)
 			watched := error(nil)
-			for r, err := range n.WatchAcceptances(t.Context(), "0", true, 0) {
+			for r, err := range n.WatchAcceptances(t.Context(), "0", true, 0, unpaid) {
 				if watched = err; err != nil || len(r.Proof) > 0 {
 					break
 				}

@@ -203,8 +203,8 @@ func (r *record) facilitated(tx domain.Hash) (o utxo.Outpoint, ok bool) {
 }
 
 // list is contests whose newest member joined before a place, newest first, and the place to go on from;
-// 0 where there are no more.
-func (r *record) list(before uint64, limit int) (views []contestView, next uint64) {
+// 0 where there are no more. walked is how many transactions were looked at.
+func (r *record) list(before uint64, limit int) (views []contestView, next uint64, walked int) {
 	seen := make(map[domain.Hash]bool)
 	i, _ := r.position(before)
 	for i--; i >= 0; i-- {
@@ -222,11 +222,11 @@ func (r *record) list(before uint64, limit int) (views []contestView, next uint6
 			continue // on an earlier page, or new since
 		}
 		if len(views) == limit {
-			return views, next
+			return views, next, len(seen)
 		}
 		views, next = append(views, v), c.place
 	}
-	return views, 0
+	return views, 0, len(seen)
 }
 
 // contests is the number of contests with something undecided.

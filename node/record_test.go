@@ -91,7 +91,7 @@ func TestRecordLists(t *testing.T) {
 	var seen []domain.Hash
 	before, late := ^uint64(0), 100
 	for {
-		views, next := r.list(before, 7)
+		views, next, _ := r.list(before, 7)
 		for _, v := range views {
 			if len(v.members) < 3 {
 				t.Fatalf("%+v", v)

@@ -15,8 +15,8 @@ import (
 const maxMovers = 256
 
 // Simulate tells where the weights of the group would end if labels changed. Nothing is changed. A rater that
-// is left out is this node's peer.
-func (n *Node) Simulate(ctx context.Context, changes []*notaryv1.LabelChange) (*notaryv1.SimulateTrustResponse, error) {
+// is left out is this node's peer. One simulation is made at a time. pay is told, when it is made, what it took.
+func (n *Node) Simulate(ctx context.Context, changes []*notaryv1.LabelChange, pay func(bytes int) error) (*notaryv1.SimulateTrustResponse, error) {
 	if err := n.sh.begun(ctx); err != nil {
 		return nil, err
 	}
@@ -31,7 +31,16 @@ func (n *Node) Simulate(ctx context.Context, changes []*notaryv1.LabelChange) (*
 			return nil, refusal.New(notaryv1.Reason_REASON_NOT_FOUND, "rater", "this node speaks for no peer: say whose label it is")
 		}
 	}
-	s, err := t.simulate(list)
+	select {
+	case n.sh.keeper.simulating <- struct{}{}:
+		defer func() { <-n.sh.keeper.simulating }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s, labels, err := t.simulate(list)
+	if e := pay(costOfVoice * labels * len(t.state.Shares())); e != nil {
+		return nil, e
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -42,29 +51,30 @@ func (n *Node) Simulate(ctx context.Context, changes []*notaryv1.LabelChange) (*
 	return out, nil
 }
 
-// simulate compares where weights are going with where they would go.
-func (t *trusted) simulate(changes []trust.Change) (*trust.Simulation, error) {
+// simulate compares where weights are going with where they would go, by so many labels.
+func (t *trusted) simulate(changes []trust.Change) (s *trust.Simulation, labels int, err error) {
 	before, err := t.network()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	graph, err := before.Graph().With(changes)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	labels = graph.Labels()
 	after, err := trust.New(graph, before.Setting())
 	if err != nil {
-		return nil, err
+		return nil, labels, err
 	}
 	next, err := t.aggregateOf(after.Aggregate(t.state.Shares()))
 	if err != nil {
-		return nil, err
+		return nil, labels, err
 	}
 	now, err := t.aggregateOf(t.aggregate())
 	if err != nil {
-		return nil, err
+		return nil, labels, err
 	}
-	return trust.Compare(now, next), nil
+	return trust.Compare(now, next), labels, nil
 }
 
 // aggregateOf are the weights of an aggregate; where no member trusts anybody, they stay as they are.

@@ -109,8 +109,11 @@ func reached(s lifecycle.State, level notaryv1.WaitLevel) bool {
 }
 
 // Validate checks a transaction as a vote would and changes nothing.
-func (n *Node) Validate(_ context.Context, raw []byte) (domain.Hash, error) {
+func (n *Node) Validate(_ context.Context, raw []byte, pay func(bytes int) error) (domain.Hash, error) {
 	sh := n.sh
+	if err := pay(len(raw)); err != nil {
+		return domain.Hash{}, err
+	}
 	tx, err := utxo.Decode(raw, sh.rules)
 	if err != nil {
 		return domain.Hash{}, err
@@ -125,6 +128,9 @@ func (n *Node) Validate(_ context.Context, raw []byte) (domain.Hash, error) {
 		return tx.ID, view.Err()
 	}
 	if err := utxo.ValidateAmong(tx, entries, known, at); err != nil {
+		return tx.ID, err
+	}
+	if err := pay(costOfSignature * len(tx.Checks())); err != nil {
 		return tx.ID, err
 	}
 	if err := tx.VerifySignatures(); err != nil {

@@ -106,8 +106,9 @@ func (t *trusted) labels(peer domain.Hash) []group.Label {
 func (n *Node) self() domain.Hash { return n.sh.keeper.me() }
 
 // Trust is what a viewer trusts, the most trusted first, beside the present group and this node's own labels;
-// with explain, how that peer's part came about. A zero viewer is this node's peer.
-func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv1.GetTrustResponse, error) {
+// with explain, how that peer's part came about. A zero viewer is this node's peer. pay is told what
+// it will take.
+func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash, pay func(bytes int) error) (*notaryv1.GetTrustResponse, error) {
 	if err := n.sh.begun(ctx); err != nil {
 		return nil, err
 	}
@@ -117,6 +118,13 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash) (*notaryv
 	}
 	network, err := t.state.NetworkOf(viewer, t.fresh)
 	if err != nil {
+		return nil, err
+	}
+	views := 1
+	if !explain.IsZero() {
+		views = 2
+	}
+	if err := pay(views * costOfLabel * network.Graph().Labels()); err != nil {
 		return nil, err
 	}
 	weights, err := t.weights(network, viewer)
@@ -221,18 +229,21 @@ func verdictName(v trust.Verdict) string {
 	return "a " + string(v) + " peer"
 }
 
-// Margin says how far the present group is from harm.
-func (n *Node) Margin(ctx context.Context) (*notaryv1.GetTrustMarginResponse, error) {
+// Margin says how far the present group is from harm. pay is told what it will take.
+func (n *Node) Margin(ctx context.Context, pay func(bytes int) error) (*notaryv1.GetTrustMarginResponse, error) {
 	if err := n.sh.begun(ctx); err != nil {
 		return nil, err
 	}
 	t := n.sh.keeper.seen.Load()
-	m := trust.MarginOf(t.state.Shares())
 	self := n.self()
 	network, err := t.state.NetworkOf(self, t.fresh)
 	if err != nil {
 		return nil, err
 	}
+	if err := pay(costOfLabel * network.Graph().Labels()); err != nil {
+		return nil, err
+	}
+	m := trust.MarginOf(t.state.Shares())
 	weights, err := t.weights(network, self)
 	if err != nil {
 		return nil, err

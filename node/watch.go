@@ -68,12 +68,17 @@ func ended(s *notaryv1.TransactionStatus) bool {
 		s.State == notaryv1.TransactionState_TRANSACTION_STATE_REJECTED
 }
 
-// logPage is how much of a log is read at once.
-const logPage = 256
+// logPage is how much of a log is read at once; acceptancesAtOnce how much of the log of finals for a client, each of which may be a
+// quarter of a megabyte, before it is paid for.
+const (
+	logPage           = 256
+	acceptancesAtOnce = 32
+)
 
 // WatchAcceptances yields every transaction that becomes final here, from a cursor on. A cursor is the
-// place in the log of finals after which to go on. Proofs carry the links from a known epoch on, as in Proof.
-func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs bool, known uint64) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
+// place in the log of finals after which to go on. Proofs carry the links from a known epoch on, as in Proof. pay is told
+// what was read for each, and of each proof.
+func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs bool, known uint64, pay func(bytes int) error) iter.Seq2[*notaryv1.WatchAcceptancesResponse, error] {
 	sh := n.sh
 	from, err := n.start(cursor) // now, not at the first pull: what becomes final in between is not missed
 	return func(yield func(*notaryv1.WatchAcceptancesResponse, error) bool) {
@@ -82,7 +87,7 @@ func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs b
 			return
 		}
 		n.follow(ctx, func() (bool, error) {
-			page, err := sh.store.FinalLog(from, logPage)
+			page, err := sh.store.FinalLog(from, acceptancesAtOnce)
 			if err != nil {
 				return false, err
 			}
@@ -95,18 +100,21 @@ func (n *Node) WatchAcceptances(ctx context.Context, cursor string, withProofs b
 						return false, err
 					}
 				}
+				if err := pay(e.Read + costOfProof(r.Proof)); err != nil {
+					return false, err
+				}
 				if !yield(r, nil) {
 					return false, errStopped
 				}
 				from = e.Seq + 1
 			}
-			return len(page) == logPage, nil
+			return len(page) == acceptancesAtOnce, nil
 		}, func(err error) { yield(nil, err) })
 	}
 }
 
-// WatchAddress yields every output of an address that is created or spent, from a cursor on.
-func (n *Node) WatchAddress(ctx context.Context, address, cursor string) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
+// WatchAddress yields every output of an address that is created or spent, from a cursor on. pay is told what was read for each.
+func (n *Node) WatchAddress(ctx context.Context, address, cursor string, pay func(bytes int) error) iter.Seq2[*notaryv1.WatchAddressResponse, error] {
 	sh := n.sh
 	addr, err := n.address(address)
 	from := store.CursorAfter(sh.store.LastSeq())
@@ -124,6 +132,9 @@ func (n *Node) WatchAddress(ctx context.Context, address, cursor string) iter.Se
 				return false, err
 			}
 			for _, e := range page {
+				if err := pay(costOfEvent + e.Read); err != nil {
+					return false, err
+				}
 				r := &notaryv1.WatchAddressResponse{
 					Cursor: strconv.FormatUint(e.Cursor+1, 10), TransactionId: e.Tx[:], Spent: e.Spent,
 					Output: unspent(e.Outpoint, e.Output, e.FinalMS),

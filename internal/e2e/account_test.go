@@ -57,13 +57,13 @@ func (v *notary) account(ctx context.Context) (lines []string) {
 		}
 		say("holds the chain of %s up to %d, under %s%s", brief(h.Key[:]), h.Height, brief(o.Header.Link[:]), ends)
 	}
-	contests, _, err := v.running.node.Contests(ctx, "", 100)
+	contests, _, err := v.running.node.Contests(ctx, "", 100, unpaid)
 	if err != nil {
 		say("contests: %v", err)
 	}
 	open := slices.DeleteFunc(contests, func(s *notaryv1.ContestSummary) bool { return s.Decided })
 	for _, s := range open[:min(len(open), 3)] {
-		c, err := v.running.node.Contest(ctx, domain.Hash(s.TransactionIds[0]))
+		c, err := v.running.node.Contest(ctx, domain.Hash(s.TransactionIds[0]), unpaid)
 		if err != nil {
 			say("contest of %s: %v", brief(s.TransactionIds[0]), err)
 			continue

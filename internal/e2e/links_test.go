@@ -32,7 +32,7 @@ func (v *notary) label(t *testing.T, of *notary, score int32) {
 // weight is that of a peer in the newest group that a node knows.
 func (v *notary) weight(t *testing.T, of *notary) uint64 {
 	t.Helper()
-	answer, err := v.running.node.Trust(t.Context(), domain.Hash{}, domain.Hash{})
+	answer, err := v.running.node.Trust(t.Context(), domain.Hash{}, domain.Hash{}, unpaid)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func TestJoinBySnapshot(t *testing.T) {
 				if s, err := v.submit(t, tx.Raw, waitFinal); err != nil || s.State != notaryv1.TransactionState_TRANSACTION_STATE_FINAL {
 					t.Errorf("submitted once more: %v, %v", s, err)
 				}
-				if _, err := v.running.node.Explain(t.Context(), tx.ID); err != nil {
+				if _, err := v.running.node.Explain(t.Context(), tx.ID, unpaid); err != nil {
 					t.Errorf("explained: %v", err)
 				}
 				if list, _, err := v.running.node.Finals(t.Context(), "", 100, func(int) bool { return true }); err != nil || len(list) == 0 {

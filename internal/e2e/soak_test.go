@@ -437,7 +437,7 @@ func (n *network) settled(t *testing.T) {
 	eventually(t, "nothing to be on its way", func() bool {
 		finals := n.up()[0].running.store.Counts().Finals
 		return !slices.ContainsFunc(n.up(), func(v *notary) bool {
-			stats, err := v.running.node.Stats(t.Context())
+			stats, err := v.running.node.Stats(t.Context(), unpaid)
 			return err != nil || stats.InFlight != 0 || stats.FinalTransactions != finals
 		})
 	})

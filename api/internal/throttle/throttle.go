@@ -1,5 +1,5 @@
-// Package throttle keeps clients from costing more than their share: a token bucket for each client,
-// and a count of what it has open.
+// Package throttle keeps clients from costing more than their share: two token buckets for each client, one for its calls, which are
+// refused when it is empty, and one for work that is paid for as it is done, which waits; and a count of what it has open.
 package throttle
 
 import (
@@ -45,7 +45,7 @@ func clientOf(ip netip.Addr) string {
 
 // Limits are those of one client.
 type Limits struct {
-	// PerSecond and Burst shape the token bucket.
+	// PerSecond and Burst shape both token buckets.
 	PerSecond float64
 	Burst     int
 	// Calls and Streams are how many calls of any kind, and how many streams, may be open.
@@ -76,9 +76,28 @@ type Table struct {
 }
 
 type client struct {
-	tokens         float64   // below zero: what it owes
-	at             time.Time // when tokens was right
+	calling        bucket // for calls
+	working        bucket // for work that waits
+	turn           chan struct{}
 	calls, streams int
+}
+
+type bucket struct {
+	tokens float64   // below zero: what is owed
+	at     time.Time // when tokens was right
+}
+
+// refill gives a bucket what has come since it was looked at last.
+func (b *bucket) refill(now time.Time, l *Limits) {
+	if d := now.Sub(b.at); d > 0 {
+		b.tokens = min(b.tokens+d.Seconds()*l.PerSecond, float64(l.Burst))
+	}
+	b.at = now
+}
+
+// full reports whether a bucket would be full if it were refilled.
+func (b *bucket) full(now time.Time, l *Limits) bool {
+	return b.tokens+now.Sub(b.at).Seconds()*l.PerSecond >= float64(l.Burst)
 }
 
 // New returns a table without clients. Now tells the time; its steps may be negative.
@@ -137,9 +156,40 @@ func (t *Table) Charge(name string, tokens float64) (left bool) {
 	if c == nil { // it was forgotten, and there is no room to remember what it owes
 		return false
 	}
-	t.refill(c)
-	c.tokens -= tokens
-	return c.tokens > 0
+	c.calling.refill(t.now(), &t.limits)
+	c.calling.tokens -= tokens
+	return c.calling.tokens > 0
+}
+
+// Work takes tokens for work of a client, out of the bucket that work alone takes from, and returns how long the client must wait until
+// nothing is owed for it.
+func (t *Table) Work(name string, tokens float64) (wait time.Duration) {
+	if name == Local {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.client(name)
+	if c == nil { // there is no room to remember what it owes
+		return busy
+	}
+	c.working.refill(t.now(), &t.limits)
+	c.working.tokens -= tokens
+	return max(0, time.Duration(-c.working.tokens/t.limits.PerSecond*float64(time.Second)))
+}
+
+// Turn is where a client with an open call takes its turn, by sending, at work that is paid for when it is done; it is given back by
+// receiving. Nil for who needs none.
+func (t *Table) Turn(name string) chan struct{} {
+	if name == Local {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[name]; c != nil {
+		return c.turn
+	}
+	return nil
 }
 
 func (t *Table) close(c *client, stream bool) {
@@ -151,23 +201,15 @@ func (t *Table) close(c *client, stream bool) {
 	}
 }
 
-// refill gives a bucket what has come since it was looked at last.
-func (t *Table) refill(c *client) {
-	now := t.now()
-	if d := now.Sub(c.at); d > 0 {
-		c.tokens = min(c.tokens+d.Seconds()*t.limits.PerSecond, float64(t.limits.Burst))
-	}
-	c.at = now
-}
-
 // take refills a bucket and takes one token out of it.
 func (t *Table) take(c *client) *Refusal {
-	t.refill(c)
-	if c.tokens >= 1 {
-		c.tokens--
+	b := &c.calling
+	b.refill(t.now(), &t.limits)
+	if b.tokens >= 1 {
+		b.tokens--
 		return nil
 	}
-	wait := time.Duration((1 - c.tokens) / t.limits.PerSecond * float64(time.Second))
+	wait := time.Duration((1 - b.tokens) / t.limits.PerSecond * float64(time.Second))
 	return &Refusal{"rate", max(wait, time.Millisecond)}
 }
 
@@ -180,7 +222,8 @@ func (t *Table) client(name string) *client {
 	if len(t.clients) >= t.limits.Clients && !t.sweep() {
 		return nil
 	}
-	c := &client{tokens: float64(t.limits.Burst), at: t.now()}
+	fresh := bucket{tokens: float64(t.limits.Burst), at: t.now()}
+	c := &client{calling: fresh, working: fresh, turn: make(chan struct{}, 1)}
 	t.clients[name] = c
 	return c
 }
@@ -195,8 +238,7 @@ func (t *Table) sweep() bool {
 	}
 	t.sweeps = now.Add(time.Second)
 	for name, c := range t.clients {
-		full := c.tokens+now.Sub(c.at).Seconds()*t.limits.PerSecond >= float64(t.limits.Burst)
-		if full && c.calls == 0 {
+		if c.calls == 0 && c.calling.full(now, &t.limits) && c.working.full(now, &t.limits) {
 			delete(t.clients, name)
 		}
 	}

@@ -194,6 +194,35 @@ func TestCharge(t *testing.T) {
 	}
 }
 
+// TestWork: work takes from a bucket of its own, may owe, and is told how long until it has paid; a client that owes is not forgotten.
+func TestWork(t *testing.T) {
+	c := &clock{time.Unix(1e9, 0)}
+	table := New(Limits{PerSecond: 2, Burst: 4, Calls: 1, Streams: 1, Clients: 1}, c.Now)
+	for i, want := range []time.Duration{0, 0, time.Second, 2500 * time.Millisecond} { // at three tokens each, but for the first
+		tokens := 3.0
+		if i == 0 {
+			tokens = 0
+		}
+		if got := table.Work("a", tokens); got != want {
+			t.Errorf("%d: %v, want %v", i, got, want)
+		}
+		if table.Take("a") != nil {
+			t.Errorf("%d: work takes the tokens of calls", i)
+		}
+	}
+	c.now = c.now.Add(2 * time.Second) // the calls are paid for, the work is not
+	if table.Work("b", 1) == 0 || table.Take("b") == nil {
+		t.Error("who owes was forgotten")
+	}
+	c.now = c.now.Add(4 * time.Second)
+	if wait := table.Work("b", 1); wait != 0 {
+		t.Errorf("after everything was paid: %v", wait)
+	}
+	if table.Work(Local, 1e9) != 0 || table.Turn(Local) != nil || table.Turn("b") == nil {
+		t.Error("turns")
+	}
+}
+
 func BenchmarkOpen(b *testing.B) {
 	table := New(Limits{PerSecond: 1e12, Burst: 1e9, Calls: 1e6, Streams: 1e6, Clients: 1024}, time.Now)
 	names := make([]string, 1000)
