@@ -173,7 +173,7 @@ func TestCloseWithConnectionsOpen(t *testing.T) {
 	unknown, known, unclaimed := inner.dial(), inner.dial(), inner.dial()
 	for held := 0; held < 3; time.Sleep(time.Millisecond) { // the last may be accepted and not looked at yet
 		s.mu.Lock()
-		held = s.open
+		held = len(s.unread)
 		s.mu.Unlock()
 	}
 	go known.Write([]byte("GET"))
