@@ -89,6 +89,21 @@ func TestFloodLeavesNothing(t *testing.T) {
 	}
 }
 
+// Who takes the place of another knows this node's votes on the outpoints that the two of them alone spend.
+func TestDisplacedLeaveVotes(t *testing.T) {
+	c := newTestContests(t, 0, equalGroup(t, 4), func(p *Params) { p.MaxRivals = 2 })
+	own := Record{Outpoint: outpoints(9)[0], State: observation.Pending, Tx: tx(7)} // of what has not come here yet
+	c.Step(Join{Tx: tx(1), Spends: outpoints(1), InWindow: true})
+	c.Step(Join{Tx: tx(3), Spends: outpoints(1, 9), InWindow: true, Own: []Record{own}})
+	out := c.Step(Join{Tx: tx(2), Spends: outpoints(1, 9), InWindow: true, Own: []Record{own}})
+	if gone := found[TooManyRivals](out); len(gone) != 1 || gone[0].Tx != tx(3) {
+		t.Fatalf("%+v", out)
+	}
+	if got := c.guard.Records(own.Outpoint); len(got) != 1 || got[0] != own {
+		t.Errorf("on what both spend this node has %+v, want %+v", got, own)
+	}
+}
+
 func TestFloodAdmitsTheFacilitatorsChoice(t *testing.T) {
 	g := equalGroup(t, 4)
 	c := newTestContests(t, 0, g, func(p *Params) { p.MaxRivals = 2 })

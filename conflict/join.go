@@ -52,9 +52,13 @@ func (c *Contests) enterWith(k *contest, r *Record) {
 // outpoint has its fill, else a member of the contest of its rivals.
 func (c *Contests) admit(in *Join) *contender {
 	t := &contender{id: in.Tx, spends: in.Spends, facilitators: in.Facilitators}
-	if in.Final == nil && !c.room(t, in) {
-		c.emit(TooManyRivals{t.id})
-		return nil
+	if in.Final == nil {
+		displaced, ok := c.room(t, in)
+		if !ok {
+			c.emit(TooManyRivals{t.id})
+			return nil
+		}
+		defer c.abandon(displaced) // not before the newcomer is at those outpoints that it spends as well
 	}
 	c.txs[t.id] = t
 	c.tally.Know(t.id, nil)
@@ -91,10 +95,9 @@ func (c *Contests) admit(in *Join) *contender {
 }
 
 // room reports whether every outpoint of a new contender has room for it, and makes room where it weighs more than
-// the lightest there.
-func (c *Contests) room(t *contender, in *Join) bool {
+// the lightest there, which are displaced.
+func (c *Contests) room(t *contender, in *Join) (displaced []*contender, ok bool) {
 	weight := weightOf(in.Votes)
-	var out []*contender
 	for _, o := range t.spends {
 		p := c.points[o]
 		if p == nil || p.final != nil || len(p.claimants) < c.params.MaxRivals {
@@ -106,16 +109,16 @@ func (c *Contests) room(t *contender, in *Join) bool {
 		}
 		light := c.lightest(p)
 		if light == nil || c.compareFlood(light, c.weight(light), t, weight) <= 0 {
-			return false
+			return nil, false
 		}
-		out = append(out, light)
+		displaced = append(displaced, light)
 	}
-	for _, light := range out {
+	for _, light := range displaced {
 		if light.contest != nil { // the same one may be the lightest at two outpoints
 			c.displace(light)
 		}
 	}
-	return true
+	return displaced, true
 }
 
 // compareFlood orders contenders for one outpoint: more weight first, then the lower id.
@@ -189,11 +192,17 @@ func (c *Contests) displace(t *contender) {
 	c.leave(k, []*contender{t})
 	c.tally.Forget(t.id)
 	delete(c.txs, t.id)
-	for _, p := range t.points {
-		c.vacate(p)
-	}
 	c.split(k)
 	c.emit(TooManyRivals{t.id})
+}
+
+// abandon forgets the outpoints that only those displaced spent.
+func (c *Contests) abandon(displaced []*contender) {
+	for _, t := range displaced {
+		for _, p := range t.points {
+			c.vacate(p)
+		}
+	}
 }
 
 func idsOf(ts []*contender) []domain.Hash {
