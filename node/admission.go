@@ -16,7 +16,8 @@ import (
 // beyond what others may fill. A large transaction takes several places, so that their bytes are bounded with their number.
 //
 // Of clients' transactions no more are on their way than the pace says. The next ones wait for a place in turns, each
-// client's after one of every other's, and not for long: where too many wait, one of the longest line is refused. What
+// client's after one of every other's, and not for long: where too many wait, one of the longest line is refused, and where
+// they want too many places, one of the line that wants the most. What
 // neighbours bring is not held back by that: they have it already, will vote on it, and this node would have to ask for
 // it later at a higher price. The way to relieve a network is to take less in at its doors.
 type admission struct {
@@ -86,15 +87,23 @@ func (a *admission) enter(o Origin, bytes int) (*guest, error) {
 		return nil, nil
 	}
 	w := a.lobby.join(o, places)
-	for int64(a.lobby.n) > a.pace.room() || a.lobby.places > a.most {
-		longest := a.lobby.longest()
-		a.lobby.drop(longest)
-		if longest == w {
+	defer a.pass() // the first may have given way
+	for {
+		var last *guest
+		switch {
+		case a.lobby.places > a.most:
+			last = a.lobby.last((*line).width)
+		case int64(a.lobby.n) > a.pace.room():
+			last = a.lobby.last((*line).length)
+		default:
+			return w, nil
+		}
+		a.lobby.drop(last)
+		if last == w {
 			return nil, overloaded(a.clients)
 		}
-		close(longest.told)
+		close(last.told)
 	}
-	return w, nil
 }
 
 // full says why nothing that an origin brings would be let in now; nil where there is room.
@@ -145,9 +154,10 @@ func (a *admission) wait(ctx context.Context, w *guest) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lobby.drop(w)
 	switch {
 	case !w.placed:
+		a.lobby.drop(w)
+		a.pass() // it may have stood before others for whom there is room
 		return overloaded(a.clients)
 	case a.draining:
 		a.give(w.origin, w.places, false)
@@ -163,6 +173,7 @@ func (a *admission) quit(w *guest) {
 	if w.line != nil {
 		a.lobby.drop(w)
 		close(w.told)
+		a.pass()
 	}
 }
 

@@ -304,3 +304,88 @@ func TestLargeWaitForSeveralPlaces(t *testing.T) {
 		}
 	})
 }
+
+// TestOthersGoOnWhereALargeOneGivesUp: who waits behind one that has no room has its place as soon as that waits no more,
+// whether its patience ends, who brought it leaves, or it gives way to others.
+func TestOthersGoOnWhereALargeOneGivesUp(t *testing.T) {
+	const most, large = 320, 16 * placeBytes
+	for name, end := range map[string]func(a *admission, w *guest){
+		"its patience ends": func(a *admission, w *guest) {
+			if a.wait(context.Background(), w) == nil {
+				t.Error("a large one has found room")
+			}
+		},
+		"who brought it leaves": func(a *admission, w *guest) { a.quit(w) },
+		"it gives way": func(a *admission, w *guest) {
+			a.pace.mean = a.pace.wanted() / 2 // two may wait
+			if _, err := a.enter(Origin{kind: fromAPI, name: "third"}, 0); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAdmission(most, 10*time.Millisecond)
+			client := func(name string) Origin { return Origin{kind: fromAPI, name: name} }
+			a.pace.limit = 1
+			if err := a.admit(impatient(), client("first"), 0); err != nil {
+				t.Fatal(err)
+			}
+			w, err := a.enter(client("large"), large)
+			if w == nil {
+				t.Fatal(err)
+			}
+			for a.places < most-1 { // meanwhile others fill the room
+				if err := a.admit(impatient(), Origin{kind: fromPull, name: "pull"}, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			small, err := a.enter(client("small"), 0)
+			if small == nil {
+				t.Fatal(err)
+			}
+			a.leave(client("first"), 0, false)
+			if w.placed || small.placed {
+				t.Fatal("there is no room for the large one, which is first")
+			}
+			end(a, w)
+			if !small.placed {
+				t.Errorf("no place, with %d of %d taken", a.places, most)
+			}
+		})
+	}
+}
+
+// TestWideLinesGiveWay: where too many places are waited for, who wants the most of them gives way, and not who waits with more
+// that are small.
+func TestWideLinesGiveWay(t *testing.T) {
+	const most, large = 320, 16 * placeBytes
+	a := newAdmission(most, time.Second)
+	client := func(name string) Origin { return Origin{kind: fromAPI, name: name} }
+	if err := a.admit(impatient(), client("first"), 0); err != nil {
+		t.Fatal(err)
+	}
+	a.pace.limit = 1
+	a.pace.mean = time.Nanosecond // more may wait than come here
+	var small []*guest
+	enter := func(name string, bytes int) *guest {
+		w, err := a.enter(client(name), bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	for range 3 {
+		small = append(small, enter("small", 0))
+	}
+	for i := range 2 * most / int(a.placesOf(large)) {
+		_, _ = a.enter(client(fmt.Sprint(i%10)), large)
+	}
+	for _, w := range small {
+		if w.line == nil {
+			t.Fatalf("who wants %d places of %d gives way", len(small), most)
+		}
+	}
+	if a.lobby.places > most || a.lobby.places < most*3/4 {
+		t.Errorf("%d places of %d are waited for", a.lobby.places, most)
+	}
+}

@@ -1,6 +1,9 @@
 package node
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // lobby is where clients wait for a place: in turns, one of each origin after the other (fair queueing, Nagle 1987), so
 // that whoever sends one transaction waits for one of everybody else, not for all that a flood has sent. It is not for
@@ -13,7 +16,16 @@ type lobby struct {
 }
 
 // line is those of one origin, who came first first.
-type line struct{ who []*guest }
+type line struct {
+	who    []*guest
+	places int64 // that they want
+}
+
+// length is how many stand in a line.
+func (l *line) length() int64 { return int64(len(l.who)) }
+
+// width is how many places they want.
+func (l *line) width() int64 { return l.places }
 
 // guest waits for a place.
 type guest struct {
@@ -36,6 +48,7 @@ func (b *lobby) join(o Origin, places int64) *guest {
 	}
 	w := &guest{origin: o, places: places, line: l, told: make(chan struct{})}
 	l.who = append(l.who, w)
+	l.places += places
 	b.n++
 	b.places += places
 	return w
@@ -56,9 +69,10 @@ func (b *lobby) turn() {
 	b.drop(l.who[0])
 }
 
-// longest is the newest of the longest line: who gives way when too many wait (Suter et al. 1998). Somebody must wait.
-func (b *lobby) longest() *guest {
-	l := slices.MaxFunc(b.order, func(x, y *line) int { return len(x.who) - len(y.who) })
+// last is the newest of the line that has the most of something: who gives way when too many wait, or want too many places
+// (Suter et al. 1998). Somebody must wait.
+func (b *lobby) last(of func(*line) int64) *guest {
+	l := slices.MaxFunc(b.order, func(x, y *line) int { return cmp.Compare(of(x), of(y)) })
 	return l.who[len(l.who)-1]
 }
 
@@ -71,6 +85,7 @@ func (b *lobby) drop(w *guest) {
 	w.line = nil
 	b.n--
 	b.places -= w.places
+	l.places -= w.places
 	i := len(l.who) - 1 // who gives way is the newest, and turn finds the first at once
 	if l.who[i] != w {
 		i = slices.Index(l.who, w)
