@@ -122,6 +122,7 @@ func (n *Node) Observations(ctx context.Context, key domain.PublicKey, token str
 	if err != nil {
 		return nil, "", err
 	}
+	more := true
 	for _, head := range n.heads(key) {
 		top := head.Height
 		if at != nil {
@@ -132,7 +133,7 @@ func (n *Node) Observations(ctx context.Context, key domain.PublicKey, token str
 				top = min(top, at[1])
 			}
 		}
-		chain, more := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}, true
+		chain := observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch}
 		for ; top > 0; top-- {
 			if len(out) == limit || !more {
 				return out, pageToken(uint64(head.SigningEpoch), top), nil

@@ -103,3 +103,26 @@ func TestBalanceIsReadForSomebody(t *testing.T) {
 		t.Errorf("after who asked has gone: %v, %v", sums, err)
 	}
 }
+
+// TestPageEndsWithAChain: a page of observations that is full where a signing epoch of the key begins does not go on in the one before.
+func TestPageEndsWithAChain(t *testing.T) {
+	v := newVillageFor(t, 1, 1, nil)
+	v.still = true
+	node := v.start(0)
+	const epochs = 3
+	s := kit.Signer{Key: kit.Key(77)}
+	for epoch := range uint32(epochs) {
+		s.Head = observation.Head{Key: s.Key.Public(), SigningEpoch: epoch + 1}
+		if err := node.sh.store.SaveObservations([]*observation.Observation{s.Observe(v.genesis.Group, kit.StartMS)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := ""
+	for page := range epochs {
+		list, next, err := node.Observations(t.Context(), s.Key.Public(), token, 10, func(int) bool { return false })
+		if err != nil || len(list) != 1 || list[0].SigningEpoch != uint32(epochs-page) || (next == "") != (page == epochs-1) {
+			t.Fatalf("page %d: %v, then %q: %v", page, list, next, err)
+		}
+		token = next
+	}
+}
