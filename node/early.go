@@ -44,7 +44,7 @@ func (e *early) keep(o *observation.Observation, now time.Time) (first bool) {
 	defer e.mu.Unlock()
 	first, e.seen = !e.seen && e.n == 0, true
 	if e.n < earlyMost && len(e.kept[chain]) < earlyOfOne && e.bytes+len(o.Raw) <= earlyBytes {
-		e.kept[chain] = append(e.kept[chain], foreseen{o, now})
+		e.kept[chain] = append(e.kept[chain], foreseen{o.Own(), now})
 		e.n++
 		e.bytes += len(o.Raw)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -50,6 +51,24 @@ func TestEarlyIsBounded(t *testing.T) {
 	}
 	if !e.behind(now.Add(earlyPatience)) || e.behind(now.Add(earlyPatience+time.Second)) || e.waiting() || e.bytes != 0 {
 		t.Errorf("%d wait after all patience", e.n)
+	}
+}
+
+// TestEarlyKeepsNoMessages: what waits for its link does not keep the message that it came in, of which it may be a small part.
+func TestEarlyKeepsNoMessages(t *testing.T) {
+	net := kit.New("early", kit.Equal(4)...)
+	e := newEarly()
+	sent := []*observation.Observation{beyond(net.Signers[0], net, 2), beyond(net.Signers[0], net, 10_000)}
+	message := observation.EncodeRuns(sent)[0]
+	list, err := observation.DecodeRun(message, observation.Rules{Network: net.Genesis.ID})
+	if err != nil || len(list) != len(sent) {
+		t.Fatalf("%d observations: %v", len(list), err)
+	}
+	e.keep(list[0], time.Now())
+	clear(message)
+	kept := e.take(net.Group.Link())
+	if len(kept) != 1 || !bytes.Equal(kept[0].Raw, sent[0].Raw) || kept[0].Leaf(1) != sent[0].Leaf(1) || kept[0].Hash != sent[0].Hash {
+		t.Error("it is kept in the bytes of its message")
 	}
 }
 

@@ -1,6 +1,7 @@
 package observation
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 
@@ -103,6 +104,18 @@ func Decode(raw []byte, r Rules) (*Observation, error) {
 	}
 	o.Hash = domain.Sum(domain.TagObservation, header)
 	return o, nil
+}
+
+// Own is the observation with bytes of its own. What is decoded lies in the message that it came in, and keeps all of that.
+func (o *Observation) Own() *Observation {
+	own := *o
+	own.Raw = bytes.Clone(o.Raw)
+	for f := range canonical.Fields(own.Raw) {
+		if f.Number == 3 {
+			own.Leaves = f.Bytes
+		}
+	}
+	return &own
 }
 
 func (o *Observation) checkLeaves(most uint32) error {
