@@ -433,7 +433,7 @@ func (n *Net) inspect(scores map[peer.ID]float64) {
 func (n *Net) connected(_ network.Network, c network.Conn) {
 	n.gate.open.Add(1)
 	n.countPeers()
-	if first := n.present.enter(c.RemotePeer()); !first {
+	if first := n.present.enter(c); !first {
 		return
 	}
 	if key, ok := NodeKey(c.RemotePeer()); ok {
@@ -444,7 +444,7 @@ func (n *Net) connected(_ network.Network, c network.Conn) {
 func (n *Net) disconnected(_ network.Network, c network.Conn) {
 	n.gate.open.Add(-1)
 	n.countPeers()
-	n.present.leave(c.RemotePeer())
+	n.present.leave(c)
 	if n.host.Network().Connectedness(c.RemotePeer()) != network.Connected {
 		n.keeper.disconnected(c.RemotePeer())
 	}

@@ -1,34 +1,43 @@
 package gossip
 
 import (
+	"slices"
 	"sync"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// present counts the connections of each peer, as the host reports them one by one. How many the host has by the time that it reports one
-// says nothing of that: two that dial each other at once have two at both reports.
+// present knows the connections of each peer, as the host reports them one by one. How many the host has by the time that it reports one
+// says nothing of that: two that dial each other at once have two at both reports. That one is closed may be reported after the next one
+// has come: it counts no more as soon as it is.
 type present struct {
 	mu    sync.Mutex
-	conns map[peer.ID]int
+	conns map[peer.ID][]network.Conn
 }
 
-// enter counts a connection more, and reports whether it is the first of a peer.
-func (p *present) enter(id peer.ID) bool {
+// enter takes in a connection, and reports whether it is the only open one of its peer.
+func (p *present) enter(c network.Conn) (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conns == nil {
-		p.conns = make(map[peer.ID]int)
+		p.conns = make(map[peer.ID][]network.Conn)
 	}
-	p.conns[id]++
-	return p.conns[id] == 1
+	id := c.RemotePeer()
+	first = !slices.ContainsFunc(p.conns[id], func(o network.Conn) bool { return !o.IsClosed() })
+	p.conns[id] = append(p.conns[id], c)
+	return first
 }
 
-// leave counts one less.
-func (p *present) leave(id peer.ID) {
+// leave forgets one that has been closed.
+func (p *present) leave(c network.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.conns[id]--; p.conns[id] <= 0 {
+	id := c.RemotePeer()
+	left := slices.DeleteFunc(p.conns[id], func(o network.Conn) bool { return o == c })
+	if len(left) == 0 {
 		delete(p.conns, id)
+		return
 	}
+	p.conns[id] = left
 }

@@ -13,16 +13,17 @@ import (
 type reported struct {
 	network.Conn
 	remote peer.ID
+	closed bool
 }
 
-func (r reported) RemotePeer() peer.ID { return r.remote }
+func (r *reported) RemotePeer() peer.ID { return r.remote }
+func (r *reported) IsClosed() bool      { return r.closed }
 
 // TestArrivalsOfTwoConnections: a peer arrives with its first connection and again once it has had none, also where two that dialled each other at once
-// had two connections when the first of them was reported.
+// had two connections when the first of them was reported, and where that the last one is closed is reported after the next one has come.
 func TestArrivalsOfTwoConnections(t *testing.T) {
 	nets := meshOf(t, 1, accepting, nil)
 	n, key := nets[0], domain.NewPrivateKey([32]byte{9}).Public()
-	c := reported{remote: PeerID(key)}
 	arrived := func() (count int) {
 		for {
 			select {
@@ -36,13 +37,24 @@ func TestArrivalsOfTwoConnections(t *testing.T) {
 			}
 		}
 	}
-	for _, step := range []struct {
-		do   func(network.Network, network.Conn)
+	var conns [6]*reported
+	for i := range conns {
+		conns[i] = &reported{remote: PeerID(key)}
+	}
+	comes := func(i int) { n.connected(n.host.Network(), conns[i]) }
+	closes := func(i int) { conns[i].closed = true }
+	goes := func(i int) { closes(i); n.disconnected(n.host.Network(), conns[i]) }
+	for i, step := range []struct {
+		do   func(int)
+		conn int
 		want int
-	}{{n.connected, 1}, {n.connected, 0}, {n.disconnected, 0}, {n.connected, 0}, {n.disconnected, 0}, {n.disconnected, 0}, {n.connected, 1}, {n.disconnected, 0}} {
-		step.do(n.host.Network(), c)
+	}{
+		{comes, 0, 1}, {comes, 1, 0}, {goes, 0, 0}, {comes, 2, 0}, {goes, 1, 0}, {goes, 2, 0},
+		{comes, 3, 1}, {closes, 3, 0}, {comes, 4, 1}, {goes, 3, 0}, {comes, 5, 0}, {goes, 5, 0}, {goes, 4, 0},
+	} {
+		step.do(step.conn)
 		if got := arrived(); got != step.want {
-			t.Fatalf("%d arrivals, want %d", got, step.want)
+			t.Fatalf("step %d: %d arrivals, want %d", i, got, step.want)
 		}
 	}
 	if len(n.present.conns) != 0 {
