@@ -32,6 +32,8 @@ type Client struct {
 	now     func() time.Time
 	genesis *group.Genesis
 	known   known
+	// maxCoins is among how many coins a payment chooses at the most.
+	maxCoins int
 }
 
 // Option changes how Dial connects and what it expects.
@@ -92,7 +94,7 @@ func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", target, err)
 	}
-	c := &Client{conn: conn, api: notaryv1.NewNotaryServiceClient(conn), retry: o.retry, now: o.now, known: known{memory: o.memory}}
+	c := &Client{conn: conn, api: notaryv1.NewNotaryServiceClient(conn), retry: o.retry, now: o.now, known: known{memory: o.memory}, maxCoins: maxCoins}
 	if err := c.meet(ctx, o.network); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", target, err), conn.Close())
 	}

@@ -29,15 +29,23 @@ type Coin struct {
 func (c *Coin) Spendable(nowMS uint64) bool {
 	o := &c.Output
 	open := nowMS >= o.NotBeforeMS && nowMS >= c.FinalMS && nowMS-c.FinalMS >= o.MinAgeMS
-	money := o.Kind == notaryv1.OutputKind_OUTPUT_KIND_PAYMENT || o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE
-	return open && money && o.Amount > 0 && o.Counterparty.IsZero()
+	return open && c.money() && o.Counterparty.IsZero()
+}
+
+// money reports whether a coin is worth something, rather than a record.
+func (c *Coin) money() bool {
+	o := &c.Output
+	kind := o.Kind == notaryv1.OutputKind_OUTPUT_KIND_PAYMENT || o.Kind == notaryv1.OutputKind_OUTPUT_KIND_FEE
+	return kind && o.Amount > 0
 }
 
 // Bounds on what is kept of a list of outputs, which a node may make as long as it likes, and others do with
 // small payments.
 const (
-	// maxCoins is among how many coins a payment chooses: those listed first.
+	// maxCoins is among how many coins a payment chooses at the most.
 	maxCoins = 1 << 18
+	// maxSeen is after how many outputs a payment looks no further.
+	maxSeen = 1 << 24
 	// maxListed bounds a whole list in bytes, each output counting its data and coinBytes.
 	maxListed = 64 << 20
 	coinBytes = 256
@@ -64,19 +72,54 @@ func (c *Client) Coins(ctx context.Context, address utxo.Address) ([]Coin, error
 	return coins, nil
 }
 
-// funds are the outputs of an address to pay from, without their data.
-func (c *Client) funds(ctx context.Context, address utxo.Address) ([]Coin, error) {
+// funds are the outputs of an address that may pay what is needed, without their data. Of records, and of products
+// that are not needed, there may be any number between them. Where they are maxCoins, and enough says that these do
+// not do, the half goes that is worth least: coins that cannot be spent now, and small ones.
+func (c *Client) funds(ctx context.Context, address utxo.Address, list []need, nowMS uint64, enough func([]Coin) bool) ([]Coin, error) {
 	var coins []Coin
+	seen := 0
 	for coin, err := range c.listed(ctx, address) {
 		if err != nil {
 			return nil, err
 		}
-		coin.Output.Data = nil
-		if coins = append(coins, coin); len(coins) == maxCoins {
+		if seen++; seen > maxSeen {
 			break
 		}
+		o := &coin.Output
+		if !coin.money() || !slices.ContainsFunc(list, func(n need) bool { return n.product == o.Product }) {
+			continue
+		}
+		o.Data = nil
+		if coins = append(coins, coin); len(coins) < c.maxCoins {
+			continue
+		}
+		if enough(coins) {
+			break
+		}
+		coins = worthMost(coins, list, nowMS, c.maxCoins/2)
 	}
 	return coins, nil
+}
+
+// worthMost are so many of some coins that are worth most, shared between the products that are needed.
+func worthMost(coins []Coin, list []need, nowMS uint64, most int) []Coin {
+	slices.SortFunc(coins, func(a, b Coin) int {
+		switch x, y := a.Spendable(nowMS), b.Spendable(nowMS); {
+		case x && !y:
+			return -1
+		case y && !x:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.Output.Amount, a.Output.Amount), a.Outpoint.Compare(b.Outpoint))
+	})
+	left := make(map[utxo.Product]int)
+	for _, n := range list {
+		left[n.product] = most / len(list)
+	}
+	return slices.DeleteFunc(coins, func(c Coin) bool {
+		left[c.Output.Product]--
+		return left[c.Output.Product] < 0
+	})
 }
 
 // listed yields the live outputs of an address page by page; an error is the last.

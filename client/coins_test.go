@@ -1,12 +1,19 @@
 package client
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
 	"pgregory.net/rapid"
 
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -149,5 +156,51 @@ func TestChooseSaysWhatIsMissing(t *testing.T) {
 	_, err = a.choose(coins(dust...), []need{{amount: maxSelected + 1}}, 1000)
 	if !errors.As(err, &short) || *short != (FundsError{Need: maxSelected + 1, Have: maxSelected, Scattered: 2}) {
 		t.Errorf("dust: %+v", err)
+	}
+}
+
+// pages is a node that lists outputs page by page.
+type pages struct {
+	notaryv1.NotaryServiceClient
+	list [][]*notaryv1.UnspentOutput
+}
+
+func (p pages) ListUnspent(_ context.Context, req *notaryv1.ListUnspentRequest, _ ...grpc.CallOption) (*notaryv1.ListUnspentResponse, error) {
+	at := len(req.GetPageToken())
+	r := &notaryv1.ListUnspentResponse{Outputs: p.list[at]}
+	if at+1 < len(p.list) {
+		r.NextPageToken = strings.Repeat("x", at+1)
+	}
+	return r, nil
+}
+
+// The money of an address is found behind whatever lies there beside it: whoever stamps has a record for each stamp, and anybody may
+// send small coins.
+func TestMoneyBehindManyOutputs(t *testing.T) {
+	const most = 400
+	account := NewAccount(domain.NewPrivateKey([32]byte{1}))
+	output := func(tx byte) *notaryv1.UnspentOutput {
+		return &notaryv1.UnspentOutput{
+			Outpoint: &notaryv1.Outpoint{Transaction: bytes.Repeat([]byte{tx}, 32)},
+			Output:   &notaryv1.Output{Kind: notaryv1.OutputKind_OUTPUT_KIND_PAYMENT, Address: account.Address[:], Amount: 1000},
+		}
+	}
+	records, others, dust, locked := output(1), output(2), output(3), output(4)
+	records.Output.Kind, records.Output.Amount = notaryv1.OutputKind_OUTPUT_KIND_DATA, 0
+	others.Output.Product = bytes.Repeat([]byte{1}, 32)
+	dust.Output.Amount = 1
+	locked.Output.NotBeforeMs = 1 << 62
+	for name, beside := range map[string][]*notaryv1.UnspentOutput{"of no use": {records, others}, "of little use": {dust, locked}} {
+		list := pages{list: [][]*notaryv1.UnspentOutput{slices.Repeat(beside, 5*most), {output(9)}}}
+		c := &Client{api: list, retry: DefaultRetry, now: time.Now, genesis: &group.Genesis{ID: domain.Hash{5}}, maxCoins: most}
+		tx, err := c.BuildPayments(t.Context(), account, Terms{}, Payment{To: account.Address, Amount: 900})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if tx.Spends()[0].Tx != domain.Hash(bytes.Repeat([]byte{9}, 32)) {
+			t.Errorf("%s: spends %s", name, tx.Spends()[0])
+		}
+		account.Release(tx.Spends()...)
 	}
 }

@@ -132,14 +132,20 @@ var issued = func() (p utxo.Product) {
 
 // build chooses coins for the outputs and signs.
 func (c *Client) build(ctx context.Context, from *Account, terms Terms, outputs []utxo.Output) (*Transaction, error) {
-	coins, err := c.funds(ctx, from.Address)
+	list, begun := needs(outputs, terms.Fee), uint64(c.now().UnixMilli())
+	coins, err := c.funds(ctx, from.Address, list, begun, func(coins []Coin) bool {
+		from.mu.Lock()
+		defer from.mu.Unlock()
+		_, err := from.choose(coins, list, begun)
+		return err == nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	now := c.now()
 	from.mu.Lock()
 	defer from.mu.Unlock()
-	chosen, err := from.choose(coins, needs(outputs, terms.Fee), uint64(now.UnixMilli()))
+	chosen, err := from.choose(coins, list, uint64(now.UnixMilli()))
 	if err != nil {
 		return nil, err
 	}
