@@ -179,9 +179,13 @@ func (n *Net) roundTrip(ctx context.Context, p pull, key domain.PublicKey, reque
 	response, err := exchangeOn(s, p, request)
 	if err != nil {
 		s.Reset()
+		if ctx.Err() != nil { // it may serve what is not waited for, and counts that
+			spend(n.answers.of(key, time.Now()), int(n.sizes[p].Load()))
+		}
 		return nil, err
 	}
 	s.Close()
+	n.sizes[p].Store(int64(len(response)))
 	spend(n.answers.of(key, time.Now()), len(response))
 	return response, nil
 }

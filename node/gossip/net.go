@@ -51,7 +51,8 @@ type Net struct {
 
 	asking, serving *slots
 	budgets         *budgets
-	answers         *budgets // what this node may ask for
+	answers         *budgets               // what this node may ask for
+	sizes           [numPulls]atomic.Int64 // of the last answer that came, in bytes: about what one was that was not waited for
 	hintsIn         *budgets
 	hintsOut        *budgets
 	arrivals        chan domain.PublicKey
