@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/notarynet/notaryd/api"
+	apiclient "github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/node"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -259,4 +262,44 @@ func ids(txs []*utxo.Tx) []domain.Hash {
 		out[i] = tx.ID
 	}
 	return out
+}
+
+// TestDeathIsProven: what a node refuses since a rival is final, submitted after it or while both are on their way, a client
+// finds proven to be dead; and what is refused for another reason, it does not.
+func TestDeathIsProven(t *testing.T) {
+	n := start(t, 4, setup{api: func(c *api.Config) { c.Limits.CallsPerSecond, c.Limits.CallBurst = 1e5, 1e5 }})
+	v := n.nodes[1]
+	c, err := apiclient.Dial(t.Context(), v.running.conn.Target(), apiclient.WithGenesis(n.genesis))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	paid := n.pay(bob, 0, 0)
+	n.nodes[0].mustSubmit(t, paid, waitFinal)
+	n.allFinal(t, paid)
+	late := n.pay(carol, 1, 0)
+	_, err = c.SubmitFinal(t.Context(), &apiclient.Transaction{Tx: late})
+	var dead *apiclient.DeadError
+	if !errors.As(err, &dead) || dead.Rival != paid.ID || dead.Shared != n.coin(0) || dead.Proof == nil {
+		t.Errorf("submitted after its rival was final: %v", err)
+	}
+
+	ann, ben := n.pay(bob, 2, 1), n.pay(carol, 3, 1)
+	n.nodes[0].mustSubmit(t, ann, waitNone)
+	_, err = c.SubmitFinal(t.Context(), &apiclient.Transaction{Tx: ben})
+	switch winner := n.winner(t, ann, ben); {
+	case winner.ID == ben.ID:
+		if err != nil {
+			t.Errorf("the winner: %v", err)
+		}
+	case !errors.As(err, &dead) || dead.Rival != ann.ID || dead.Shared != n.coin(1):
+		t.Errorf("the loser of two that were on their way: %v", err)
+	}
+
+	closed := n.sign(n.spend(n.coin(2)).Pay(addressOf(bob), utxo.Product{}, coinValue).Window(0, nowMS()-1), alice)
+	_, err = c.SubmitFinal(t.Context(), &apiclient.Transaction{Tx: closed})
+	var unproven *apiclient.UnprovenError
+	if !apiclient.Refused(err) || apiclient.Dead(err) || !errors.As(err, &unproven) {
+		t.Errorf("its window is closed by the node's clock: %v", err)
+	}
 }
