@@ -14,6 +14,7 @@ import (
 
 	"github.com/notarynet/notaryd/client/clienttest"
 	"github.com/notarynet/notaryd/client/wallet"
+	"github.com/notarynet/notaryd/internal/bubble"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
@@ -324,23 +325,25 @@ func TestOutputLost(t *testing.T) {
 	}
 }
 
-// Another program holds the wallet, or the faucet: wait for it, but not for ever.
+// Another program holds the wallet, or the faucet: wait for it, but not for ever. By the fake clock nothing but the lock takes time.
 func TestBusy(t *testing.T) {
-	w := newWorld(t).withWallet()
-	for path, args := range map[string][]string{
-		"home/pending/main.lock": {"send", w.bob(), "1", "--timeout", "1s"},
-		"faucet.key.lock":        {"faucet", "--timeout", "1s"},
-	} {
-		unlock, err := wallet.LockFile(t.Context(), filepath.Join(w.dir, path))
-		if err != nil {
-			t.Fatal(err)
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t).withWallet()
+		for path, args := range map[string][]string{
+			"home/pending/main.lock": {"send", w.bob(), "1", "--timeout", "100ms"},
+			"faucet.key.lock":        {"faucet", "--timeout", "100ms"},
+		} {
+			unlock, err := wallet.LockFile(t.Context(), filepath.Join(w.dir, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.refused(exitWallet, "BUSY", args...)
+			if err := unlock(); err != nil {
+				t.Fatal(err)
+			}
+			w.want(exitOK, args[:len(args)-2]...)
 		}
-		w.refused(exitWallet, "BUSY", args...)
-		if err := unlock(); err != nil {
-			t.Fatal(err)
-		}
-		w.want(exitOK, args[:len(args)-2]...)
-	}
+	})
 }
 
 func TestFaucetOfAnotherNetwork(t *testing.T) {

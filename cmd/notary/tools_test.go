@@ -17,6 +17,7 @@ import (
 
 	"github.com/notarynet/notaryd/client"
 	"github.com/notarynet/notaryd/client/clienttest"
+	"github.com/notarynet/notaryd/internal/bubble"
 	"github.com/notarynet/notaryd/internal/load"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/group"
@@ -77,22 +78,23 @@ func TestBenchRate(t *testing.T) {
 	}
 }
 
-// Transfers of a closed loop spend what earlier ones made, many times over.
+// Transfers of a closed loop spend what earlier ones made, many times over. By the fake clock only answers take time.
 func TestBenchMax(t *testing.T) {
-	w := newWorld(t).withWallet()
-	w.around.now = time.Now
-	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
-	var got maxView
-	if err := json.Unmarshal([]byte(w.want(exitOK, "bench", "--max", "--window", "4", "--duration", "100ms", "--json")), &got); err != nil {
-		t.Fatal(err)
-	}
-	if got.N != got.Submitted || got.N <= 4*coinsPerPlace || got.Failed != 0 || got.Window != 4 || got.Stages.Pending.N == 0 {
-		t.Errorf("%+v", got)
-	}
-	// A coin and 16 of it: no more are needed.
-	if n := w.net.Calls("SubmitTransaction"); n != 2 {
-		t.Errorf("%d preparing transactions, want 2", n)
-	}
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t).withWallet().ticking()
+		w.around.dial = append(w.around.dial, client.WithDialOptions(grpc.WithStreamInterceptor(slow(time.Millisecond))))
+		var got maxView
+		if err := json.Unmarshal([]byte(w.want(exitOK, "bench", "--max", "--window", "4", "--duration", "100ms", "--json")), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.N != got.Submitted || got.N <= 4*coinsPerPlace || got.Failed != 0 || got.Window != 4 || got.Stages.Pending.N == 0 {
+			t.Errorf("%+v", got)
+		}
+		// A coin and 16 of it: no more are needed.
+		if n := w.net.Calls("SubmitTransaction"); n != 2 {
+			t.Errorf("%d preparing transactions, want 2", n)
+		}
+	})
 }
 
 // What a load came to is said in full, also where it went badly.
@@ -120,20 +122,38 @@ the 10 transfers signed beforehand ran out before the time was over
 	}
 }
 
-// What is known when a load ends before its time is printed, and why it did.
+// What is known when a load ends before its time is printed, and why it did. By the fake clock, time is over when nothing moves.
 func TestBenchEndsEarly(t *testing.T) {
-	w := newWorld(t).withWallet()
-	w.around.now = time.Now
-	w.net.SetNow(func() uint64 { return uint64(time.Now().UnixMilli()) })
-	w.around.dial = append(w.around.dial, client.WithDialOptions(grpc.WithStreamInterceptor(stuck(w))))
-	for _, args := range [][]string{{"--rate", "100"}, {"--max", "--window", "4"}} {
-		args = append([]string{"bench", "--duration", "50ms", "--timeout", "700ms", "--streams", "1"}, args...)
-		code, stdout, stderr := w.run(args...)
-		if code != exitOpen || !strings.Contains(stdout, "transfers final") || !strings.Contains(stderr, "[WAIT_EXPIRED]") {
-			t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t).withWallet().ticking()
+		w.around.dial = append(w.around.dial, client.WithDialOptions(grpc.WithStreamInterceptor(stuck(w))))
+		for _, args := range [][]string{{"--rate", "100"}, {"--max", "--window", "4"}} {
+			args = append([]string{"bench", "--duration", "50ms", "--timeout", "700ms", "--streams", "1"}, args...)
+			code, stdout, stderr := w.run(args...)
+			if code != exitOpen || !strings.Contains(stdout, "transfers final") || !strings.Contains(stderr, "[WAIT_EXPIRED]") {
+				t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
+			}
+			w.net.Set(clienttest.Faults{})
 		}
-		w.net.Set(clienttest.Faults{})
+	})
+}
+
+// slow is a node whose answers on streams take a while each.
+func slow(each time.Duration) grpc.StreamClientInterceptor {
+	return func(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := open(ctx, d, c, method, opts...)
+		return &slowStream{s, each}, err
 	}
+}
+
+type slowStream struct {
+	grpc.ClientStream
+	each time.Duration
+}
+
+func (s *slowStream) RecvMsg(m any) error {
+	time.Sleep(s.each)
+	return s.ClientStream.RecvMsg(m)
 }
 
 // stuck lets nothing become final from the first stream of submissions on.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/notarynet/notaryd/client/clienttest"
+	"github.com/notarynet/notaryd/internal/bubble"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -92,23 +93,25 @@ func TestStampTranscript(t *testing.T) {
 	w.golden("stamp")
 }
 
-// The levels of --wait, and how a payment that hangs is taken up again.
+// The levels of --wait, and how a payment that hangs is taken up again. By the fake clock, time is over when it hangs and not before.
 func TestWaitTranscript(t *testing.T) {
-	w := newWorld(t).withWallet()
-	none := w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json")
-	w.want(exitOK, "tx", "pending")
-	w.want(exitOK, "tx", "watch", idOf(t, none))
-	w.want(exitOK, "send", w.bob(), "1", "--wait", "pending")
-	w.want(exitOK, "tx", "pending", "--json")
-	w.net.Set(clienttest.Faults{Stuck: true})
-	w.refused(exitOpen, "WAIT_EXPIRED", "send", w.bob(), "40", "--timeout", "1s")
-	list := w.want(exitOK, "tx", "pending")
-	w.refused(exitFunds, "INSUFFICIENT_FUNDS", "send", w.bob(), "40")
-	w.net.Set(clienttest.Faults{})
-	stuck := strings.Fields(strings.Split(list, "\n")[len(strings.Split(strings.TrimSpace(list), "\n"))-1])[0]
-	w.want(exitOK, "tx", "resubmit", stuck)
-	w.want(exitOK, "tx", "resubmit", idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "accepted", "--json")), "-o", "p.notary", "--json")
-	w.golden("wait")
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t).withWallet()
+		none := w.want(exitOK, "send", w.bob(), "1", "--wait", "none", "--json")
+		w.want(exitOK, "tx", "pending")
+		w.want(exitOK, "tx", "watch", idOf(t, none))
+		w.want(exitOK, "send", w.bob(), "1", "--wait", "pending")
+		w.want(exitOK, "tx", "pending", "--json")
+		w.net.Set(clienttest.Faults{Stuck: true})
+		w.refused(exitOpen, "WAIT_EXPIRED", "send", w.bob(), "40", "--timeout", "1s")
+		list := w.want(exitOK, "tx", "pending")
+		w.refused(exitFunds, "INSUFFICIENT_FUNDS", "send", w.bob(), "40")
+		w.net.Set(clienttest.Faults{})
+		stuck := strings.Fields(strings.Split(list, "\n")[len(strings.Split(strings.TrimSpace(list), "\n"))-1])[0]
+		w.want(exitOK, "tx", "resubmit", stuck)
+		w.want(exitOK, "tx", "resubmit", idOf(t, w.want(exitOK, "send", w.bob(), "1", "--wait", "accepted", "--json")), "-o", "p.notary", "--json")
+		w.golden("wait")
+	})
 }
 
 func TestFailureTranscript(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/notarynet/notaryd/client/clienttest"
+	"github.com/notarynet/notaryd/internal/bubble"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 )
 
@@ -57,13 +58,15 @@ func TestWatchAsksForTheProof(t *testing.T) {
 	w.refused(exitWeight, "NOT_ENOUGH_WEIGHT", "tx", "watch", id)
 }
 
-// The time to type a passphrase is the person's, not the network's.
+// The time to type a passphrase is the person's, not the network's, which takes none by the fake clock.
 func TestSlowTyping(t *testing.T) {
-	w := newWorld(t).withWallet()
-	pass := w.env["NOTARY_PASSPHRASE"]
-	delete(w.env, "NOTARY_PASSPHRASE")
-	w.around.secret = func(string) (string, error) { time.Sleep(1500 * time.Millisecond); return pass, nil }
-	w.want(exitOK, "send", w.bob(), "1", "--timeout", "1s")
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t).withWallet()
+		pass := w.env["NOTARY_PASSPHRASE"]
+		delete(w.env, "NOTARY_PASSPHRASE")
+		w.around.secret = func(string) (string, error) { time.Sleep(time.Minute); return pass, nil }
+		w.want(exitOK, "send", w.bob(), "1", "--timeout", "1s")
+	})
 }
 
 // The window gates first votes alone. A node that never heard of those that others cast in time finds it closed:

@@ -116,6 +116,14 @@ func (w *world) withWallet() *world {
 	return w
 }
 
+// ticking lets every clock go on from noon.
+func (w *world) ticking() *world {
+	began := time.Now()
+	w.around.now = func() time.Time { return noon.Add(time.Since(began)) }
+	w.net.SetNow(func() uint64 { return uint64(w.around.now().UnixMilli()) })
+	return w
+}
+
 func (w *world) write(name, content string) {
 	w.t.Helper()
 	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600); err != nil {
