@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,7 +126,7 @@ func devnet(ctx context.Context, out io.Writer, o devnetOptions) (err error) {
 	return crew.wait(ctx)
 }
 
-func (n *devnetNode) address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+func (n *devnetNode) address(port int) string { return loopback(port) }
 
 // devnetState makes the folder of a network, or reads it back.
 func devnetState(dir string, o devnetOptions) (*group.Genesis, []*devnetNode, error) {
@@ -215,18 +214,8 @@ func devnetSettings() map[string]any {
 // givePorts finds ports for every node and checks that they are free, so that a taken one is named
 // before anything starts.
 func givePorts(nodes []*devnetNode, _ *group.Genesis, first int) error {
-	for i, n := range nodes {
-		for j, p := range []*int{&n.p2p, &n.api, &n.metric} {
-			if first != 0 {
-				*p = first + 10*i + j
-			}
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", *p))
-			if err != nil {
-				return fmt.Errorf("port of %s: %w (choose others with --port, or --port 0)", n.name, err)
-			}
-			*p = l.Addr().(*net.TCPAddr).Port
-			defer l.Close() // held until all are chosen
-		}
+	if err := takePorts(nodes, first); err != nil {
+		return err
 	}
 	var bootstrap []string
 	for _, n := range nodes {

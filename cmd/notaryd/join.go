@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ from a snapshot, where more than two thirds of the weight vouch for one.`,
 				return err
 			}
 			settings := devnetSettings()
-			if err := n.takePorts(); err != nil {
+			if err := devnetPorts.choose(&n.p2p, &n.api, &n.metric); err != nil {
 				return err
 			}
 			settings["p2p.bootstrap"], settings["snapshot.join"] = bootstrap, fromSnapshot
@@ -86,17 +85,4 @@ func addressesBeside(network *runtimefile.File) (list []string, err error) {
 		}
 	}
 	return list, nil
-}
-
-// takePorts finds ports that are free now.
-func (n *devnetNode) takePorts() error {
-	for _, p := range []*int{&n.p2p, &n.api, &n.metric} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		*p = l.Addr().(*net.TCPAddr).Port
-		defer l.Close() // held until all are chosen
-	}
-	return nil
 }

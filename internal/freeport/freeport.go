@@ -12,7 +12,7 @@ import (
 
 // Ports lie below those that systems give to outgoing connections (32768 on Linux), so that none of these
 // takes one between two lives of a node. Where the search begins is far apart for processes that were
-// started one after the other, as the tests of several packages are.
+// started one after the other, as the tests of several packages are. Those of a devnet lie below.
 const (
 	lowest = 12_000
 	count  = 20_000
