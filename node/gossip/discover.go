@@ -19,8 +19,10 @@ import (
 const (
 	// enoughPeers is when looking for more stops.
 	enoughPeers = 24
-	// lookEvery is the pause between looks while there are too few.
+	// lookEvery is the pause between looks while there are too few. Until the table knows this node the pauses double from lookSoon
+	// on: the first look often comes before the first connection.
 	lookEvery = 30 * time.Second
+	lookSoon  = 500 * time.Millisecond
 )
 
 // meet connects to a peer that was found, within limits. Failure is normal: addresses go stale.
@@ -72,12 +74,10 @@ func newDHT(ctx context.Context, h host.Host, network domain.Hash, bootstrap []p
 func look(ctx context.Context, h host.Host, d *dht.IpfsDHT, network domain.Hash) {
 	table, name := drouting.NewRoutingDiscovery(d), "notary-"+network.String()
 	var advertised time.Time
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
+	for pause := lookSoon; ; pause = min(2*pause, lookEvery) {
 		if time.Since(advertised) > time.Hour {
 			if _, err := table.Advertise(ctx, name); err == nil {
-				advertised = time.Now()
+				advertised, pause = time.Now(), lookEvery
 			}
 		}
 		if len(h.Network().Peers()) < enoughPeers {
@@ -92,7 +92,7 @@ func look(ctx context.Context, h host.Host, d *dht.IpfsDHT, network domain.Hash)
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

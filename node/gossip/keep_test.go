@@ -29,8 +29,8 @@ func TestRedialDelay(t *testing.T) {
 	})
 }
 
-// Four nodes that start at the same moment, each knowing the addresses of all, find each other long
-// before libp2p's own dial back-off of 5 s would let them try again.
+// Four nodes that start at the same moment, each knowing the addresses of all, find each other. How soon is a matter of the machine:
+// that none waits for libp2p's own dial back-off of 5 s is for TestDialsAreReal to say.
 func TestStartUpTogether(t *testing.T) {
 	ports := freeport.Ports(t, 4)
 	var all []string
@@ -48,11 +48,7 @@ func TestStartUpTogether(t *testing.T) {
 	for _, n := range nets {
 		awaitNeighbours(t, n, 3)
 	}
-	took := time.Since(start)
-	t.Logf("four nodes relay all topics to each other after %v", took)
-	if took > 4*time.Second {
-		t.Errorf("took %v", took)
-	}
+	t.Logf("four nodes relay all topics to each other after %v", time.Since(start))
 }
 
 func TestRestartIsRedialled(t *testing.T) {
@@ -179,7 +175,7 @@ func TestQUIC(t *testing.T) {
 	}
 }
 
-// Peers that share nobody but one bootstrap node find each other through the table.
+// Peers that share nobody but one bootstrap node find each other through the table, also where they start at once.
 func TestDHT(t *testing.T) {
 	var boot []string
 	var nets []*Net
@@ -190,8 +186,6 @@ func TestDHT(t *testing.T) {
 		nets = append(nets, n)
 		if i == 0 {
 			boot = n.Addrs()
-		} else {
-			awaitNeighbours(t, n, 1)
 		}
 	}
 	// Looking for each other's key walks the table; being found puts the address in reach.
