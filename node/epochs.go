@@ -60,6 +60,7 @@ type epochs struct {
 	lineage *lineage
 	log     *slog.Logger
 	metrics *epochMetrics
+	tick    time.Duration // epochTick, but in tests
 	fail    func(error)
 
 	signs     func(*group.Group) bool                                            // whether this node votes in a group
@@ -79,7 +80,7 @@ type epochs struct {
 func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetrics, log *slog.Logger) (*epochs, error) {
 	ep := &epochs{
 		queue: make(chan *observation.Observation, epochQueue), bell: make(chan struct{}, 1),
-		closed: make(map[observation.ChainID]uint64), self: self, store: s, lineage: l, log: log, metrics: m,
+		closed: make(map[observation.ChainID]uint64), self: self, store: s, lineage: l, log: log, metrics: m, tick: epochTick,
 	}
 	e, _, err := s.Entered()
 	if err != nil {
@@ -163,7 +164,7 @@ func (ep *epochs) run(ctx context.Context) {
 			case ep.hurries():
 				timer.Reset(closingTick)
 			case keeps:
-				timer.Reset(epochTick)
+				timer.Reset(ep.tick)
 			}
 		}
 		if keeps && err == nil {

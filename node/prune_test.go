@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,6 +27,7 @@ func TestPrune(t *testing.T) {
 	for name, own := range map[string]utxo.Address{"payer": payer, "payee": payee, "stranger": stranger} {
 		t.Run(name, func(t *testing.T) {
 			v := newVillage(t, nil)
+			v.tick = 20 * time.Millisecond
 			nodes := []*villager{v.start(0), v.start(1), v.start(2)}
 			v.meet(nodes...)
 			n := nodes[0]
@@ -32,7 +35,7 @@ func TestPrune(t *testing.T) {
 			n.submitFinal(t, first)
 			n.submitFinal(t, second) // or the votes on the first would lie in heads, which stay
 			early := n.first(t)
-			clearAll(t, n.sh)
+			n.cleared(t)
 			kept := own != stranger // of the second the votes may lie in heads
 			for round := range 2 {  // once more changes nothing
 				r, err := n.prune(t.Context(), nowMS()+1<<40, map[utxo.Address]bool{own: true})
@@ -74,7 +77,19 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// clearAll has the store remember that all chains are clear, as it does every few seconds.
+// cleared waits until a node remembers that all chains are clear, up to where they are by then.
+func (n *villager) cleared(t *testing.T) {
+	t.Helper()
+	heads := n.sh.store.Heads()
+	eventually(t, "all chains to be clear", func() bool {
+		c, _, err := n.sh.store.Clear()
+		return err == nil && !slices.ContainsFunc(heads, func(h observation.Head) bool {
+			return c.Heights[observation.ChainID{Key: h.Key, SigningEpoch: h.SigningEpoch}] < h.Height
+		})
+	})
+}
+
+// clearAll has the store of a node that does not run remember that all chains are clear.
 func clearAll(t *testing.T, sh *shell) {
 	t.Helper()
 	c := store.Clear{Link: sh.group().Link(), Heights: make(map[observation.ChainID]uint64)}

@@ -38,6 +38,7 @@ func (v *village) spend(parent *utxo.Tx, salt string) *utxo.Tx {
 // and can hand the proofs on.
 func TestCatchUpByProofs(t *testing.T) {
 	v := newVillage(t, func(c *Config) { c.Reconcile = time.Second })
+	v.tick = 20 * time.Millisecond
 	nodes := []*villager{v.start(0), v.start(1), v.start(2)}
 	v.meet(nodes...)
 	a, b := v.pay(0, "a"), v.pay(1, "b")
@@ -51,7 +52,7 @@ func TestCatchUpByProofs(t *testing.T) {
 	own := map[utxo.Address]bool{utxo.KeyLock(kit.Key(101).Public()).Address(): true}
 	for _, n := range nodes {
 		eventually(t, "everything to be final", func() bool { return n.final(t, txs[len(txs)-1]) && n.final(t, txs[len(txs)-2]) })
-		clearAll(t, n.sh)
+		n.cleared(t)
 		if r, err := n.prune(t.Context(), nowMS()+1<<40, own); err != nil || r.ProofsKept < uint64(len(txs)-2) { // the votes on the last ones may lie in heads
 			t.Fatalf("%v, %v", r, err)
 		}

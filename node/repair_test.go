@@ -93,6 +93,7 @@ func TestLiarShowsItsVoteToOne(t *testing.T) {
 // has heard, and not at the second.
 func halfDone(t *testing.T) (v *village, a, d *villager, tx *utxo.Tx) {
 	v = newVillage(t, nil)
+	v.unproven = true // or three seconds later the second node has a proof
 	a, d = v.start(0), v.start(1)
 	v.meet(a, d)
 	tx = v.pay(0, "tx")

@@ -23,6 +23,9 @@ import (
 // villagePatience bounds what tests wait for; it is not how long anything takes.
 const villagePatience = 20 * time.Second
 
+// topicsInAll is how many topics a node listens to.
+const topicsInAll = 4
+
 // village is a network of four equal voters, of which some are nodes that run and others mere keys that sign
 // what the test tells them.
 type village struct {
@@ -39,6 +42,10 @@ type village struct {
 	// on flowing for many epochs, and how many there have been by now is a question of time.
 	still bool
 	last  uint64
+	// unproven has them fetch nothing with its proof: what is final elsewhere comes by votes and hints, or not at all.
+	unproven bool
+	// tick is how often they walk the chains, where it is not 0.
+	tick time.Duration
 	// patience is how long who joins asks for a snapshot.
 	patience time.Duration
 }
@@ -157,6 +164,12 @@ func (v *village) start(i int) *villager {
 		}
 		return propose(ctx, tx)
 	}
+	if v.tick > 0 {
+		n.sh.epochs.tick = v.tick
+	}
+	if v.unproven {
+		n.sh.reconciler.fetch = func(context.Context, domain.PublicKey, []domain.Hash) (int, error) { return 0, nil }
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
@@ -179,8 +192,8 @@ func (v *village) start(i int) *villager {
 	}
 }
 
-// meet connects nodes, each with every other, and waits for the comparisons of heads that come with connections: what a node
-// hears afterwards comes of what the test does.
+// meet connects nodes, each with every other, and waits for the comparisons of heads that come with connections, and until each knows
+// what the others listen to: what a node hears afterwards comes of what the test does, and what it says is heard.
 func (v *village) meet(nodes ...*villager) {
 	v.t.Helper()
 	for i, a := range nodes {
@@ -193,6 +206,15 @@ func (v *village) meet(nodes ...*villager) {
 	}
 	for _, n := range nodes {
 		eventually(v.t, "heads of all whom it met", func() bool { return n.heads(v.t) >= len(n.met) })
+		eventually(v.t, "all whom it met to listen", func() bool {
+			listen := 0
+			for _, p := range n.sh.net.Peers() {
+				if p.Topics == topicsInAll {
+					listen++
+				}
+			}
+			return listen >= len(n.met)
+		})
 	}
 }
 
