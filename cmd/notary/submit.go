@@ -247,6 +247,9 @@ func (a *app) undecided(ctx context.Context, id domain.Hash, err error) error {
 			fmt.Errorf("transaction %s is not there yet and may still become final: %w", id, cause(ctx, err))}
 	}
 	f.hint = "submit the very same transaction again with notary tx resubmit " + id.String() + ", which never pays twice"
+	if refusal.ReasonOf(err) == notaryv1.Reason_REASON_FEE_TOO_LOW {
+		f.hint = "have its coins back with notary tx cancel " + id.String() + " --fee AMOUNT and pay anew with a higher --fee, or try another node with notary tx resubmit " + id.String() + " --node HOST:PORT"
+	}
 	if f.exit == exitUnreachable {
 		f.err = fmt.Errorf("transaction %s may or may not have reached the node: %w", id, err)
 		return f

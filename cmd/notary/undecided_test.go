@@ -36,6 +36,23 @@ func TestFailureAfterSubmission(t *testing.T) {
 	}
 }
 
+// Who offers too little is told how to offer more, which submitting the same again is not.
+func TestFeeTooLow(t *testing.T) {
+	w := newWorld(t).withWallet()
+	// GetNetwork and ListUnspent pass; SubmitTransaction does not.
+	w.net.Set(clienttest.Faults{Failures: []error{nil, nil, clienttest.Refusal(notaryv1.Reason_REASON_FEE_TOO_LOW, "at least 0.01")}})
+	stderr := w.refused(exitOpen, "FEE_TOO_LOW", "send", w.bob(), "1")
+	_, rest, found := strings.Cut(stderr, "notary tx cancel ")
+	if !found || !strings.Contains(stderr, "--fee") || !strings.Contains(stderr, "at least 0.01") {
+		t.Fatalf("said %s", stderr)
+	}
+	w.want(exitOK, "tx", "cancel", rest[:64], "--fee", "0.01")
+	w.want(exitOK, "send", w.bob(), "1", "--fee", "0.01")
+	if out := w.want(exitOK, "balance", w.bob()); out != "1 coin\n" {
+		t.Errorf("bob has %s", out)
+	}
+}
+
 // What a node says of a proof that it should give is nothing about the transaction, which is final.
 func TestFailureOfTheProof(t *testing.T) {
 	w := newWorld(t).withWallet()
