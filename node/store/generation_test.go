@@ -46,41 +46,6 @@ func TestGenerationIsCounted(t *testing.T) {
 	}
 }
 
-// TestWrittenSpendsAreLetGo: what was spent is not kept, nor counted, once the index is written; what was made is.
-func TestWrittenSpendsAreLetGo(t *testing.T) {
-	const n = 2 * slabLen
-	s := openTest(t, func(o *Options) { o.Genesis = genesis(n) })
-	for i := range n {
-		tx := makeTx(t, uint64(i), []utxo.Outpoint{genesisOutpoint(i)}, payment(owners[0], 5))
-		if err := s.CommitFinal([]Final{finalOf(tx, now)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	gone := make(chan struct{})
-	runtime.AddCleanup(&s.index.young.changes[0].spends[0], func(struct{}) { close(gone) }, struct{}{})
-	first, said := s.index.young.changes[0].tx, s.index.size()
-	if err := s.WriteIndex(); err != nil {
-		t.Fatal(err)
-	}
-	if less := said - s.index.size(); less < n*spendBytes {
-		t.Errorf("%d bytes less are counted, want %d at least", less, n*spendBytes)
-	}
-	if _, _, ok := s.index.entry(utxo.Outpoint{Tx: first}); !ok {
-		t.Error("what was made is let go")
-	}
-	for deadline := time.Now().Add(time.Minute); ; {
-		runtime.GC()
-		select {
-		case <-gone:
-			return
-		case <-time.After(10 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("what was spent is kept")
-		}
-	}
-}
-
 // TestCoinKeepsNoGeneration: where a coin was found is forgotten with its generation, or half of what is kept of the database, though somebody still
 // has the coin: transactions wait for long with theirs.
 func TestCoinKeepsNoGeneration(t *testing.T) {

@@ -35,7 +35,7 @@ type generation struct {
 	first   uint64 // the place of the first
 	changes []change
 	at      map[domain.Hash]uint32   // positions in changes
-	spent   map[utxo.Outpoint]uint64 // outpoints that no transaction of this generation made: the places of those that spent them; nil in older
+	spent   map[utxo.Outpoint]uint64 // outpoints that no transaction of this generation made: the places of those that spent them
 	bytes   int64                    // about what all this takes
 
 	touchMu sync.Mutex
@@ -49,7 +49,7 @@ type change struct {
 	finalMS uint64
 	outputs []utxo.Output // that it made
 	spentBy []uint64      // the places of those that spent these; nil where nobody did
-	spends  []spend       // nil once they are written
+	spends  []spend
 }
 
 // spend is an outpoint that was spent, with what the index needs of the output.
@@ -70,16 +70,10 @@ const (
 )
 
 func (c *change) bytes() int64 {
-	n := changeBytes + outputBytes*len(c.outputs)
+	n := changeBytes + outputBytes*len(c.outputs) + spendBytes*len(c.spends)
 	for i := range c.outputs {
 		n += dataBytes(&c.outputs[i])
 	}
-	return int64(n) + c.spentBytes()
-}
-
-// spentBytes is about what its spends take.
-func (c *change) spentBytes() int64 {
-	n := spendBytes * len(c.spends)
 	for i := range c.spends {
 		n += len(c.spends[i].kept)
 	}
@@ -144,48 +138,13 @@ func (x *index) reset(seq uint64) {
 
 // change is that at a place, which must be in memory.
 func (x *index) change(seq uint64) *change {
-	g := x.of(seq)
-	return &g.changes[seq-g.first]
-}
-
-// of is the generation of a place in memory.
-func (x *index) of(seq uint64) *generation {
 	g := x.young
 	if seq < g.first {
 		if g = x.old; seq < g.first {
 			g = x.older
 		}
 	}
-	return g
-}
-
-// trim lets go of what was spent at places that are written, a third of what a change takes: nobody looks there for it.
-func (x *index) trim(first, last uint64) {
-	for from := first; from <= last; from += planned {
-		x.trimSome(from, min(last, from+planned-1))
-	}
-}
-
-func (x *index) trimSome(from, to uint64) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for seq := from; seq <= to; {
-		g := x.of(seq)
-		end := min(to+1, g.end())
-		g.trim(seq, end)
-		seq = end
-	}
-}
-
-// trim does so from one place up to another. Who looks for an address has the list of changes without the index's lock.
-func (g *generation) trim(from, end uint64) {
-	g.touchMu.Lock()
-	defer g.touchMu.Unlock()
-	for i := from - g.first; i < end-g.first; i++ {
-		c := &g.changes[i]
-		g.bytes -= c.spentBytes()
-		c.spends = nil
-	}
+	return &g.changes[seq-g.first]
 }
 
 // generations are those in memory, the youngest first.
@@ -318,7 +277,6 @@ func (x *index) turn() {
 		return
 	}
 	x.older, x.old, x.young = x.old, x.young, newGeneration(x.young.end(), len(x.young.changes), len(x.young.spent))
-	x.older.spent = nil // the database knows, and whoever asks is refused: that may take longer
 	x.want(x.old.end() - 1)
 }
 

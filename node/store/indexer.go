@@ -117,7 +117,6 @@ func (s *Store) writeIndex(to uint64) error {
 		if err := write(&p); err != nil {
 			return err
 		}
-		x.trim(p.first, p.last)
 		x.upTo.Store(p.last)
 		x.wake()
 	}
