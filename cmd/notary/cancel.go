@@ -152,23 +152,19 @@ func (a *app) txForget() *cobra.Command {
 			"cancelled, since its coins never were or its network is no more.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			id, err := idArg(args[0])
-			if err != nil {
-				return err
-			}
-			p, err := a.pending(id)
+			p, err := a.pendingArg(args[0])
 			if err != nil {
 				return err
 			}
 			if !force {
-				return &failure{exitUsage, "MAY_BECOME_FINAL", "have its coins back with notary tx cancel " + id.String() + ", or forget it all the same with --force",
-					fmt.Errorf("transaction %s may still become final, and what is paid in its place would then be paid twice", id)}
+				return &failure{exitUsage, "MAY_BECOME_FINAL", "have its coins back with notary tx cancel " + p.ID.String() + ", or forget it all the same with --force",
+					fmt.Errorf("transaction %s may still become final, and what is paid in its place would then be paid twice", p.ID)}
 			}
-			err = a.pendingChange(c.Context(), func(store *wallet.Store, name string) error { return store.RemovePending(name, id) })
+			err = a.pendingChange(c.Context(), func(store *wallet.Store, name string) error { return store.RemovePending(name, p.ID) })
 			if err != nil {
 				return err
 			}
-			v := forgotView{id.String(), hex.EncodeToString(p.Raw)}
+			v := forgotView{p.ID.String(), hex.EncodeToString(p.Raw)}
 			return a.print(v, func(w io.Writer) {
 				fmt.Fprintf(w, "forgotten: transaction %s, which may still become final\nits bytes: %s\n", v.ID, v.Transaction)
 			})

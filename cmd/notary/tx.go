@@ -264,6 +264,15 @@ func (a *app) pending(id domain.Hash) (*wallet.Pending, error) {
 	return nil, &failure{exitFailed, "NOT_FOUND", "see notary tx pending", errors.New("the wallet has no such transaction under way")}
 }
 
+// pendingArg is the transaction under way that an argument names.
+func (a *app) pendingArg(text string) (*wallet.Pending, error) {
+	id, err := idArg(text)
+	if err != nil {
+		return nil, err
+	}
+	return a.pending(id)
+}
+
 // pendingView is a transaction of the wallet that is under way, in JSON.
 type pendingView struct {
 	ID      string `json:"transaction_id"`
@@ -312,11 +321,7 @@ func (a *app) txResubmit() *cobra.Command {
 		Use: "resubmit TX", Short: "Submit a transaction of the wallet again, the very same, and wait until it is final",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			id, err := idArg(args[0])
-			if err != nil {
-				return err
-			}
-			p, err := a.pending(id)
+			p, err := a.pendingArg(args[0])
 			if err != nil {
 				return err
 			}
