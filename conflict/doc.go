@@ -49,7 +49,7 @@
 //
 //	Close      sign ClosingLeaves, and nothing else under this link ever after; then Walked tells of it
 //	NeedChain  pull the chain; NeedLock: pull votes and transaction; HandLink: tell of the link's finality
-//	Enter      write Records and Stated, synced; then Guard.Restore, Contests.Step(NewGroup), a new Handover
+//	Enter      write Records, Bonds and Stated, synced; then Guard.Restore, Contests.Step(NewGroup), a new Handover
 //
 // Between Close and Enter the node casts no vote: a vote asked for then waits, and is asked for anew under the next group.
 // An OwnVote says in Epoch under which group it was wanted; the caller refuses it under any other.

@@ -272,21 +272,24 @@ func (h *Handover) enter() {
 		return
 	}
 	h.entered = true
-	h.out = append(h.out, Enter{Group: h.next, Records: h.adopt(), Stated: h.restated()})
+	records, bonds := h.adopt()
+	h.out = append(h.out, Enter{Group: h.next, Records: records, Bonds: bonds, Stated: h.restated()})
 }
 
 // adopt takes over the locks of all valid statements: for each outpoint that of the highest certificate.
-func (h *Handover) adopt() []Record {
+func (h *Handover) adopt() ([]Record, []Bond) {
 	if plantedNoAdoption {
-		return nil
+		return nil, nil
 	}
 	highest := make(map[utxo.Outpoint]Record)
+	spends := make(map[domain.Hash][]utxo.Outpoint)
 	for i := range h.voters {
 		if h.mine(i) || !h.valid(i) {
 			continue
 		}
 		for l := range h.voters[i].bound {
 			p := h.proofs[l]
+			spends[l.Tx] = p.spends
 			for _, o := range p.spends {
 				r := Record{
 					Outpoint: o, Round: l.Round, State: observation.Inherited,
@@ -298,7 +301,11 @@ func (h *Handover) adopt() []Record {
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Values(highest), func(a, b Record) int { return a.Outpoint.Compare(b.Outpoint) })
+	bonds := make([]Bond, 0, len(spends))
+	for _, tx := range slices.SortedFunc(maps.Keys(spends), domain.Hash.Compare) {
+		bonds = append(bonds, Bond{tx, spends[tx]})
+	}
+	return slices.SortedFunc(maps.Values(highest), func(a, b Record) int { return a.Outpoint.Compare(b.Outpoint) }), bonds
 }
 
 // restated are the locks that the next closing statement will name: all that binds this node now and is not settled,

@@ -16,6 +16,12 @@ type Lock struct {
 	Round uint32
 }
 
+// Bond is a transaction with a lock that was taken over, and all that it spends: also outpoints on which a higher lock hides its own.
+type Bond struct {
+	Tx     domain.Hash
+	Spends []utxo.Outpoint
+}
+
 // compareLocks orders locks by transaction, link and round.
 func compareLocks(a, b Lock) int {
 	return cmp.Or(a.Tx.Compare(b.Tx), a.Link.Compare(b.Link), cmp.Compare(a.Round, b.Round))
@@ -87,10 +93,12 @@ type NeedLock struct {
 
 // Enter ends the hand-over. Records and Stated must be on disk, synced, before this node signs anything under the link
 // of Group; then its Guard restores Records and its Contests take NewGroup. Stated are what the Handover of the next
-// epoch begins with.
+// epoch begins with. Bonds are what was taken over from others, ascending by transaction: when a rival of one is final it has
+// lost on all that it spends, whether it is on its way here or not, so they must be on disk too, until it is settled.
 type Enter struct {
 	Group   *group.Group
 	Records []Record
+	Bonds   []Bond
 	Stated  []Lock
 }
 

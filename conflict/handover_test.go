@@ -146,6 +146,9 @@ func (e *ending) enter(k *known) (want Enter, ok bool) {
 	want.Group = e.next
 	highest := make(map[utxo.Outpoint]Record)
 	for _, l := range others {
+		if !slices.ContainsFunc(want.Bonds, func(b Bond) bool { return b.Tx == l.Tx }) {
+			want.Bonds = append(want.Bonds, Bond{l.Tx, spendsOf(l.Tx)})
+		}
 		c := CertAt(e.epochOf(l.Link), l.Round)
 		for _, o := range spendsOf(l.Tx) {
 			r, taken := highest[o]
@@ -157,6 +160,7 @@ func (e *ending) enter(k *known) (want Enter, ok bool) {
 	for _, r := range highest {
 		want.Records = append(want.Records, r)
 	}
+	slices.SortFunc(want.Bonds, func(a, b Bond) int { return a.Tx.Compare(b.Tx) })
 	slices.SortFunc(want.Records, func(a, b Record) int { return a.Outpoint.Compare(b.Outpoint) })
 	stated := make(map[domain.Hash]Lock)
 	for _, l := range slices.Concat(bound, e.stated) {
@@ -230,6 +234,9 @@ func TestHandoverAgreesWithTheRules(t *testing.T) {
 					want, ok := e.enter(k)
 					if entered || !ok || !slices.Equal(effect.Records, want.Records) || effect.Group != e.next {
 						rt.Fatalf("enters (%v) with %+v, want %v %+v", entered, effect.Records, ok, want.Records)
+					}
+					if !slices.EqualFunc(effect.Bonds, want.Bonds, func(a, b Bond) bool { return a.Tx == b.Tx && slices.Equal(a.Spends, b.Spends) }) {
+						rt.Fatalf("is bound by %v, want %v", effect.Bonds, want.Bonds)
 					}
 					if !slices.Equal(effect.Stated, want.Stated) {
 						rt.Fatalf("states %v, want %v", effect.Stated, want.Stated)

@@ -31,10 +31,10 @@ type batcher struct {
 	// closed says that this node has ended its chain under the present link; held are the votes asked for since.
 	closed    bool
 	held      []cast
-	inherited []conflict.Record               // locks that an earlier life inherited, until it runs
-	bound     map[domain.Hash][]utxo.Outpoint // what is locked by inheritance, by the transactions that it is locked on
-	convicted bool                            // this node's own key is convicted; known before anything runs
-	say       func(why string)                // why this node does not vote
+	taken     []conflict.Bond // what an earlier life took over, until it runs
+	bonds     bonds
+	convicted bool             // this node's own key is convicted; known before anything runs
+	say       func(why string) // why this node does not vote
 
 	// signs says whether this node votes at all. One that does not says nothing: it is no member, or its
 	// store may not sign in the epoch that counts (maySign).
@@ -128,11 +128,11 @@ func (b *batcher) saw(h observation.Head) {
 // publishing take at most a quarter of the time, up to the flush interval or a full batch, and that those who
 // receive its observations are not kept busy by their number (rhythm).
 func (b *batcher) run(ctx context.Context) {
-	if err := b.bind(ctx, b.inherited); err != nil {
+	if err := b.bind(ctx, b.taken); err != nil {
 		b.fail(err)
 		return
 	}
-	b.inherited = nil
+	b.taken = nil
 	heartbeat := time.NewTimer(b.config.Heartbeat)
 	defer heartbeat.Stop()
 	pause := time.NewTimer(0)

@@ -17,6 +17,7 @@ import (
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
+	"github.com/notarynet/notaryd/utxo"
 )
 
 // Rhythm and bounds of the owner of epochs.
@@ -51,6 +52,7 @@ type epochs struct {
 	since      time.Time                      // of the closing, for the log
 	complained time.Time                      // when the operator was told that it takes long
 	stated     []conflict.Lock                // with which the present epoch was entered
+	bonds      bonds                          // of stated, what was taken over from others
 	clear      store.Clear                    // how far chains need not be walked, as the store has it
 	before     *beforeSet                     // final before the store began
 	lately     *lately                        // final since
@@ -65,7 +67,7 @@ type epochs struct {
 
 	signs     func(*group.Group) bool                                            // whether this node votes in a group
 	certified func(ctx context.Context, tx, link domain.Hash, round uint32) bool // by the votes counted here
-	settle    func(tx domain.Hash) (tale settling, err error)
+	settle    func(tx domain.Hash, spends []utxo.Outpoint) (tale settling, err error)
 	want      func(tx domain.Hash, from domain.PublicKey)
 	need      func(conflict.NeedCertificate)
 	hand      func(conflict.SendProof)
@@ -103,7 +105,7 @@ func newEpochs(self domain.PublicKey, s *store.Store, l *lineage, m *epochMetric
 	}
 	ep.present.Store(g)
 	ep.metrics.epoch.Set(float64(g.Epoch()))
-	ep.stated = e.Stated
+	ep.stated, ep.bonds = e.Stated, bondsOf(e.Bonds)
 	return ep, nil
 }
 
@@ -277,7 +279,7 @@ func (ep *epochs) open(ctx context.Context) error {
 		if ep.handover != h {
 			return nil
 		}
-		tale, err := ep.settle(l.Tx)
+		tale, err := ep.settle(l.Tx, ep.bonds.spends(l.Tx))
 		switch {
 		case err != nil:
 			return err
@@ -456,12 +458,13 @@ func (ep *epochs) perform(ctx context.Context, effect conflict.HandoverEffect) {
 // entered ends the hand-over: what was taken over is on disk before anything is signed under the next link.
 func (ep *epochs) entered(ctx context.Context, e conflict.Enter) error {
 	g := e.Group
-	err := ep.store.EnterEpoch(store.Entered{Epoch: g.Epoch(), Link: g.Link(), Stated: e.Stated}, e.Records)
+	taken := carry(ep.bonds, &e)
+	err := ep.store.EnterEpoch(store.Entered{Epoch: g.Epoch(), Link: g.Link(), Stated: e.Stated, Bonds: taken}, e.Records)
 	if err != nil {
 		return errors.Join(fmt.Errorf("entering epoch %d", g.Epoch()), err)
 	}
 	ep.present.Store(g)
-	ep.stated = e.Stated
+	ep.stated, ep.bonds = e.Stated, bondsOf(taken)
 	ep.begin()
 	if !ep.enter(ctx, e) {
 		return ctx.Err()

@@ -116,7 +116,8 @@ type settling struct {
 	tx      *utxo.Tx // where it is known
 }
 
-func (sh *shell) settling(id domain.Hash) (s settling, err error) {
+// settling takes what the transaction spends from whoever is bound to it, where the transaction itself is not here any more.
+func (sh *shell) settling(id domain.Hash, spends []utxo.Outpoint) (s settling, err error) {
 	if sh.lately.holds(id) {
 		return settling{settled: true}, nil
 	}
@@ -124,20 +125,22 @@ func (sh *shell) settling(id domain.Hash) (s settling, err error) {
 		s.tx = f.tx
 	} else {
 		t, found, err := sh.store.Transaction(id)
-		if err != nil || !found {
+		if err != nil {
 			return s, err
 		}
-		if t.Final != nil {
+		if found && t.Final != nil {
 			return settling{settled: true}, nil
 		}
-		if t.Raw == nil {
-			return s, nil
-		}
-		if s.tx, err = utxo.Decode(t.Raw, sh.rules); err != nil {
-			return s, err
+		if found && t.Raw != nil {
+			if s.tx, err = utxo.Decode(t.Raw, sh.rules); err != nil {
+				return s, err
+			}
 		}
 	}
-	for _, o := range s.tx.Spends() {
+	if s.tx != nil {
+		spends = s.tx.Spends()
+	}
+	for _, o := range spends {
 		entry, found, err := sh.store.Lookup(o)
 		if err != nil {
 			return s, err
@@ -190,7 +193,7 @@ func (b *batcher) enterEpoch(ctx context.Context, e conflict.Enter) error {
 		return errors.New("votes of an epoch are left that another one follows")
 	}
 	b.guard.Restore(e.Records)
-	if err := b.bind(ctx, e.Records); err != nil {
+	if err := b.bind(ctx, e.Bonds); err != nil {
 		return err
 	}
 	b.group, b.closed = e.Group, false

@@ -131,14 +131,18 @@ func (n *Node) wireBatcher(p Parts) error {
 	}
 	head = p.Store.Head(observation.ChainID{Key: head.Key, SigningEpoch: head.SigningEpoch})
 	guard := conflict.NewGuard()
-	var inherited []conflict.Record
+	entered, _, err := p.Store.Entered()
+	if err != nil {
+		return err
+	}
+	taken := entered.Bonds
 	for r, err := range p.Store.GuardRecords() {
 		if err != nil {
 			return err
 		}
 		guard.Restore([]conflict.Record{r})
 		if r.State == observation.Inherited && !r.Released {
-			inherited = append(inherited, r)
+			taken = append(taken, conflict.Bond{Tx: r.Tx, Spends: []utxo.Outpoint{r.Outpoint}}) // all of it that builds before bonds kept
 		}
 	}
 	signs, why := maySign(present, sh.self, p.Store.Signing())
@@ -151,7 +155,7 @@ func (n *Node) wireBatcher(p Parts) error {
 		return err
 	}
 	sh.batcher = &batcher{
-		closed: closed, inherited: inherited, say: func(why string) { n.ready.say(aboutSigning, why) },
+		closed: closed, taken: taken, say: func(why string) { n.ready.say(aboutSigning, why) },
 		signs: signs, log: p.Log,
 		casts: make(chan cast, 4096), seen: make(chan observation.Head, 256),
 		released: make(chan []*utxo.Tx, 64), lost: make(chan rejected, 1024), convicting: make(chan domain.Hash, 1024),

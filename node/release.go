@@ -6,7 +6,6 @@ import (
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/store"
-	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
 	"github.com/notarynet/notaryd/proto/refusal"
@@ -48,7 +47,7 @@ func (b *batcher) voting(tx domain.Hash) bool {
 // free writes down that a transaction is refused for good, where this node voted on it or is locked on it, and tells
 // the contests of the locks that go with it: they may have been refused votes for its rivals till now.
 func (b *batcher) free(ctx context.Context, tx domain.Hash, spends []utxo.Outpoint, why error, voted bool) error {
-	delete(b.bound, tx)
+	b.bonds.end(tx)
 	released := b.guard.Reject(tx, spends)
 	if !voted && len(released) == 0 {
 		return nil
@@ -63,31 +62,27 @@ func (b *batcher) free(ctx context.Context, tx domain.Hash, spends []utxo.Outpoi
 	return err
 }
 
-// bind notes what the guard was bound by, and frees what is locked on transactions that lost against something final
-// before: nobody will tell of their rejection again.
-func (b *batcher) bind(ctx context.Context, inherited []conflict.Record) error {
-	if b.bound == nil {
-		b.bound = make(map[domain.Hash][]utxo.Outpoint)
+// bind notes what was taken over, and frees what is locked on transactions that lost against something final before: nobody will
+// tell of their rejection again.
+func (b *batcher) bind(ctx context.Context, taken []conflict.Bond) error {
+	for _, bond := range taken {
+		b.bonds.add(bond)
 	}
-	fresh := make(map[domain.Hash]bool)
-	for i := range inherited {
-		r := &inherited[i]
-		if fresh[r.Tx] = true; !slices.Contains(b.bound[r.Tx], r.Outpoint) {
-			b.bound[r.Tx] = append(b.bound[r.Tx], r.Outpoint)
-		}
-	}
-	for tx := range fresh {
-		for _, o := range b.bound[tx] {
+	for _, bond := range taken {
+		for _, o := range b.bonds.spends(bond.Tx) {
 			entry, found, err := b.store.Lookup(o)
 			if err != nil {
 				return err
 			}
-			if found && !entry.SpentBy.IsZero() && entry.SpentBy != tx {
-				if err := b.unbind(ctx, tx, o, entry.SpentBy); err != nil {
-					return err
-				}
-				break
+			if !found || entry.SpentBy.IsZero() {
+				continue
 			}
+			if entry.SpentBy == bond.Tx {
+				b.bonds.end(bond.Tx)
+			} else if err := b.unbind(ctx, bond.Tx, o, entry.SpentBy); err != nil {
+				return err
+			}
+			break
 		}
 	}
 	return nil
@@ -96,23 +91,21 @@ func (b *batcher) bind(ctx context.Context, inherited []conflict.Record) error {
 // unbind frees what is locked on a transaction by inheritance, since another one has spent an outpoint for good.
 func (b *batcher) unbind(ctx context.Context, tx domain.Hash, o utxo.Outpoint, by domain.Hash) error {
 	why := refusal.New(notaryv1.Reason_REASON_OUTPOINT_SPENT, "inputs", "outpoint %v: %v %s", o, errSpentByRival, by)
-	return b.free(ctx, tx, b.bound[tx], why, false)
+	return b.free(ctx, tx, b.bonds.spends(tx), why, false)
 }
 
 // settle drops the guard's records of what a final transaction spends, as the store has done: rivals are refused from
 // now on by looking at the live set. One that this node is bound to by inheritance alone need not be on its way here, and
 // then nobody else will say that it has lost.
 func (b *batcher) settle(ctx context.Context, final *utxo.Tx) error {
-	delete(b.bound, final.ID)
+	b.bonds.end(final.ID)
 	for _, o := range final.Spends() {
-		if b.guard.Settle(o, final.ID) || len(b.bound) == 0 {
-			continue
-		}
-		for _, r := range b.guard.Records(o) {
-			if r.State != observation.Inherited || r.Tx == final.ID || b.bound[r.Tx] == nil || b.voting(r.Tx) {
-				continue // of these, one with votes is on its way and will be rejected
+		b.guard.Settle(o, final.ID)
+		for _, tx := range b.bonds.on(o) {
+			if b.voting(tx) {
+				continue // it is on its way and will be rejected
 			}
-			if err := b.unbind(ctx, r.Tx, o, final.ID); err != nil {
+			if err := b.unbind(ctx, tx, o, final.ID); err != nil {
 				return err
 			}
 		}

@@ -201,27 +201,28 @@ func TestNothingConvictsAfterRelease(t *testing.T) {
 // on its way here; and the contests are told.
 func TestInheritedLocksEnd(t *testing.T) {
 	lost := func(s *signerAt, tx *utxo.Tx) error { return s.lose(t.Context(), rejected{tx, errSpentByRival}) }
-	for name, bind := range map[string]func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error{
-		"rejected before": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error {
+	for name, bind := range map[string]func(s *signerAt, locks []conflict.Record, bonds []conflict.Bond, a *utxo.Tx, winner func() *utxo.Tx) error{
+		"rejected before": func(s *signerAt, locks []conflict.Record, bonds []conflict.Bond, a *utxo.Tx, winner func() *utxo.Tx) error {
 			winner()
-			return s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks})
+			return s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks, Bonds: bonds})
 		},
-		"rejected while bound": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error {
-			err := s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks})
+		"rejected while bound": func(s *signerAt, locks []conflict.Record, bonds []conflict.Bond, a *utxo.Tx, winner func() *utxo.Tx) error {
+			err := s.enterEpoch(t.Context(), conflict.Enter{Group: s.group, Records: locks, Bonds: bonds})
 			winner()
 			return errors.Join(err, lost(s, a))
 		},
-		"in an earlier life": func(s *signerAt, locks []conflict.Record, a *utxo.Tx, winner func() *utxo.Tx) error {
+		"in an earlier life": func(s *signerAt, locks []conflict.Record, _ []conflict.Bond, _ *utxo.Tx, winner func() *utxo.Tx) error {
 			winner()
 			s.guard.Restore(locks)
-			return s.bind(t.Context(), locks)
+			entered, _, err := s.store.Entered()
+			return errors.Join(err, s.bind(t.Context(), entered.Bonds))
 		},
-		"not on its way": func(s *signerAt, locks []conflict.Record, _ *utxo.Tx, winner func() *utxo.Tx) error {
+		"not on its way": func(s *signerAt, locks []conflict.Record, bonds []conflict.Bond, _ *utxo.Tx, winner func() *utxo.Tx) error {
 			s.guard.Restore(locks)
-			return errors.Join(s.bind(t.Context(), locks), s.settle(t.Context(), winner()))
+			return errors.Join(s.bind(t.Context(), bonds), s.settle(t.Context(), winner()))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		check := func(t *testing.T, hidden bool) {
 			s := newSigner(t)
 			s.say = func(string) {}
 			d, err := utxo.NewBuilder(s.v.genesis.ID).Spend(utxo.Outpoint{Tx: s.v.genesis.ID}).Spend(utxo.Outpoint{Tx: s.v.genesis.ID, Index: 1}).
@@ -238,10 +239,14 @@ func TestInheritedLocksEnd(t *testing.T) {
 			for _, o := range a.Spends() {
 				locks = append(locks, conflict.Record{Outpoint: o, State: observation.Inherited, Round: 3, Tx: a.ID, Epoch: 1, Certificate: conflict.CertAt(0, 3)})
 			}
-			if err := s.store.EnterEpoch(store.Entered{Epoch: 1, Link: s.group.Link()}, locks); err != nil {
+			if hidden { // by a lock on what the winner spends, of a higher certificate
+				locks[0].Tx, locks[0].Round, locks[0].Certificate = b.ID, 4, conflict.CertAt(0, 4)
+			}
+			bonds := []conflict.Bond{{Tx: a.ID, Spends: a.Spends()}}
+			if err := s.store.EnterEpoch(store.Entered{Epoch: 1, Link: s.group.Link(), Bonds: bonds}, locks); err != nil {
 				t.Fatal(err)
 			}
-			if err := bind(s, locks, a, func() *utxo.Tx { s.commit(t, b); return b }); err != nil {
+			if err := bind(s, locks, bonds, a, func() *utxo.Tx { s.commit(t, b); return b }); err != nil {
 				t.Fatal(err)
 			}
 			var answers []error
@@ -265,7 +270,9 @@ func TestInheritedLocksEnd(t *testing.T) {
 			if id, _, locked := guard.Lock(c.Spends()[0]); locked {
 				t.Errorf("the next life is locked on %v", id)
 			}
-		})
+		}
+		t.Run(name, func(t *testing.T) { check(t, false) })
+		t.Run(name+", one lock hidden", func(t *testing.T) { check(t, true) })
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
-// Every value starts with the version of its encoding. All kinds are at version 1.
-const version1 = 1
+// Every value starts with the version of its encoding. All kinds are at version 1 but for the epoch entered.
+const (
+	version1 = 1
+	version2 = 2
+)
 
 // reader takes a value apart. The first thing that is wrong makes it bad, and it stays so; every value
 // has one encoding only.

@@ -7,11 +7,13 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
-// Entered is the newest epoch that this node has entered, and what it is bound to state when it closes it.
+// Entered is the newest epoch that this node has entered, what it is bound to state when it closes it, and what those of these
+// transactions spend that it took over from others.
 type Entered struct {
 	Epoch  uint64
 	Link   domain.Hash
 	Stated []conflict.Lock
+	Bonds  []conflict.Bond
 }
 
 // EnterEpoch writes that this node has entered an epoch, with the locks that it inherited on the way: one synced batch.
@@ -106,9 +108,10 @@ func (s *Store) entered() (e Entered, ok bool, err error) {
 // lockBytes is a lock as it is written: transaction 32 | link 32 | round 4.
 const lockBytes = 32 + 32 + 4
 
-// append writes version 1 | epoch 8 | link 32 | number of locks 8 | locks.
+// append writes version 2 | epoch 8 | link 32 | number of locks 8 | locks | number of bonds 8 | bonds, each of them transaction 32 |
+// number of outpoints 8 | outpoints. Version 1 ends with the locks and is read still.
 func (e *Entered) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(append(b, version1), e.Epoch)
+	b = binary.BigEndian.AppendUint64(append(b, version2), e.Epoch)
 	b = append(b, e.Link[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(e.Stated)))
 	for i := range e.Stated {
@@ -116,11 +119,21 @@ func (e *Entered) append(b []byte) []byte {
 		b = append(append(b, l.Tx[:]...), l.Link[:]...)
 		b = binary.BigEndian.AppendUint32(b, l.Round)
 	}
+	b = binary.BigEndian.AppendUint64(b, uint64(len(e.Bonds)))
+	for i := range e.Bonds {
+		b = append(b, e.Bonds[i].Tx[:]...)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(e.Bonds[i].Spends)))
+		for _, o := range e.Bonds[i].Spends {
+			b = appendOutpoint(b, o)
+		}
+	}
 	return b
 }
 
 func decodeEntered(value []byte) (e Entered, err error) {
-	r := read(value)
+	r := reader{rest: value}
+	version := r.byte()
+	r.bad = r.bad || version != version1 && version != version2
 	e.Epoch, e.Link = r.uint64(), r.hash()
 	for n := r.uint64(); n > 0 && !r.bad; n-- {
 		if b := r.take(lockBytes); b != nil {
@@ -129,5 +142,20 @@ func decodeEntered(value []byte) (e Entered, err error) {
 			})
 		}
 	}
+	if version == version2 {
+		for n := r.uint64(); n > 0 && !r.bad; n-- {
+			e.Bonds = append(e.Bonds, r.bond())
+		}
+	}
 	return e, r.done("epoch entered")
+}
+
+func (r *reader) bond() (b conflict.Bond) {
+	b.Tx = r.hash()
+	for n := r.uint64(); n > 0 && !r.bad; n-- {
+		if raw := r.take(outpointLen); raw != nil {
+			b.Spends = append(b.Spends, outpointAt(raw))
+		}
+	}
+	return b
 }

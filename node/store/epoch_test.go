@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"maps"
+	"reflect"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,6 +36,21 @@ func TestClear(t *testing.T) {
 	got, found, err := s.Clear()
 	if err != nil || !found || got.Link != want.Link || !maps.Equal(got.Heights, want.Heights) {
 		t.Errorf("%+v, %v, %v; want %+v", got, found, err, want)
+	}
+}
+
+// What the builds before bonds wrote is read as an epoch without any.
+func TestEnteredVersion1(t *testing.T) {
+	e := Entered{Epoch: 7, Link: domain.Hash{1}, Stated: []conflict.Lock{{Tx: domain.Hash{2}, Link: domain.Hash{3}, Round: 4}}}
+	raw := e.append(nil)
+	old := append([]byte{version1}, raw[1:len(raw)-8]...)
+	if got, err := decodeEntered(old); err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("version 1 is read as %+v, %v", got, err)
+	}
+	for name, bad := range map[string][]byte{"version 1 with bonds": append([]byte{version1}, raw[1:]...), "version 2 without": append([]byte{version2}, old[1:]...), "version 3": append([]byte{3}, raw[1:]...)} {
+		if _, err := decodeEntered(bad); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

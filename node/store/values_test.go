@@ -101,7 +101,9 @@ func valueKinds() []valueKind {
 			h, raw, err := decodeObservation(b)
 			return appendObservation(nil, h, raw), err
 		}},
-		{"entered", (&Entered{7, hashOf7, []conflict.Lock{{Tx: hashOf7, Link: domain.Hash{1}, Round: 3}}}).append(nil), func(b []byte) ([]byte, error) {
+		{"entered", (&Entered{7, hashOf7, []conflict.Lock{{Tx: hashOf7, Link: domain.Hash{1}, Round: 3}}, []conflict.Bond{{
+			Tx: hashOf7, Spends: []utxo.Outpoint{{Tx: hashOf7, Index: 1}, {Index: 2}},
+		}}}).append(nil), func(b []byte) ([]byte, error) {
 			e, err := decodeEntered(b)
 			return e.append(nil), err
 		}},
