@@ -1,10 +1,14 @@
 package node
 
 import (
+	"log/slog"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/notarynet/notaryd/conflict"
+	"github.com/notarynet/notaryd/node/store"
+	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/utxo"
 )
@@ -75,5 +79,34 @@ func TestSettledWithoutItsTransaction(t *testing.T) {
 	}
 	if settled(nil) || settled(spends[1:]) {
 		t.Error("settled by a transaction that is no rival, so far as is known")
+	}
+}
+
+// A restart takes up the bonds of the epoch entered, and of a store that has none the locks that stayed.
+func TestBondsAreTakenUp(t *testing.T) {
+	v := newVillage(t, nil)
+	n := v.idle(nil)
+	st, self := n.sh.store, v.signers[0].Key
+	o := []utxo.Outpoint{{Tx: v.genesis.ID}, {Tx: v.genesis.ID, Index: 1}, {Tx: v.genesis.ID, Index: 2}}
+	locked := func(o utxo.Outpoint, tx domain.Hash) conflict.Record {
+		return conflict.Record{Outpoint: o, State: observation.Inherited, Round: 3, Tx: tx, Epoch: 1, Certificate: conflict.CertAt(0, 3)}
+	}
+	whole, old := domain.Hash{1}, domain.Hash{2}
+	err := st.EnterEpoch(store.Entered{Epoch: 1, Bonds: []conflict.Bond{{Tx: whole, Spends: o[:2]}}}, []conflict.Record{locked(o[0], whole), locked(o[2], old)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.wireBatcher(Parts{Key: self, Store: st, Log: slog.New(slog.DiscardHandler), Metrics: n.sh.metrics}); err != nil {
+		t.Fatal(err)
+	}
+	b := n.sh.batcher
+	if err := b.bind(t.Context(), b.taken); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.bonds.spends(whole); !slices.Equal(got, o[:2]) {
+		t.Errorf("of the bond: %v", got)
+	}
+	if got := b.bonds.spends(old); !slices.Equal(got, o[2:]) {
+		t.Errorf("of the lock without a bond: %v", got)
 	}
 }
