@@ -31,8 +31,8 @@ type batcher struct {
 	// closed says that this node has ended its chain under the present link; held are the votes asked for since.
 	closed    bool
 	held      []cast
-	taken     []conflict.Bond // what an earlier life took over, until it runs
-	bonds     bonds
+	taken     []conflict.Bond  // what an earlier life took over, until it runs
+	bonds     bonds            // what this node is bound to by others' locks
 	convicted bool             // this node's own key is convicted; known before anything runs
 	say       func(why string) // why this node does not vote
 

@@ -6,7 +6,7 @@ import (
 	"github.com/notarynet/notaryd/proto/domain"
 )
 
-// Every value starts with the version of its encoding. All kinds are at version 1 but for the epoch entered.
+// Every value starts with the version of its encoding: 2 for the epoch entered, and for vote records, which package conflict encodes; else 1.
 const (
 	version1 = 1
 	version2 = 2
