@@ -124,7 +124,8 @@ func TestExplainHeld(t *testing.T) {
 func TestExplainContest(t *testing.T) {
 	n := start(t, 4, setup{down: []int{2, 3}}) // so that neither is final before the other comes
 	a, b := n.pay(bob, 0, 0), n.pay(carol, 1, 0)
-	n.race(t, a, b)
+	// Each to both: where one is known and voted for, the other is neither passed on nor, unless it joins the contest first, voted on.
+	n.race(t, a, b, b, a)
 	n.each(t, "both rivals to be known", func(v *notary) bool { return v.status(t, a.ID) != nil && v.status(t, b.ID) != nil })
 	n.nodes[2].start(t)
 	n.nodes[3].start(t)
