@@ -13,11 +13,6 @@ import (
 	"github.com/notarynet/notaryd/internal/hugepages"
 )
 
-// gcPercent lets the heap grow to four times what lives before it is collected: a node allocates much that lives for a
-// moment. Between 150 and 400 four nodes in closed loops of 30 s settle as much at the same cost, in 0.9 to 1.4 GB each; a node alone some 3 % more with 400 than with
-// 200, in 2.3 GB instead of 1.4.
-const gcPercent = 300
-
 // tuneProcessors has one goroutine more run at a time than there are processors: one that waits for a synced write counts as
 // running until the runtime notices, which takes it up to 10 ms, and a node nearly always syncs something. GOMAXPROCS in the
 // environment has the last word.
@@ -27,12 +22,10 @@ func tuneProcessors() {
 	}
 }
 
-// tuneCollector trades memory for time as far as half of the memory that there is; beyond that the collector works
-// harder. GOGC and GOMEMLIMIT in the environment have the last word.
+// tuneCollector has the collector work harder where the heap takes more than half of the memory that there is. GOMEMLIMIT in the environment
+// has the last word. How far the heap may grow between two collections is the runtime's own choice: with three times as far four nodes took as
+// much time where a page of memory is cheap, and 5 % more where it is dear.
 func tuneCollector() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if total := machineMemory(); total > 0 {
 			debug.SetMemoryLimit(total / 2)

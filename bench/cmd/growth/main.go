@@ -15,16 +15,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/notarynet/notaryd/bench"
 	"github.com/notarynet/notaryd/bench/growth"
 )
-
-// gcPercent is that of notaryd.
-const gcPercent = 300
 
 // batches are one, 20 and 1,000 transactions an observation: a network that has little to do and whose nodes speak at
 // once, one with as much to do as -rate says whose disks are quick, and one with ten times as much.
@@ -80,7 +76,6 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	debug.SetGCPercent(gcPercent)
 	results, err := growth.Load(*out)
 	if err != nil {
 		return err
