@@ -37,7 +37,8 @@ func (v *village) proposal(k *keeper, voter int, g *group.Group, by group.Weight
 
 // judging is a keeper that has read a label, so that there is a link to be made, and what it logs.
 func (v *village) judging() (*keeper, *bytes.Buffer) {
-	k, said := v.keeper(), new(bytes.Buffer)
+	k, _ := v.keeper()
+	said := new(bytes.Buffer)
 	k.log, k.voting = slog.New(slog.NewTextHandler(said, nil)), func() *group.Group { return v.genesis.Group }
 	k.state = k.state.After(v.genesis.Group, []*group.Peer{{
 		ID: v.peer(0), Version: 1, Labels: []group.Label{{Peer: v.peer(1), Score: 900}},

@@ -19,8 +19,8 @@ import (
 	"github.com/notarynet/notaryd/utxo"
 )
 
-// keeper owns what trust has come to: the chain of links with its cut, the newest metadata of every peer, and
-// the evidence. It judges links for flights, proposes the next one, and publishes what it knows for whoever
+// keeper owns what trust has come to: the chain of links with its cut, what is said by those who could
+// change the group, and the evidence. It judges links for flights, proposes the next one, and publishes what it knows for whoever
 // reads. Those who tell it ring a bell and leave a note; what happened it reads from the store, so that
 // nothing is lost and nobody waits for it.
 type keeper struct {
@@ -36,7 +36,7 @@ type keeper struct {
 	state    *epoch.State
 	last     utxo.Outpoint // the LINK output of the present group
 	opensMS  uint64        // when it may be spent, but for evidence
-	newest   map[domain.Hash]store.Metadata
+	circle   *circle
 	evidence []epoch.Conviction
 	unjudged []*flight // links that wait for evidence
 	right    []*flight // links of the present group's successor that were found right
@@ -63,8 +63,8 @@ type keeper struct {
 func newKeeper(genesis *group.Genesis, key domain.PrivateKey, s *store.Store, rules utxo.Rules, log *slog.Logger) *keeper {
 	return &keeper{
 		bell: make(chan struct{}, 1), simulating: make(chan struct{}, 1), peers: make(map[domain.Hash]struct{}), more: true,
-		state: epoch.Start(genesis.Group), last: utxo.FirstLink(genesis), newest: make(map[domain.Hash]store.Metadata),
-		store: s, rules: rules, self: key, log: log,
+		state: epoch.Start(genesis.Group), last: utxo.FirstLink(genesis),
+		circle: newCircle(s.PeerMetadata, circleLabels), store: s, rules: rules, self: key, log: log,
 	}
 }
 
@@ -110,17 +110,6 @@ func (k *keeper) ring() {
 	case k.bell <- struct{}{}:
 	default:
 	}
-}
-
-// restore takes up what an earlier life made final: the whole chain of links, and all metadata.
-func (k *keeper) restore() error {
-	for m, err := range k.store.AllMetadata() {
-		if err != nil {
-			return err
-		}
-		k.newest[m.Peer.ID] = m
-	}
-	return k.catchUp()
 }
 
 func (k *keeper) run(ctx context.Context) {
@@ -175,13 +164,7 @@ func (k *keeper) catchUp() error {
 		k.wake()
 	}
 	for id := range peers {
-		m, ok, err := k.store.PeerMetadata(id)
-		if err != nil {
-			return err
-		}
-		if ok {
-			k.newest[id] = m
-		}
+		k.circle.spoke(id)
 	}
 	if more {
 		if err := k.readEvidence(); err != nil {
@@ -189,8 +172,11 @@ func (k *keeper) catchUp() error {
 		}
 	}
 	me := k.me()
-	fresh, _ := k.unread(me)
-	t := newTrusted(k.state, fresh[:min(len(fresh), maxRead)], me, k.log)
+	fresh, err := k.unread(me)
+	if err != nil {
+		return err
+	}
+	t := newTrusted(k.state, peersOf(fresh), me, k.log)
 	k.seen.Store(t)
 	k.floor.watch(t)
 	return nil

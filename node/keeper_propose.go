@@ -8,6 +8,7 @@ import (
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/epoch"
 	"github.com/notarynet/notaryd/node/lifecycle"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
@@ -47,12 +48,15 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 	if _, votes := present.Voter(k.self.Public()); !votes || k.underWay() || k.voting().Link() != present.Link() {
 		return idle, nil
 	}
-	var fresh []*group.Peer
+	var fresh []*store.Metadata
 	acted := k.unacted()
 	if len(acted) == 0 {
-		fresh = k.fresh()
+		var err error
+		if fresh, err = k.unread(); err != nil {
+			return 0, err
+		}
 	}
-	next, err := k.state.Next(fresh, acted)
+	next, err := k.state.Next(peersOf(fresh), acted)
 	if err != nil {
 		k.log.Warn("the next group cannot be computed", "epoch", present.Epoch()+1, "err", err)
 		k.need = need{}
@@ -68,7 +72,7 @@ func (k *keeper) consider(ctx context.Context, now time.Time) (time.Duration, er
 	if wait := k.turn(now); wait > 0 {
 		return wait, nil
 	}
-	draft, err := utxo.NewLink(k.last, k.outpoints(fresh), next, k.rules.EpochMS).Build()
+	draft, err := utxo.NewLink(k.last, outpoints(fresh), next, k.rules.EpochMS).Build()
 	if err != nil {
 		return 0, err
 	}

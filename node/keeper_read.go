@@ -1,9 +1,7 @@
 package node
 
 import (
-	"cmp"
-	"slices"
-
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	"github.com/notarynet/notaryd/utxo"
@@ -14,77 +12,44 @@ import (
 // these label, and so on. Whom none of that leads to changes no group, whatever it says, and no link reads it.
 
 // unread is the metadata that no link has read yet: of the members, the seeds and some others first, then of those that a positive
-// label of theirs leads to, the nearest first. reached is how many these are; all further ones follow.
-func (k *keeper) unread(others ...domain.Hash) (read []*group.Peer, reached int) {
-	near := k.near(others)
-	rank := func(p *group.Peer) int {
-		if r, ok := near[p.ID]; ok {
-			return r
-		}
-		return len(near) // none is as far away
-	}
-	link := k.state.Group().Link()
-	late := func(p *group.Peer) int { return max(0, link.Compare(p.ID)) } // ids from the link on come first, so that nobody is always the last
-	for id, m := range k.newest {
-		if old := k.state.Read(id); old == nil || old.Version < m.Peer.Version {
-			read = append(read, m.Peer)
-			if _, ok := near[id]; ok {
-				reached++
-			}
-		}
-	}
-	slices.SortFunc(read, func(a, b *group.Peer) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(late(a), late(b)), a.ID.Compare(b.ID))
-	})
-	return read, reached
-}
-
-// near is how many positive labels lead to a peer, by the newest metadata that is known: 0 for the members, the seeds and some others.
-func (k *keeper) near(others []domain.Hash) map[domain.Hash]int {
-	near := make(map[domain.Hash]int)
-	var queue []domain.Hash
-	enter := func(id domain.Hash, rank int) {
-		if _, there := near[id]; !there && !id.IsZero() {
-			near[id] = rank
-			queue = append(queue, id)
-		}
-	}
+// label of theirs leads to, the nearest first.
+func (k *keeper) unread(others ...domain.Hash) (read []*store.Metadata, err error) {
+	roots := others
 	for _, m := range k.state.Group().Members() {
-		enter(m.PeerID, 0)
+		roots = append(roots, m.PeerID)
 	}
 	for _, s := range k.state.Seeds() {
-		enter(s.Peer, 0)
+		roots = append(roots, s.Peer)
 	}
-	for _, id := range others {
-		enter(id, 0)
+	full := k.circle.full
+	if err := k.circle.draw(k.state.Group().Link(), roots); err != nil {
+		return nil, err
 	}
-	for len(queue) > 0 {
-		id := queue[0]
-		queue = queue[1:]
-		m, spoke := k.newest[id]
-		if !spoke {
-			continue
-		}
-		for _, l := range m.Peer.Labels {
-			if _, speaks := k.newest[l.Peer]; speaks && l.Score > 0 {
-				enter(l.Peer, near[id]+1)
-			}
+	if k.circle.full && !full {
+		k.log.Warn("labels lead to more peers than there is room for: the nearest are looked at", "labels", k.circle.room, "peers", len(k.circle.order))
+	}
+	for _, m := range k.circle.order {
+		if old := k.state.Read(m.Peer.ID); old == nil || old.Version < m.Peer.Version {
+			read = append(read, m)
 		}
 	}
-	return near
+	return read[:min(len(read), maxRead)], nil
 }
 
-// fresh is what the next link should read: as much as it may of what could change the group.
-func (k *keeper) fresh() []*group.Peer {
-	read, reached := k.unread()
-	return read[:min(reached, maxRead)]
+// peersOf is what some metadata says.
+func peersOf(read []*store.Metadata) []*group.Peer {
+	peers := make([]*group.Peer, len(read))
+	for i, m := range read {
+		peers[i] = m.Peer
+	}
+	return peers
 }
 
-// outpoints are where the newest metadata of some peers is.
-func (k *keeper) outpoints(read []*group.Peer) []utxo.Outpoint {
+// outpoints are where some metadata is.
+func outpoints(read []*store.Metadata) []utxo.Outpoint {
 	at := make([]utxo.Outpoint, len(read))
-	for i, p := range read {
-		at[i] = k.newest[p.ID].Outpoint
+	for i, m := range read {
+		at[i] = m.Outpoint
 	}
 	return at
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/notarynet/notaryd/conflict"
 	"github.com/notarynet/notaryd/node/epoch"
-	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/observation"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
@@ -207,10 +206,11 @@ func TestKeeperRestores(t *testing.T) {
 	k := nodes[0].sh.keeper
 	eventually(t, "the same state", func() bool {
 		again := newKeeper(v.genesis, v.signers[0].Key, nodes[0].sh.store, nodes[0].sh.rules, nodes[0].sh.log)
-		if err := again.restore(); err != nil {
+		if err := again.catchUp(); err != nil {
 			t.Fatal(err)
 		}
-		return len(again.newest) == 2 && again.newest[v.peer(0)].Peer.Labels[0].Score == 900 &&
+		said := again.circle.order
+		return len(said) == 2 && said[0].Peer.Labels[0].Score == 900 && said[1].Peer.Labels[0].Score == 900 &&
 			again.state.Group().Link() == k.seen.Load().state.Group().Link()
 	})
 }
@@ -229,7 +229,7 @@ func TestLinkOfAnEpochNotEntered(t *testing.T) {
 		t.Error("a link was proposed")
 		return nil
 	}
-	if err := k.restore(); err != nil {
+	if err := k.catchUp(); err != nil {
 		t.Fatal(err)
 	}
 	next, err := group.New(v.genesis.ID, k.state.Group().Epoch()+1, k.state.Group().Link(), k.state.Group().Members(), nil)
@@ -244,9 +244,9 @@ func TestLinkOfAnEpochNotEntered(t *testing.T) {
 	if refusal.ReasonOf(err) != notaryv1.Reason_REASON_LOCK_NOT_OPEN || !utxo.NotYet(err) {
 		t.Errorf("in epoch 0: %v", err)
 	}
-	k.newest[v.peer(2)] = store.Metadata{Outpoint: utxo.Outpoint{Tx: domain.Hash{1}}, Peer: &group.Peer{
+	k.circle = newCircle(spoken{v.peer(2): {Outpoint: utxo.Outpoint{Tx: domain.Hash{1}}, Peer: &group.Peer{
 		ID: v.peer(2), Version: 1, Labels: []group.Label{{Peer: v.peer(0), Score: 1000}},
-	}}
+	}}}.read, circleLabels)
 	if _, err := k.consider(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
@@ -308,7 +308,7 @@ func TestSignsInWhatItHasEntered(t *testing.T) {
 // TestPeerBesideTheOwner: whoever asks for this node's peer does not look at what the keeper changes meanwhile (with -race).
 func TestPeerBesideTheOwner(t *testing.T) {
 	v := newVillage(t, nil)
-	k := v.keeper()
+	k, _ := v.keeper()
 	k.seen.Store(&trusted{state: k.state})
 	done := make(chan struct{})
 	go func() {

@@ -189,7 +189,7 @@ func (n *Node) wireKeeper(p Parts) error {
 		_, err := sh.intake(ctx, tx, Origin{kind: fromAPI, name: "keeper"}, true)
 		return err
 	}
-	return sh.keeper.restore()
+	return sh.keeper.catchUp()
 }
 
 func (n *Node) wireObserver() {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/notarynet/notaryd/node/epoch"
+	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
 	"github.com/notarynet/notaryd/proto/group"
 	notaryv1 "github.com/notarynet/notaryd/proto/notary/v1"
@@ -102,6 +103,27 @@ func (t *trusted) labels(peer domain.Hash) []group.Label {
 	return p.Labels
 }
 
+// viewerLabels is how far it is looked for what a viewer says whom no label leads to.
+const viewerLabels = 1 << 14
+
+// viewedBy is the same with what a viewer says and those to whom its labels lead, where nothing else leads to them.
+func (t *trusted) viewedBy(viewer domain.Hash, read func(domain.Hash) (store.Metadata, bool, error)) (*trusted, error) {
+	c := newCircle(read, viewerLabels)
+	if err := c.draw(t.state.Group().Link(), []domain.Hash{viewer}); err != nil {
+		return nil, err
+	}
+	viewed := *t
+	viewed.fresh = slices.Clone(t.fresh)
+	for _, m := range c.order {
+		old := t.state.Read(m.Peer.ID)
+		fresh := slices.ContainsFunc(t.fresh, func(p *group.Peer) bool { return p.ID == m.Peer.ID })
+		if !fresh && (old == nil || old.Version < m.Peer.Version) {
+			viewed.fresh = append(viewed.fresh, m.Peer)
+		}
+	}
+	return &viewed, nil
+}
+
 // self is this node's peer; zero for none.
 func (n *Node) self() domain.Hash { return n.sh.keeper.me() }
 
@@ -115,6 +137,12 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash, pay func(
 	t, own := n.sh.keeper.seen.Load(), n.self()
 	if viewer.IsZero() {
 		viewer = own
+	}
+	if viewer != own {
+		var err error
+		if t, err = t.viewedBy(viewer, n.sh.store.PeerMetadata); err != nil {
+			return nil, err
+		}
 	}
 	network, err := t.state.NetworkOf(viewer, t.fresh)
 	if err != nil {

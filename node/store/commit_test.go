@@ -352,9 +352,6 @@ func TestOriginOfPeer(t *testing.T) {
 		if err != nil || !ok || m.Outpoint != (utxo.Outpoint{Tx: tx.ID}) || m.Peer.Version != 1 {
 			t.Errorf("metadata %+v, %v, %v", m, ok, err)
 		}
-		if all := collect(t, s.AllMetadata()); len(all) != 1 || all[0].Outpoint != m.Outpoint {
-			t.Errorf("all metadata: %+v", all)
-		}
 		mustClose(t, s)
 		s = mustOpen(t, o)
 	}

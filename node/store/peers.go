@@ -1,8 +1,6 @@
 package store
 
 import (
-	"iter"
-
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/notarynet/notaryd/proto/domain"
@@ -28,11 +26,6 @@ func (s *Store) PeerMetadata(peer domain.Hash) (m Metadata, ok bool, err error) 
 	}
 	m, err = s.metadata(s.now(), value)
 	return m, err == nil, err
-}
-
-// AllMetadata is the newest metadata of all peers, by peer id. The sequence ends with the first error.
-func (s *Store) AllMetadata() iter.Seq2[Metadata, error] {
-	return scanClass(s, ClassPeer, func(_, value []byte) (Metadata, error) { return s.metadata(s.now(), value) })
 }
 
 // metadata takes a record of ClassPeer apart and reads what it points to.
