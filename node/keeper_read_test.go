@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/binary"
 	"log/slog"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -230,4 +231,38 @@ func TestViewOfAStranger(t *testing.T) {
 			t.Errorf("it does not trust %s: %v", trusted, weights)
 		}
 	}
+}
+
+// BenchmarkCircle: as much as there is room for, all of it labels of peers that say nothing: what it takes to draw it anew, and to keep it.
+func BenchmarkCircle(b *testing.B) {
+	const speakers, labels = 255, 4096
+	s := spoken{}
+	var roots []domain.Hash
+	for i := range speakers {
+		var of []domain.Hash
+		for j := range labels {
+			of = append(of, domain.Sum("test", binary.BigEndian.AppendUint32(nil, uint32(i*labels+j))))
+		}
+		roots = append(roots, stranger(i))
+		s.speaks(stranger(i), 1, of...)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	c := newCircle(s.read, circleLabels)
+	for b.Loop() {
+		c.spoke(roots[0])
+		if err := c.draw(domain.Hash{}, roots); err != nil {
+			b.Fatal(err)
+		}
+		if c.full || len(c.order) != speakers {
+			b.Fatalf("%d are in it", len(c.order))
+		}
+		c.stale = true
+	}
+	b.StopTimer()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB/circle")
+	runtime.KeepAlive(c)
 }
