@@ -134,6 +134,9 @@ func (k *keeper) run(ctx context.Context) {
 			k.fail(err)
 			return
 		}
+		if k.circle.stale {
+			again = min(again, k.circle.waits())
+		}
 		timer.Reset(again)
 	}
 }

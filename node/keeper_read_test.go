@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
@@ -38,7 +39,7 @@ func (s spoken) speaks(peer domain.Hash, score int32, of ...domain.Hash) {
 // keeper is one that knows of nothing final but what peers have said.
 func (v *village) keeper() (*keeper, spoken) {
 	k, s := newKeeper(v.genesis, v.signers[0].Key, nil, utxo.Rules{Network: v.genesis.ID, EpochMS: v.genesis.EpochMS()}, slog.New(slog.DiscardHandler)), spoken{}
-	k.circle.read = s.read
+	k.circle.read, k.circle.rest = s.read, 0
 	return k, s
 }
 
@@ -192,6 +193,20 @@ func TestCircleFollows(t *testing.T) {
 	}
 	relink(t, v, k)
 	holds("after a link", 0, v.peer(0), friend)
+
+	// What is said often is not looked at as often, but for a link.
+	k.circle.rest, k.circle.took, k.circle.drawn = circleRest, time.Hour, time.Now()
+	s.speaks(v.peer(0), 900, friend, late)
+	k.circle.spoke(v.peer(0))
+	holds("too soon", 0, v.peer(0), friend)
+	if wait := k.circle.waits(); wait < 8*time.Hour || wait > 9*time.Hour {
+		t.Errorf("it waits for %s", wait)
+	}
+	k.circle.drawn = time.Now().Add(-9 * time.Hour)
+	reads = 0
+	if got := ids(t, k); len(got) != 4 || k.circle.stale {
+		t.Errorf("in time: %v", got)
+	}
 }
 
 // TestViewOfAStranger: of a viewer to whom no label leads counts what it says, and what those say whom it labels; for nobody else does that.
@@ -250,6 +265,7 @@ func BenchmarkCircle(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	c := newCircle(s.read, circleLabels)
+	c.rest = 0
 	for b.Loop() {
 		c.spoke(roots[0])
 		if err := c.draw(domain.Hash{}, roots); err != nil {
