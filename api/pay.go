@@ -15,6 +15,10 @@ const (
 	entryBytes  = 1 << 9
 )
 
+// submissionBytes is what a token pays for of a transaction that is submitted: they have room for some 28 signatures to be verified, and everybody
+// keeps what becomes final.
+const submissionBytes = 4 << 10
+
 // Pay charges the client of a call for what is read or computed for it, in bytes as Backends count them, as that is done, and returns when
 // the client may have more: at once, or when it has paid. It returns the context's error when the call has ended meanwhile.
 type Pay = func(bytes int) error
@@ -73,5 +77,13 @@ func (g *guard) answered(c *call, answer any) {
 		if size := proto.Size(m); size > tokenBytes {
 			g.table.Charge(c.client, float64(size)/tokenBytes-1)
 		}
+	}
+}
+
+// submitted charges a client for what a large transaction has beyond what the token of its call pays for. What the client did not have it
+// owes.
+func (g *guard) submitted(c *call, transaction []byte) {
+	if more := len(transaction) - submissionBytes; more > 0 {
+		g.table.Charge(c.client, float64(more)/submissionBytes)
 	}
 }

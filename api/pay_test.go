@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"testing"
 	"time"
@@ -136,6 +137,74 @@ func TestLongAnswersArePaidFor(t *testing.T) {
 	}
 	_, err := n.client.GetAcceptanceProof(within(t), &notaryv1.GetAcceptanceProofRequest{TransactionId: id[:]})
 	wantReason(t, err, notaryv1.Reason_REASON_RATE_LIMITED)
+}
+
+// TestLargeSubmissionsCostMore: a transaction takes as many tokens as it is times as long as what one pays for, in a call, by REST and on a stream,
+// whatever becomes of it.
+func TestLargeSubmissionsCostMore(t *testing.T) {
+	large := make([]byte, 4*submissionBytes)
+	body, err := json.Marshal(map[string]any{"transaction": large})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, submit := range map[string]func(*node) error{
+		"call": func(n *node) error {
+			_, err := n.client.SubmitTransaction(within(t), &notaryv1.SubmitTransactionRequest{Transaction: large})
+			return err
+		},
+		"REST": func(n *node) error {
+			n.rest("POST", "/v1/transactions", string(body))
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := quick()
+			config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 10 // nothing comes back while the test runs
+			submitted := 0
+			n := serve(t, config, &script{submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+				submitted++
+				return nil, errScript
+			}})
+			for range 3 { // the third owes two
+				submit(n)
+			}
+			_, err := n.client.GetNetwork(within(t), &notaryv1.GetNetworkRequest{})
+			wantReason(t, err, notaryv1.Reason_REASON_RATE_LIMITED)
+			if submitted != 3 {
+				t.Errorf("%d were submitted for 10 tokens, at 4 each", submitted)
+			}
+		})
+	}
+	t.Run("stream", func(t *testing.T) {
+		config := quick()
+		config.Limits.CallsPerSecond, config.Limits.CallBurst = 0.01, 11 // the stream itself takes one
+		n := serve(t, config, &script{submit: func(context.Context, string, []byte, notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+			return statusOf(hash(1), stateFinal), nil
+		}})
+		stream := must(n.client.SubmitTransactions(within(t)))
+		for i := range 4 {
+			if err := stream.Send(&notaryv1.SubmitTransactionsRequest{Sequence: uint64(i), Transaction: large}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			must(stream.Recv())
+		}
+		more := make(chan error, 1)
+		go func() {
+			_, err := stream.Recv()
+			more <- err
+		}()
+		select {
+		case err := <-more:
+			t.Fatalf("a fourth answer for 10 tokens, at 4 each: %v", err)
+		case <-time.After(200 * time.Millisecond):
+		}
+		n.end()
+		if err := <-more; err == nil {
+			t.Error("an answer after the end")
+		}
+	})
 }
 
 // TestWorkInTurn: of what is paid for when it is done, one is done at a time for one client, however many it asks for.

@@ -94,7 +94,7 @@ func (s *notaryService) SubmitTransactions(stream notaryv1.NotaryService_SubmitT
 	return w.run(ctx)
 }
 
-// read hands over requests until the stream or ctx ends. A transaction costs a client what a call does, so that a
+// read hands over requests until the stream or ctx ends. A transaction costs a client what it does in a call of its own, so that a
 // stream is no way around the rate: a client that is faster than it may is read from more slowly.
 func (w *submissions) read(ctx context.Context) {
 	for {
@@ -126,6 +126,7 @@ func (w *submissions) admit(ctx context.Context, sequence uint64, raw []byte, wi
 	if w.service.guard.await(ctx, w.call) != nil {
 		return false
 	}
+	w.service.guard.submitted(w.call, raw)
 	select {
 	case w.places <- struct{}{}:
 	default:

@@ -56,6 +56,7 @@ func (s *notaryService) proofOf(ctx context.Context, status *notaryv1.Transactio
 
 // submit hands one transaction over and waits. The status may stand beside an error.
 func (s *notaryService) submit(ctx context.Context, raw []byte, waitFor notaryv1.WaitLevel) (*notaryv1.TransactionStatus, error) {
+	s.guard.submitted(callOf(ctx), raw)
 	if err := checkTransaction(raw); err != nil {
 		return nil, err
 	}
