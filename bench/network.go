@@ -32,15 +32,21 @@ type Network struct {
 	log     *bytes.Buffer
 	pids    []int
 	stopped chan error
+	others  []*exec.Cmd // of nodes that run another program (swap); nil of the devnet's own
 }
 
 // Start runs `notaryd devnet` with n nodes in dir, without limits on what a client may ask and with the memory that a
 // node takes where nobody says otherwise, which is more than a devnet gives it, and connects to each of them.
 func Start(ctx context.Context, notaryd, dir string, n int, settings []string) (*Network, error) {
-	return start(ctx, notaryd, dir, n, append([]string{
+	return start(ctx, notaryd, dir, n, unlimited(settings))
+}
+
+// unlimited are the settings of Start with further ones.
+func unlimited(settings []string) []string {
+	return append([]string{
 		"api.calls_per_second=10000000", "api.call_burst=10000000",
 		fmt.Sprint("store.mem_bytes=", store.DefaultMemBytes), fmt.Sprint("store.cache_bytes=", store.DefaultCacheBytes),
-	}, settings...))
+	}, settings...)
 }
 
 func start(ctx context.Context, notaryd, dir string, n int, settings []string) (net *Network, err error) {
@@ -104,6 +110,7 @@ func (n *Network) Stop() error {
 	for _, c := range n.Nodes {
 		errs = append(errs, c.Close())
 	}
+	errs = append(errs, n.stopOthers())
 	_ = n.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-n.stopped:
@@ -116,6 +123,8 @@ func (n *Network) Stop() error {
 // Usage is what the nodes of a network have used so far, all of them together.
 type Usage struct {
 	CPU time.Duration
+	// Each is the CPU of each node.
+	Each []time.Duration
 	// Allocs are objects allocated on the heap.
 	Allocs float64
 	// WireBytes is what went out over p2p sockets, DiskBytes what was handed to the block layer.
@@ -144,6 +153,7 @@ func (n *Network) Usage(ctx context.Context) (u Usage, err error) {
 			return u, err
 		}
 		u.CPU += cpu
+		u.Each = append(u.Each, cpu)
 		written, err := field(fmt.Sprintf("/proc/%d/io", n.pids[i]), "write_bytes:")
 		if err != nil {
 			return u, err
@@ -160,8 +170,12 @@ func (n *Network) Usage(ctx context.Context) (u Usage, err error) {
 
 // minus is what was used between two readings.
 func (u Usage) minus(before Usage) Usage {
+	each := make([]time.Duration, len(u.Each))
+	for i := range each {
+		each[i] = u.Each[i] - before.Each[i]
+	}
 	return Usage{
-		CPU: u.CPU - before.CPU, Allocs: u.Allocs - before.Allocs, WireBytes: u.WireBytes - before.WireBytes,
+		Each: each, CPU: u.CPU - before.CPU, Allocs: u.Allocs - before.Allocs, WireBytes: u.WireBytes - before.WireBytes,
 		DiskBytes: u.DiskBytes - before.DiskBytes, PeakRSS: u.PeakRSS, Finals: u.Finals - before.Finals,
 	}
 }

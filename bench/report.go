@@ -29,6 +29,8 @@ type Figure struct {
 	// OfPeak and P99OfPeak are Final and P99 over those at the peak, past saturation; 0 otherwise.
 	OfPeak    float64 `json:"of_peak,omitempty"`
 	P99OfPeak float64 `json:"p99_of_peak,omitempty"`
+	// Beside is the processor time of the nodes that ran another program over that of the others; 0 where none did.
+	Beside float64 `json:"beside,omitempty"`
 	// Ratio is the sum of the ceilings over the processor time a transaction took a node: 1 cannot be beaten.
 	Ratio  float64 `json:"ceiling_ratio"`
 	Wire   float64 `json:"wire_bytes_per_tx_per_node"`
@@ -46,6 +48,9 @@ func figure(n *Network, live, offered int, out *Outcome, used Usage, c Ceilings)
 	f := Figure{
 		Nodes: nodes, Live: live, Offered: offered, Final: out.Rate(), Refused: out.Refused, Failed: out.Failed,
 		P50: out.Percentile(50), P99: out.Percentile(99), PeakMB: used.PeakRSS / 1e6, Ceilings: c,
+	}
+	if n.others != nil {
+		f.Beside = besideRatio(used.Each)
 	}
 	if each > 0 {
 		f.CPU = float64(used.CPU.Microseconds()) / each
@@ -67,6 +72,9 @@ func (f *Figure) Write(w io.Writer, before *Figure) {
 	fmt.Fprintf(w, "    a transaction and node: %.1f us of processor%s, ratio to the ceilings %.2f%s, %.0f allocations, %.0f B sent, %.0f B written; %.0f MB at most; clients %.1f us\n",
 		f.CPU, change(f, before, func(f *Figure) float64 { return f.CPU }),
 		f.Ratio, change(f, before, func(f *Figure) float64 { return f.Ratio }), f.Allocs, f.Wire, f.Disk, f.PeakMB, f.Load)
+	if f.Beside > 0 {
+		fmt.Fprintf(w, "    the nodes beside took %.3f of the processor time of the others\n", f.Beside)
+	}
 	if f.OfPeak > 0 {
 		fmt.Fprintf(w, "    past saturation: %.2f of the finals at the peak, p99 %.2f times as long\n", f.OfPeak, f.P99OfPeak)
 	}

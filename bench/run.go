@@ -15,8 +15,10 @@ import (
 // Plan is what one network is measured with.
 type Plan struct {
 	Notaryd string // the program
-	Nodes   int
-	Live    int
+	// Beside is another program that half of the nodes run, which are a multiple of four then; empty for none.
+	Beside string
+	Nodes  int
+	Live   int
 	// Seconds of the closed loop, and Window transactions under way in it, at all nodes together; 0 seconds leave it out.
 	Seconds, Window int
 	// Rates are open loops of OpenSeconds each.
@@ -40,6 +42,9 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 	if p.Past && len(p.Rates) == 0 {
 		return errors.New("bench: without rates there is no peak to pass")
 	}
+	if p.Beside != "" && p.Nodes%4 != 0 {
+		return fmt.Errorf("bench: half of %d nodes cannot run beside the others, one of each kind in any two places: a multiple of four", p.Nodes)
+	}
 	dir, err := os.MkdirTemp("", "notary-bench-")
 	if err != nil {
 		return err
@@ -53,6 +58,11 @@ func Run(ctx context.Context, p Plan, report func(Figure)) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Stop()) }()
+	if p.Beside != "" {
+		if err := net.swap(ctx, p.Beside, unlimited(p.Settings)); err != nil {
+			return err
+		}
+	}
 	coins, err := net.Mint(ctx, p.Live)
 	if err != nil {
 		return err

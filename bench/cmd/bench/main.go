@@ -39,6 +39,7 @@ func run() error {
 	)
 	still := flag.Duration("still", 0, "in place of all that, for how long the last node of each network stands still in a closed loop at the others")
 	flag.StringVar(&plan.Notaryd, "notaryd", "bin/notaryd", "the program")
+	flag.StringVar(&plan.Beside, "beside", "", "another program that half of the nodes run: what each kind takes is compared")
 	flag.IntVar(&plan.Live, "live", 100_000, "outputs at the start")
 	flag.IntVar(&plan.Seconds, "seconds", 30, "length of the closed loop; 0 for none")
 	flag.IntVar(&plan.Window, "window", 4000, "transactions under way in the closed loop, at all nodes together")
