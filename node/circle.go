@@ -1,16 +1,30 @@
 package node
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"time"
 
 	"github.com/notarynet/notaryd/node/store"
 	"github.com/notarynet/notaryd/proto/domain"
+	"github.com/notarynet/notaryd/proto/group"
 )
 
-// circleLabels is how many labels are kept in memory, with what their peers say beside: those of 255 peers that say as much as one
-// may. So many take 140 MB, and a second or more to draw (BenchmarkCircle).
-const circleLabels = 1 << 20
+// circleBytes is how much memory what peers say may take, about: 255 that label as many as one may take 140 MB and 2 s to draw, 9,000 with all
+// keys and addresses that one may have 110 MB (BenchmarkCircle); the disk comes on top.
+const circleBytes = 1 << 27
+
+// What a piece of metadata takes in memory, each label with whom it names, about (BenchmarkCircle).
+const (
+	metadataBytes = 512
+	labelBytes    = 128
+	keyBytes      = 384
+)
+
+// circleTurn is how long those who were left out of a full circle wait, where no link comes, until others are.
+const circleTurn = 30 * time.Second
 
 // circleRest is how many times as long as it took to draw a circle what is said anew waits, at least: whoever is in it may say something
 // new as often as he likes.
@@ -20,7 +34,7 @@ const circleRest = 9
 // as far as there is room. Everybody else's stays on disk, however many there are: they can be made up at the price of some work.
 type circle struct {
 	read func(peer domain.Hash) (store.Metadata, bool, error) // what is on disk
-	room int                                                  // in labels
+	room int                                                  // in bytes
 	rest int                                                  // circleRest, but in tests
 
 	kept  map[domain.Hash]*store.Metadata // of all that were looked for; nil of who says nothing
@@ -31,6 +45,7 @@ type circle struct {
 	link  domain.Hash
 	roots []domain.Hash
 	stale bool
+	turn  byte // how often it was drawn for this link since others had their turn
 	drawn time.Time
 	took  time.Duration
 }
@@ -52,24 +67,29 @@ func (c *circle) waits() time.Duration {
 	return max(0, time.Duration(c.rest)*c.took-time.Since(c.drawn))
 }
 
-// draw goes from the roots to whom their labels lead to. Of those equally near the ids from the link on come first, so that nobody is
-// the last for ever.
+// draw goes from the roots to whom their labels lead to. The order of those equally near is another one for each link, and where there is no room for
+// all, after a while, so that nobody is the last for ever.
 func (c *circle) draw(link domain.Hash, roots []domain.Hash) error {
 	roots = slices.Clone(roots)
 	slices.SortFunc(roots, domain.Hash.Compare)
 	roots = slices.DeleteFunc(slices.Compact(roots), domain.Hash.IsZero)
-	if c.link == link && slices.Equal(c.roots, roots) && (!c.stale || c.waits() > 0) {
+	began := time.Now()
+	switch same := c.link == link && slices.Equal(c.roots, roots); {
+	case !same:
+		c.turn = 0
+	case c.waits() > 0:
+		return nil
+	case c.full && began.Sub(c.drawn) >= circleTurn:
+		c.turn++
+	case !c.stale:
 		return nil
 	}
-	began := time.Now()
 	kept := make(map[domain.Hash]*store.Metadata, len(c.kept))
 	order, said, full := c.order[:0:0], 0, false
-	for level := slices.Clone(roots); len(level) > 0 && !full; {
-		slices.SortFunc(level, domain.Hash.Compare)
-		first, _ := slices.BinarySearchFunc(level, link, domain.Hash.Compare)
+	for level := roots; len(level) > 0 && !full; {
 		var next []domain.Hash
-		for i := range level {
-			id := level[(first+i)%len(level)]
+		for _, at := range ranked(level, link, c.turn) {
+			id := at.id
 			if _, before := kept[id]; before {
 				continue
 			}
@@ -81,7 +101,7 @@ func (c *circle) draw(link domain.Hash, roots []domain.Hash) error {
 				kept[id] = nil
 				continue
 			}
-			if said += 1 + len(m.Peer.Labels); said > c.room {
+			if said += sizeOf(m.Peer); said > c.room {
 				full = true
 				break
 			}
@@ -99,6 +119,34 @@ func (c *circle) draw(link domain.Hash, roots []domain.Hash) error {
 	c.drawn = time.Now()
 	c.took = c.drawn.Sub(began)
 	return nil
+}
+
+// rank is where a peer comes among those equally near.
+type rank struct {
+	at uint64
+	id domain.Hash
+}
+
+// ranked puts peers in an order that nobody could foresee who chose their ids, another one for each link and turn. Who is named
+// twice comes twice.
+func ranked(ids []domain.Hash, link domain.Hash, turn byte) []rank {
+	out := make([]rank, len(ids))
+	from := append(append(make([]byte, 0, 2*domain.Size+1), link[:]...), turn)
+	for i, id := range ids {
+		sum := sha256.Sum256(append(from, id[:]...))
+		out[i] = rank{binary.BigEndian.Uint64(sum[:]), id}
+	}
+	slices.SortFunc(out, func(a, b rank) int { return cmp.Or(cmp.Compare(a.at, b.at), a.id.Compare(b.id)) })
+	return out
+}
+
+// sizeOf is what metadata takes in memory, about.
+func sizeOf(p *group.Peer) int {
+	size := metadataBytes + labelBytes*len(p.Labels) + keyBytes*len(p.Keys) + len(p.Name)
+	for _, a := range p.Addresses {
+		size += len(a)
+	}
+	return size
 }
 
 // find is the newest metadata of a peer; nil where it says nothing.

@@ -64,7 +64,7 @@ func newKeeper(genesis *group.Genesis, key domain.PrivateKey, s *store.Store, ru
 	return &keeper{
 		bell: make(chan struct{}, 1), simulating: make(chan struct{}, 1), peers: make(map[domain.Hash]struct{}), more: true,
 		state: epoch.Start(genesis.Group), last: utxo.FirstLink(genesis),
-		circle: newCircle(s.PeerMetadata, circleLabels), store: s, rules: rules, self: key, log: log,
+		circle: newCircle(s.PeerMetadata, circleBytes), store: s, rules: rules, self: key, log: log,
 	}
 }
 

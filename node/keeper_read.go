@@ -26,7 +26,7 @@ func (k *keeper) unread(others ...domain.Hash) (read []*store.Metadata, err erro
 		return nil, err
 	}
 	if k.circle.full && !full {
-		k.log.Warn("labels lead to more peers than there is room for: the nearest are looked at", "labels", k.circle.room, "peers", len(k.circle.order))
+		k.log.Warn("labels lead to more peers than there is room for: the nearest are looked at", "bytes", k.circle.room, "peers", len(k.circle.order))
 	}
 	for _, m := range k.circle.order {
 		if old := k.state.Read(m.Peer.ID); old == nil || old.Version < m.Peer.Version {

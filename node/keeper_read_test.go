@@ -2,9 +2,11 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,7 +125,7 @@ func TestStrangersPushNobodyOut(t *testing.T) {
 
 // TestAccompliceTakesTurns: a member that labels more than a link can read, or more than there is room for, keeps nobody out for ever.
 func TestAccompliceTakesTurns(t *testing.T) {
-	for name, room := range map[string]int{"of a link": circleLabels, "in memory": 7 * maxRead} {
+	for name, room := range map[string]int{"of a link": circleBytes, "in memory": maxRead * (metadataBytes + 8*labelBytes)} {
 		t.Run(name, func(t *testing.T) {
 			v := newVillage(t, nil)
 			k, s := v.keeper()
@@ -139,7 +141,7 @@ func TestAccompliceTakesTurns(t *testing.T) {
 			s.speaks(v.peer(0), 1000, honest)
 			for range 64 {
 				if slices.Contains(ids(t, k), honest) {
-					if full := k.circle.full; full != (room < circleLabels) {
+					if full := k.circle.full; full != (room < circleBytes) {
 						t.Errorf("full: %v", full)
 					}
 					return
@@ -148,6 +150,45 @@ func TestAccompliceTakesTurns(t *testing.T) {
 			}
 			t.Fatal("an honest peer was never read")
 		})
+	}
+}
+
+// TestFullCircleTurns: who was left out of a full circle has its turn after a while, also where nobody says anything and no link is made.
+func TestFullCircleTurns(t *testing.T) {
+	v := newVillage(t, nil)
+	k, s := v.keeper()
+	k.circle.room = maxRead * (metadataBytes + labelBytes)
+	honest := domain.Hash{0x80}
+	var accomplices []domain.Hash
+	for i := range 4 * maxRead {
+		accomplices = append(accomplices, stranger(i))
+		s.speaks(stranger(i), 1, v.peer(3))
+	}
+	s.speaks(v.peer(3), 1000, accomplices[:maxRead/2]...)
+	s.speaks(v.peer(1), 1000, accomplices[maxRead/2:maxRead]...)
+	s.speaks(v.peer(0), 1000, honest)
+	s.speaks(honest, 900, v.peer(0))
+	in := func() bool {
+		return slices.ContainsFunc(k.circle.order, func(m *store.Metadata) bool { return m.Peer.ID == honest })
+	}
+	turns := 0
+	for range 64 {
+		ids(t, k)
+		if !k.circle.full {
+			t.Fatal("there is room for all")
+		}
+		if in() {
+			turns++
+		}
+		before := k.circle.order
+		ids(t, k)
+		if &before[0] != &k.circle.order[0] {
+			t.Fatal("it turns at once")
+		}
+		k.circle.drawn = time.Now().Add(-circleTurn)
+	}
+	if turns == 0 || turns == 64 {
+		t.Errorf("an honest peer was in it %d times of 64", turns)
 	}
 }
 
@@ -223,9 +264,23 @@ func TestViewOfAStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := newTrusted(k.state, peersOf(read), domain.Hash{}, k.log)
-	viewed, err := all.viewedBy(mine, s.read)
+	paid := 0
+	pay := func(bytes int) error { paid += bytes; return nil }
+	viewed, err := all.viewedBy(mine, s.read, pay)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if least := 3 * (metadataBytes + costOfFinding); paid < least { // it, and the two that say something and that it leads to
+		t.Errorf("%d are paid, want %d at least", paid, least)
+	}
+	unpaid := errors.New("no more")
+	var many []domain.Hash
+	for i := range 2 * payAtOnce / costOfFinding {
+		many = append(many, stranger(i))
+	}
+	s.speaks(stranger(len(many)), 1, many...)
+	if _, err := all.viewedBy(stranger(len(many)), s.read, func(bytes int) error { return unpaid }); !errors.Is(err, unpaid) {
+		t.Errorf("whoever cannot pay: %v", err)
 	}
 	if all.labels(mine) != nil || len(all.fresh) != 1 || len(viewed.fresh) != 3 {
 		t.Errorf("%d are read for all, %d for the viewer", len(all.fresh), len(viewed.fresh))
@@ -248,37 +303,62 @@ func TestViewOfAStranger(t *testing.T) {
 	}
 }
 
-// BenchmarkCircle: as much as there is room for, all of it labels of peers that say nothing: what it takes to draw it anew, and to keep it.
+// BenchmarkCircle: as much as there is room for: labels of peers that say nothing, and peers that label nobody and have all keys and addresses
+// that one may: what it takes to draw it anew, and to keep it. The time is without that of the disk.
 func BenchmarkCircle(b *testing.B) {
-	const speakers, labels = 255, 4096
-	s := spoken{}
-	var roots []domain.Hash
-	for i := range speakers {
-		var of []domain.Hash
-		for j := range labels {
-			of = append(of, domain.Sum("test", binary.BigEndian.AppendUint32(nil, uint32(i*labels+j))))
+	named := func(i int) domain.Hash { return domain.Sum("test", binary.BigEndian.AppendUint32(nil, uint32(i))) }
+	labels := func(i int) *group.Peer {
+		p := &group.Peer{ID: stranger(i), Version: 1}
+		for j := range group.MaxLabels {
+			p.Labels = append(p.Labels, group.Label{Peer: named(i*group.MaxLabels + j), Score: 1})
 		}
-		roots = append(roots, stranger(i))
-		s.speaks(stranger(i), 1, of...)
+		return p
 	}
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	c := newCircle(s.read, circleLabels)
-	c.rest = 0
-	for b.Loop() {
-		c.spoke(roots[0])
-		if err := c.draw(domain.Hash{}, roots); err != nil {
-			b.Fatal(err)
+	keys := func(i int) *group.Peer {
+		p := &group.Peer{ID: stranger(i), Version: 1}
+		for range 32 {
+			p.Keys = append(p.Keys, group.CertifiedKey{NodeKey: group.NodeKey{BLS: make([]byte, 48)}, Possession: make([]byte, 96)})
 		}
-		if c.full || len(c.order) != speakers {
-			b.Fatalf("%d are in it", len(c.order))
+		for range group.MaxAddresses {
+			p.Addresses = append(p.Addresses, strings.Repeat("a", 256))
 		}
-		c.stale = true
+		return p
 	}
-	b.StopTimer()
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB/circle")
-	runtime.KeepAlive(c)
+	for name, says := range map[string]func(int) *group.Peer{"labels": labels, "keys": keys} {
+		b.Run(name, func(b *testing.B) {
+			speakers := circleBytes / sizeOf(says(0))
+			var roots []domain.Hash
+			number := make(map[domain.Hash]int)
+			for i := range speakers {
+				roots = append(roots, stranger(i))
+				number[stranger(i)] = i
+			}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			c := newCircle(func(id domain.Hash) (store.Metadata, bool, error) {
+				i, speaks := number[id]
+				if !speaks {
+					return store.Metadata{}, false, nil
+				}
+				return store.Metadata{Peer: says(i)}, true, nil
+			}, circleBytes)
+			c.rest = 0
+			for b.Loop() {
+				c.stale = true
+				if err := c.draw(domain.Hash{}, roots); err != nil {
+					b.Fatal(err)
+				}
+				if c.full || len(c.order) != speakers {
+					b.Fatalf("%d are in it", len(c.order))
+				}
+			}
+			b.StopTimer()
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB/circle")
+			b.ReportMetric(float64(speakers), "peers")
+			runtime.KeepAlive(c)
+		})
+	}
 }

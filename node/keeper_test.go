@@ -246,7 +246,7 @@ func TestLinkOfAnEpochNotEntered(t *testing.T) {
 	}
 	k.circle = newCircle(spoken{v.peer(2): {Outpoint: utxo.Outpoint{Tx: domain.Hash{1}}, Peer: &group.Peer{
 		ID: v.peer(2), Version: 1, Labels: []group.Label{{Peer: v.peer(0), Score: 1000}},
-	}}}.read, circleLabels)
+	}}}.read, circleBytes)
 	if _, err := k.consider(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}

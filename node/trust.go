@@ -103,21 +103,36 @@ func (t *trusted) labels(peer domain.Hash) []group.Label {
 	return p.Labels
 }
 
-// viewerLabels is how far it is looked for what a viewer says whom no label leads to.
-const viewerLabels = 1 << 14
+// viewerBytes is how much is read of what a viewer says, and those whom its labels lead to, where no label leads to them.
+const viewerBytes = 2 << 20
 
-// viewedBy is the same with what a viewer says and those to whom its labels lead, where nothing else leads to them.
-func (t *trusted) viewedBy(viewer domain.Hash, read func(domain.Hash) (store.Metadata, bool, error)) (*trusted, error) {
-	c := newCircle(read, viewerLabels)
+// viewedBy is the same with that. pay is told what it takes to find it, for some at once.
+func (t *trusted) viewedBy(viewer domain.Hash, read func(domain.Hash) (store.Metadata, bool, error), pay func(bytes int) error) (*trusted, error) {
+	owed := 0
+	c := newCircle(func(peer domain.Hash) (store.Metadata, bool, error) {
+		m, found, err := read(peer)
+		if owed += costOfFinding; found {
+			owed += sizeOf(m.Peer)
+		}
+		if err == nil && owed >= payAtOnce {
+			err, owed = pay(owed), 0
+		}
+		return m, found, err
+	}, viewerBytes)
 	if err := c.draw(t.state.Group().Link(), []domain.Hash{viewer}); err != nil {
+		return nil, err
+	}
+	if err := pay(owed); err != nil {
 		return nil, err
 	}
 	viewed := *t
 	viewed.fresh = slices.Clone(t.fresh)
+	known := make(map[domain.Hash]bool, len(t.fresh))
+	for _, p := range t.fresh {
+		known[p.ID] = true
+	}
 	for _, m := range c.order {
-		old := t.state.Read(m.Peer.ID)
-		fresh := slices.ContainsFunc(t.fresh, func(p *group.Peer) bool { return p.ID == m.Peer.ID })
-		if !fresh && (old == nil || old.Version < m.Peer.Version) {
+		if old := t.state.Read(m.Peer.ID); !known[m.Peer.ID] && (old == nil || old.Version < m.Peer.Version) {
 			viewed.fresh = append(viewed.fresh, m.Peer)
 		}
 	}
@@ -140,7 +155,7 @@ func (n *Node) Trust(ctx context.Context, viewer, explain domain.Hash, pay func(
 	}
 	if viewer != own {
 		var err error
-		if t, err = t.viewedBy(viewer, n.sh.store.PeerMetadata); err != nil {
+		if t, err = t.viewedBy(viewer, n.sh.store.PeerMetadata, pay); err != nil {
 			return nil, err
 		}
 	}
