@@ -15,7 +15,7 @@ const (
 	entryBytes  = 1 << 9
 )
 
-// submissionBytes is what a token pays for of a transaction that is submitted: they have room for some 28 signatures to be verified, and everybody
+// submissionBytes is what a token pays for of a transaction that is submitted: they have room for tens of signatures to be verified, and everybody
 // keeps what becomes final.
 const submissionBytes = 4 << 10
 

@@ -85,9 +85,11 @@ func (n *Network) stopOthers() (err error) {
 		}
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		late := time.AfterFunc(40*time.Second, func() { _ = cmd.Process.Kill() })
-		e := cmd.Wait()
+		if e := cmd.Wait(); e != nil {
+			err = errors.Join(err, fmt.Errorf("a node beside the others: %w", e))
+		}
 		if !late.Stop() {
-			err = errors.Join(err, errors.New("a node beside the others did not stop and was killed"), e)
+			err = errors.Join(err, errors.New("a node beside the others did not stop and was killed"))
 		}
 	}
 	return err

@@ -45,7 +45,7 @@ type circle struct {
 	link  domain.Hash
 	roots []domain.Hash
 	stale bool
-	turn  byte // how often it was drawn for this link since others had their turn
+	turn  byte // how often others were let in under this link
 	drawn time.Time
 	took  time.Duration
 }

@@ -23,8 +23,8 @@ func tuneProcessors() {
 }
 
 // tuneCollector has the collector work harder where the heap takes more than half of the memory that there is. GOMEMLIMIT in the environment
-// has the last word. How far the heap may grow between two collections is the runtime's own choice: with three times as far four nodes took as
-// much time where a page of memory is cheap, and 5 % more where it is dear.
+// has the last word. How far the heap may grow between two collections is the runtime's own choice: with three times as far four nodes took
+// 5 % more time where a page of memory is dear.
 func tuneCollector() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if total := machineMemory(); total > 0 {
